@@ -1,0 +1,1 @@
+//! Agents, their tools, tickets and runs.

@@ -1,0 +1,1 @@
+//! One folder per capability: the embedded engines and their adapters.

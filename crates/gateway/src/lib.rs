@@ -1,0 +1,1 @@
+//! Models behind one door: chat providers and the scripted provider.

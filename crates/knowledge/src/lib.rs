@@ -1,0 +1,1 @@
+//! Sources, documents, ingest, search and answers with citations.

@@ -1,0 +1,1 @@
+//! Sign-in, the audit console and the jobs console.

@@ -1,0 +1,1 @@
+//! The astrolabe binary: command line, wiring, router and web page.

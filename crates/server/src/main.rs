@@ -1,0 +1,2 @@
+//! The astrolabe binary.
+fn main() {}
