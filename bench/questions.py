@@ -91,9 +91,11 @@ def ask(url, token, question, sources):
     request = urllib.request.Request(
         url.rstrip("/") + "/api/v1/ask", json.dumps(body).encode(), headers, method="POST"
     )
+    # No proxy of the environment stands between this program and a server that is usually on the same machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     began = time.monotonic()
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
+        with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
             answer = json.load(response)
     except urllib.error.HTTPError as error:
         detail = error.read().decode("utf-8", "replace")[:500]
