@@ -8,7 +8,7 @@ use std::{fmt, hash, marker::PhantomData, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, schema::Type};
 
-use crate::{Error, Random, Timestamp};
+use crate::{Error, Random, Timestamp, error::code};
 
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const LENGTH: usize = 26;
@@ -114,7 +114,7 @@ impl<K: Named> FromStr for Id<K> {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::parse(text).ok_or_else(|| {
-            Error::invalid("invalid_id", format!("expected an id such as {}_01JD3V9M7Q4R8T2W6X0Y5Z1ABC", K::PREFIX))
+            Error::new(code::INVALID_ID, format!("expected an id such as {}_01JD3V9M7Q4R8T2W6X0Y5Z1ABC", K::PREFIX))
         })
     }
 }
@@ -132,8 +132,9 @@ impl<'de, K: Named> Deserialize<'de> for Id<K> {
     }
 }
 
-impl<K: Named> utoipa::PartialSchema for Id<K> {
-    fn schema() -> RefOr<Schema> {
+// Generic types are described through this trait; utoipa derives the rest from it.
+impl<K: Named> utoipa::__dev::ComposeSchema for Id<K> {
+    fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
         ObjectBuilder::new()
             .schema_type(Type::String)
             .pattern(Some(format!("^{}_[0-7][0-9A-HJKMNP-TV-Z]{{25}}$", K::PREFIX)))
