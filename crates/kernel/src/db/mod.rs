@@ -1,0 +1,260 @@
+//! The one way to SQL: SQLite or PostgreSQL behind one text.
+//!
+//! A statement is written once, with `$1` placeholders that both engines understand, over four column types: `TEXT`, `BIGINT`,
+//! `BOOLEAN` and bytes (`{{blob}}` in migrations). Times are microseconds in `BIGINT`, JSON is `TEXT`; views with readable
+//! times and `jsonb` are there for operators (`docs/adr/0001-sql-seam.md`).
+//!
+//! A [`Tx`] rolls back when it is dropped. What it appended to event streams and enqueued wakes its readers after the commit.
+
+mod args;
+mod migrate;
+mod open;
+mod row;
+mod wakes;
+
+use std::{borrow::Cow, sync::Arc, time::Instant};
+
+pub use args::Arg;
+pub use migrate::{KERNEL, Migration, Migrations, Plan};
+pub use row::{Column, FromRow, Row};
+use sqlx::{AssertSqlSafe, Postgres, Sqlite, SqlSafeStr, Transaction, pool::Pool};
+pub use wakes::{StreamWatch, Wakes};
+
+use crate::{Error, Result, error::code};
+
+/// Statement arguments: `args![id, name, now]`.
+#[macro_export]
+macro_rules! args {
+    ($($value:expr),* $(,)?) => { &[$($crate::db::Arg::from($value)),*] };
+}
+
+/// Which engine is behind a [`Db`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// The embedded default.
+    Sqlite,
+    /// PostgreSQL 15 or newer.
+    Postgres,
+}
+
+impl Dialect {
+    /// The engine's name as `/readyz` shows it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// The database, cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    pools: Pools,
+    wakes: Arc<Wakes>,
+}
+
+#[derive(Clone)]
+enum Pools {
+    /// SQLite allows one writer, so writers wait for one connection instead of failing with "database is locked".
+    Sqlite { read: Pool<Sqlite>, write: Pool<Sqlite> },
+    Postgres(Pool<Postgres>),
+}
+
+impl Db {
+    /// The engine.
+    pub fn dialect(&self) -> Dialect {
+        match self.pools {
+            Pools::Sqlite { .. } => Dialect::Sqlite,
+            Pools::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// A transaction that only reads, on a consistent snapshot of each statement (of the whole on SQLite).
+    pub async fn read(&self) -> Result<Tx> {
+        let kind = match &self.pools {
+            Pools::Sqlite { read, .. } => TxKind::Sqlite(read.begin().await.map_err(|e| explain(e, "begin"))?),
+            Pools::Postgres(pool) => TxKind::Postgres(pool.begin().await.map_err(|e| explain(e, "begin"))?),
+        };
+        Ok(Tx { kind, wakes: self.wakes.clone(), pending: Vec::new() })
+    }
+
+    /// A transaction that may write. On SQLite it holds the only writer, so do not wait for anything else inside it.
+    pub async fn write(&self) -> Result<Tx> {
+        let kind = match &self.pools {
+            Pools::Sqlite { write, .. } => TxKind::Sqlite(write.begin_with("BEGIN IMMEDIATE").await.map_err(|e| explain(e, "begin"))?),
+            Pools::Postgres(pool) => TxKind::Postgres(pool.begin().await.map_err(|e| explain(e, "begin"))?),
+        };
+        Ok(Tx { kind, wakes: self.wakes.clone(), pending: Vec::new() })
+    }
+
+    /// Who waits for events and jobs in this process.
+    pub fn wakes(&self) -> &Wakes {
+        &self.wakes
+    }
+
+    /// Connections that may be open, and those of them that are free now.
+    pub fn pool_size(&self) -> (u32, u32) {
+        fn count<D: sqlx::Database>(pool: &Pool<D>) -> (u32, u32) {
+            let max = pool.options().get_max_connections();
+            let busy = pool.size().saturating_sub(u32::try_from(pool.num_idle()).unwrap_or(u32::MAX));
+            (max, max.saturating_sub(busy))
+        }
+        match &self.pools {
+            Pools::Sqlite { read, write } => {
+                let ((a, b), (c, d)) = (count(read), count(write));
+                (a + c, b + d)
+            }
+            Pools::Postgres(pool) => count(pool),
+        }
+    }
+
+    /// Copies the whole SQLite database to a new file, consistent while others write.
+    ///
+    /// # Errors
+    /// `invalid_request` on PostgreSQL, which has tools of its own for it.
+    pub async fn copy_to(&self, file: &std::path::Path) -> Result<()> {
+        let Pools::Sqlite { read, .. } = &self.pools else {
+            return Err(Error::new(code::INVALID_REQUEST, "this backup is for the embedded store: use pg_dump for PostgreSQL"));
+        };
+        let path = file.to_str().ok_or_else(|| Error::new(code::INVALID_REQUEST, "the backup's folder must have a UTF-8 path"))?;
+        sqlx::query("VACUUM INTO $1").bind(path).execute(read).await.map_err(|e| explain(e, "vacuum into"))?;
+        Ok(())
+    }
+
+    /// Closes every connection; on SQLite the write-ahead log is folded into the file.
+    pub async fn close(&self) {
+        match &self.pools {
+            Pools::Sqlite { read, write } => {
+                read.close().await;
+                write.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// A transaction; rolls back when dropped without [`Tx::commit`].
+pub struct Tx {
+    kind: TxKind,
+    wakes: Arc<Wakes>,
+    pending: Vec<Wake>,
+}
+
+enum TxKind {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// What to wake when a transaction has committed.
+pub(crate) enum Wake {
+    Stream(String),
+    Jobs,
+    Audit,
+}
+
+/// Runs one statement on the engine at hand, with its arguments bound, its time measured and its error explained.
+macro_rules! run {
+    ($tx:expr, $sql:expr, $args:expr, $method:ident) => {{
+        let sql: Cow<'static, str> = $sql.into();
+        let verb = verb(&sql);
+        let text = sql.clone();
+        let started = Instant::now();
+        let safe = match sql {
+            Cow::Borrowed(sql) => sql.into_sql_str(),
+            Cow::Owned(sql) => AssertSqlSafe(sql).into_sql_str(),
+        };
+        let result = match &mut $tx.kind {
+            TxKind::Sqlite(tx) => args::bind_sqlite(sqlx::query(safe), $args).$method(&mut **tx).await.map(Into::into),
+            TxKind::Postgres(tx) => args::bind_postgres(sqlx::query(safe), $args).$method(&mut **tx).await.map(Into::into),
+        };
+        metrics::histogram!("db_query_duration_seconds", "operation" => verb).record(started.elapsed().as_secs_f64());
+        result.map_err(|e| explain(e, &text))
+    }};
+}
+
+impl Tx {
+    /// The engine, for the few statements that must differ.
+    pub fn dialect(&self) -> Dialect {
+        match self.kind {
+            TxKind::Sqlite(_) => Dialect::Sqlite,
+            TxKind::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Every row.
+    pub async fn all<T: FromRow>(&mut self, sql: impl Into<Cow<'static, str>>, args: &[Arg]) -> Result<Vec<T>> {
+        let rows: row::Rows = run!(self, sql, args, fetch_all)?;
+        rows.0.iter().map(T::from_row).collect()
+    }
+
+    /// The first row, or `None` when there is none.
+    pub async fn optional<T: FromRow>(&mut self, sql: impl Into<Cow<'static, str>>, args: &[Arg]) -> Result<Option<T>> {
+        let row: row::MaybeRow = run!(self, sql, args, fetch_optional)?;
+        row.0.as_ref().map(T::from_row).transpose()
+    }
+
+    /// The first row of a statement that always has one, such as a count or `RETURNING`.
+    pub async fn one<T: FromRow>(&mut self, sql: impl Into<Cow<'static, str>>, args: &[Arg]) -> Result<T> {
+        self.optional(sql, args).await?.ok_or_else(|| Error::internal("a statement that always has a row had none"))
+    }
+
+    /// Runs a statement and tells how many rows it changed.
+    pub async fn execute(&mut self, sql: impl Into<Cow<'static, str>>, args: &[Arg]) -> Result<u64> {
+        let done: row::Changed = run!(self, sql, args, execute)?;
+        Ok(done.0)
+    }
+
+    /// Commits, then wakes who waits for what was written.
+    pub async fn commit(self) -> Result<()> {
+        let started = Instant::now();
+        match self.kind {
+            TxKind::Sqlite(tx) => tx.commit().await,
+            TxKind::Postgres(tx) => tx.commit().await,
+        }
+        .map_err(|e| explain(e, "commit"))?;
+        metrics::histogram!("db_query_duration_seconds", "operation" => "commit").record(started.elapsed().as_secs_f64());
+        for wake in self.pending {
+            self.wakes.wake(&wake);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn after_commit(&mut self, wake: Wake) {
+        self.pending.push(wake);
+    }
+}
+
+/// The statement's first word as a metric label, from a fixed set.
+fn verb(sql: &str) -> &'static str {
+    let word = sql.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or("");
+    ["select", "insert", "update", "delete", "with"].into_iter().find(|v| word.eq_ignore_ascii_case(v)).unwrap_or("other")
+}
+
+/// Turns a driver error into one of ours: a full or read-only disk is told to people, the rest is internal.
+pub(crate) fn explain(error: sqlx::Error, doing: &str) -> Error {
+    if let sqlx::Error::Database(db) = &error {
+        // SQLite result codes: 13 SQLITE_FULL, 8 SQLITE_READONLY (with extended codes in the upper bits); PostgreSQL class 53100 disk_full.
+        let number = db.code().and_then(|c| c.parse::<i64>().ok()).unwrap_or(0);
+        let full = db.code().as_deref() == Some("53100") || (number & 0xff == 13 && db.message().contains("full"));
+        let read_only = number & 0xff == 8 && db.message().contains("readonly");
+        if full {
+            return Error::new(code::STORAGE_FULL, "no space is left for the database").with_internal(&error);
+        }
+        if read_only {
+            return Error::new(code::STORAGE_READ_ONLY, "the database cannot be written").with_internal(&error);
+        }
+    }
+    if let sqlx::Error::PoolTimedOut = error {
+        return Error::new(code::OVERLOADED, "all database connections are busy").with_retry_after(std::time::Duration::from_secs(1));
+    }
+    Error::internal(format_args!("{error}; statement: {}", doing.split_whitespace().collect::<Vec<_>>().join(" ")))
+}
+
+/// Whether an error says that a unique key is taken already; `store.rs` files turn it into their own conflict.
+pub fn is_unique_violation(error: &Error) -> bool {
+    error.internal_detail().is_some_and(|d| d.contains("UNIQUE constraint failed") || d.contains("duplicate key value violates unique constraint"))
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;

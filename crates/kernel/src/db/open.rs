@@ -1,0 +1,73 @@
+//! Opening a database by the scheme of its URL.
+
+use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
+
+use sqlx::{
+    ConnectOptions,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::{Db, Pools, Wakes};
+use crate::{Error, Result, error::code};
+
+const ACQUIRE: Duration = Duration::from_secs(10);
+
+impl Db {
+    /// Opens `sqlite://path` (created when missing) or `postgres://…` (also `postgresql://`, `postgresql+asyncpg://`).
+    /// `connections` bounds the pool of readers on SQLite and the whole pool on PostgreSQL.
+    ///
+    /// # Errors
+    /// `invalid_config` for another scheme or an unreadable URL, `data_dir_unusable` when the file cannot be opened,
+    /// `upstream_failed` when the server does not answer. No message repeats the URL, which may hold a password.
+    pub async fn open(url: &str, connections: u32) -> Result<Self> {
+        if let Some(path) = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
+            return Self::open_sqlite(Path::new(path), connections).await;
+        }
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", ""));
+        if !matches!(scheme, "postgres" | "postgresql" | "postgresql+asyncpg" | "postgresql+psycopg" | "postgresql+psycopg2") {
+            return Err(Error::new(code::INVALID_CONFIG, "database.url: must start with sqlite:// or postgres://"));
+        }
+        let options = PgConnectOptions::from_str(&format!("postgres://{rest}"))
+            .map_err(|e| Error::new(code::INVALID_CONFIG, "database.url: is not a PostgreSQL URL").with_internal(e))?
+            .application_name("astrolabe")
+            .disable_statement_logging();
+        let pool = PgPoolOptions::new()
+            .max_connections(connections.max(4))
+            .acquire_timeout(ACQUIRE)
+            .connect_with(options)
+            .await
+            .map_err(|e| Error::new(code::UPSTREAM_FAILED, "PostgreSQL does not answer at database.url").with_internal(e))?;
+        Ok(Self { pools: Pools::Postgres(pool), wakes: Arc::new(Wakes::default()) })
+    }
+
+    async fn open_sqlite(path: &Path, connections: u32) -> Result<Self> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // FULL, not NORMAL: what was answered must survive a power cut, not only a killed process.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(ACQUIRE)
+            .pragma("cache_size", "-2000")
+            .disable_statement_logging();
+        let unusable = |e: sqlx::Error| {
+            Error::new(code::DATA_DIR_UNUSABLE, "the database file cannot be opened: check that the data directory is writable and the disk is not full")
+                .with_internal(e)
+        };
+        // The writer opens first, so that the readers find the file and its journal mode.
+        let write = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(ACQUIRE * 3)
+            .connect_with(options.clone())
+            .await
+            .map_err(unusable)?;
+        let read = SqlitePoolOptions::new()
+            .max_connections(connections.max(1))
+            .min_connections(0)
+            .acquire_timeout(ACQUIRE)
+            .connect_lazy_with(options.pragma("query_only", "true"));
+        Ok(Self { pools: Pools::Sqlite { read, write }, wakes: Arc::new(Wakes::default()) })
+    }
+}
