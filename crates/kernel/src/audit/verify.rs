@@ -1,0 +1,231 @@
+//! Proves that nobody edited the log, or says where.
+//!
+//! Entries must be numbered without gaps from 1, each must hash to what it says over the entry before it, payloads must match their
+//! salted hashes, every checkpoint must be signed by the key and name the entry's hash, and the last entry must be signed. What
+//! this alone cannot see is a chain cut back to an older signed head: that takes an anchor, a head that the auditor kept
+//! (`<seq>:<hash>`), which the log and the archive hold as well.
+
+use serde::Serialize;
+
+use super::{Entry, chain, key::PublicKey, store::Checkpoint};
+use crate::{Db, Error, Result, error::code, principal::TenantId};
+
+/// A head that somebody kept: the chain must still contain it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Anchor {
+    /// Place in the chain.
+    pub seq: i64,
+    /// The hash at that place.
+    pub hash: String,
+}
+
+impl std::str::FromStr for Anchor {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        text.split_once(':')
+            .and_then(|(seq, hash)| Some(Self { seq: seq.parse().ok().filter(|s| *s > 0)?, hash: (hash.len() == 64).then(|| hash.to_lowercase())? }))
+            .ok_or_else(|| Error::field("anchor", "must be a head as `audit verify` prints it: <number>:<64 hexadecimal digits>"))
+    }
+}
+
+/// What was found about one tenant's chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The tenant.
+    pub tenant_id: TenantId,
+    /// Sealed entries that are in order, up to the first defect.
+    pub verified: i64,
+    /// Entries that still wait for their seal.
+    pub unsealed: i64,
+    /// The head as an anchor: keep it somewhere else. Null when the chain is empty.
+    pub head: Option<String>,
+    /// What is wrong, empty when nothing is.
+    pub defects: Vec<String>,
+}
+
+/// Verifies every tenant's chain in the database. Anchors without a tenant are checked against every chain of which one must hold it.
+///
+/// # Errors
+/// Only when the database cannot be read; defects are in the reports.
+pub async fn verify(db: &Db, key: &PublicKey, anchors: &[(Option<TenantId>, Anchor)]) -> Result<Vec<Report>> {
+    let mut tx = db.read().await?;
+    let mut reports = Vec::new();
+    let mut found = vec![false; anchors.len()];
+    for tenant in tx.audit_tenants().await? {
+        let Ok(tenant) = tenant.parse::<TenantId>() else {
+            return Err(Error::new(code::AUDIT_BROKEN, format!("{tenant:?} is not a tenant's id")));
+        };
+        let mut checker = Checker::new(tenant, key);
+        checker.checkpoints = tx.audit_checkpoints(tenant).await?;
+        checker.prepare();
+        let mut from = i64::MIN;
+        loop {
+            let entries = tx.audit_sealed(tenant, from, 1000).await?;
+            let Some(last) = entries.last().and_then(|e| e.seq) else { break };
+            for entry in &entries {
+                checker.entry(entry);
+                note_anchors(anchors, &mut found, tenant, entry);
+            }
+            from = last + 1;
+        }
+        let unsealed: i64 = tx.one("SELECT COUNT(*) FROM audit_entries WHERE tenant_id = $1 AND seq IS NULL", crate::args![tenant]).await?;
+        let recorded = tx.audit_head(tenant).await?.map(|h| (h.seq, h.hash));
+        reports.push(checker.finish(unsealed, recorded));
+    }
+    Ok(add_anchor_defects(reports, anchors, &found))
+}
+
+/// Verifies entries and heads read from an archive, in any order and with repeats.
+pub fn verify_archive(mut entries: Vec<Entry>, mut heads: Vec<Checkpoint>, key: &PublicKey, anchors: &[(Option<TenantId>, Anchor)]) -> Vec<Report> {
+    entries.sort_by(|a, b| (a.tenant_id, a.seq, a.id).cmp(&(b.tenant_id, b.seq, b.id)));
+    entries.dedup();
+    heads.sort_by_key(|h| (h.tenant_id, h.seq));
+    heads.dedup();
+    let mut tenants: Vec<TenantId> = entries.iter().map(|e| e.tenant_id).chain(heads.iter().map(|h| h.tenant_id)).collect();
+    tenants.sort_unstable();
+    tenants.dedup();
+    let mut found = vec![false; anchors.len()];
+    let mut reports = Vec::new();
+    for tenant in tenants {
+        let mut checker = Checker::new(tenant, key);
+        checker.checkpoints = heads.iter().filter(|h| h.tenant_id == tenant).cloned().collect();
+        checker.prepare();
+        for entry in entries.iter().filter(|e| e.tenant_id == tenant) {
+            checker.entry(entry);
+            note_anchors(anchors, &mut found, tenant, entry);
+        }
+        reports.push(checker.finish(0, None));
+    }
+    add_anchor_defects(reports, anchors, &found)
+}
+
+fn note_anchors(anchors: &[(Option<TenantId>, Anchor)], found: &mut [bool], tenant: TenantId, entry: &Entry) {
+    for ((wanted, anchor), found) in anchors.iter().zip(found) {
+        let here = wanted.is_none_or(|t| t == tenant) && entry.seq == Some(anchor.seq) && entry.hash.as_deref() == Some(&anchor.hash);
+        *found |= here;
+    }
+}
+
+fn add_anchor_defects(mut reports: Vec<Report>, anchors: &[(Option<TenantId>, Anchor)], found: &[bool]) -> Vec<Report> {
+    for ((tenant, anchor), _) in anchors.iter().zip(found).filter(|(_, found)| !**found) {
+        let defect = format!("the chain does not contain the anchor {}:{}: entries up to it were removed or rewritten", anchor.seq, anchor.hash);
+        let tenant = tenant.unwrap_or_else(crate::principal::default_tenant);
+        match reports.iter_mut().find(|r| r.tenant_id == tenant) {
+            Some(report) => report.defects.push(defect),
+            None => reports.push(Report { tenant_id: tenant, verified: 0, unsealed: 0, head: None, defects: vec![defect] }),
+        }
+    }
+    reports
+}
+
+/// More defects than this tell nothing new.
+const MAX_DEFECTS: usize = 20;
+
+struct Checker<'a> {
+    tenant: TenantId,
+    key: &'a PublicKey,
+    checkpoints: Vec<Checkpoint>,
+    next_checkpoint: usize,
+    seq: i64,
+    hash: String,
+    signed: i64,
+    verified: i64,
+    defects: Vec<String>,
+}
+
+impl<'a> Checker<'a> {
+    fn new(tenant: TenantId, key: &'a PublicKey) -> Self {
+        Self {
+            tenant,
+            key,
+            checkpoints: Vec::new(),
+            next_checkpoint: 0,
+            seq: 0,
+            hash: chain::GENESIS.to_owned(),
+            signed: 0,
+            verified: 0,
+            defects: Vec::new(),
+        }
+    }
+
+    fn defect(&mut self, text: String) {
+        if self.defects.len() < MAX_DEFECTS {
+            self.defects.push(text);
+        }
+    }
+
+    fn prepare(&mut self) {
+        for i in 0..self.checkpoints.len() {
+            let c = &self.checkpoints[i];
+            let message = chain::checkpoint_message(&self.tenant.to_string(), c.seq, &c.hash);
+            if !self.key.verify(&message, &c.signature) {
+                let text = format!("the checkpoint at entry {} is not signed by the key {}", c.seq, self.key.id());
+                self.defect(text);
+            }
+        }
+    }
+
+    fn entry(&mut self, entry: &Entry) {
+        let seq = entry.seq.unwrap_or(0);
+        if seq != self.seq + 1 {
+            let text = if seq <= self.seq {
+                format!("entry {seq} ({}) is there more than once", entry.id)
+            } else if seq == self.seq + 2 {
+                format!("entry {} is missing", self.seq + 1)
+            } else {
+                format!("entries {} to {} are missing", self.seq + 1, seq - 1)
+            };
+            self.defect(text);
+        }
+        if entry.prev_hash.as_deref() != Some(&self.hash) {
+            self.defect(format!("entry {seq} ({}) does not follow the entry before it", entry.id));
+        }
+        let hash = chain::entry_hash(entry, seq, entry.prev_hash.as_deref().unwrap_or(""));
+        if entry.hash.as_deref() != Some(&hash) {
+            self.defect(format!("entry {seq} ({}) was changed: its hash does not match", entry.id));
+        }
+        match (&entry.payload, &entry.payload_salt) {
+            (Some(payload), Some(salt)) if chain::payload_hash(salt, entry.raw_payload.as_deref().unwrap_or(&payload.to_string())) == entry.payload_hash => {}
+            _ => self.defect(format!("entry {seq} ({}) was changed: its payload does not match", entry.id)),
+        }
+        self.seq = seq;
+        self.hash = entry.hash.clone().unwrap_or_default();
+        while let Some(checkpoint) = self.checkpoints.get(self.next_checkpoint) {
+            if checkpoint.seq > seq {
+                break;
+            }
+            if checkpoint.seq == seq {
+                if checkpoint.hash != self.hash {
+                    let text = format!("entry {seq} is not the one that was signed: the chain was rewritten");
+                    self.defect(text);
+                }
+                self.signed = seq;
+            }
+            self.next_checkpoint += 1;
+        }
+        if self.defects.is_empty() {
+            self.verified = seq;
+        }
+    }
+
+    fn finish(mut self, unsealed: i64, recorded: Option<(i64, String)>) -> Report {
+        if self.signed < self.seq {
+            let text = format!("entries {} to {} are not covered by a signed checkpoint", self.signed + 1, self.seq);
+            self.defect(text);
+        }
+        if let Some(last) = self.checkpoints.last()
+            && last.seq > self.seq
+        {
+            let text = format!("entries {} to {} are missing: a checkpoint signs them", self.seq + 1, last.seq);
+            self.defect(text);
+        }
+        if let Some((seq, hash)) = recorded
+            && (seq, hash.as_str()) != (self.seq, if self.seq == 0 { chain::GENESIS } else { self.hash.as_str() })
+        {
+            self.defect(format!("the recorded head is entry {seq}, but the chain ends at entry {}", self.seq));
+        }
+        let head = (self.seq > 0).then(|| format!("{}:{}", self.seq, self.hash));
+        Report { tenant_id: self.tenant, verified: self.verified, unsealed, head, defects: self.defects }
+    }
+}

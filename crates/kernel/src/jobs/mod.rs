@@ -1,0 +1,203 @@
+//! Durable jobs. The SQL row is the only queue: it is written in the transaction of the change that needs the work, claimed with a
+//! lease, and fenced, so that a worker that lost its lease cannot write. Wakes only make it faster.
+//!
+//! States: `queued → running → ready | failed | canceled`. A job that fails by a passing fault goes back to `queued` with a
+//! growing delay until its attempts are used up (`docs/adr/0005-job-queue.md`).
+
+mod queue;
+mod runner;
+
+use std::{collections::HashMap, sync::Arc};
+
+use futures_util::future::BoxFuture;
+pub use queue::{JobFilter, NewJob};
+pub use runner::{Runner, RunnerConfig};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
+
+use crate::{Error, Id, Kernel, Result, Timestamp, Tx, args, error::code, id::Named, principal::TenantId};
+
+/// A job's row.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Job {
+    /// Its id, `job_…`.
+    pub id: Id<Job>,
+    /// Whose it is.
+    #[serde(skip, default = "crate::principal::default_tenant")]
+    pub tenant: TenantId,
+    /// What is done, such as `ingest_document`.
+    pub kind: String,
+    /// What it is done to: the id of a document, for instance.
+    pub subject: String,
+    /// Its arguments.
+    #[serde(skip)]
+    pub payload: String,
+    /// Where it stands.
+    pub state: JobState,
+    /// How often it was started.
+    pub attempts: i64,
+    /// How often it may be started.
+    pub max_attempts: i64,
+    /// Rises with every claim; a writer that shows an older one is refused.
+    #[serde(skip)]
+    pub fence: i64,
+    /// Steps done.
+    pub done: i64,
+    /// Steps in all, 0 while unknown.
+    pub total: i64,
+    /// The step at hand, empty before the start.
+    pub stage: String,
+    /// Why it failed, or why its last attempt did.
+    pub error: Option<JobError>,
+    /// When it was enqueued.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+impl Named for Job {
+    const PREFIX: &'static str = "job";
+}
+
+/// Why a job failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobError {
+    /// A public code.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+impl From<&Error> for JobError {
+    fn from(error: &Error) -> Self {
+        Self { code: error.code().name.to_owned(), message: error.message().to_owned() }
+    }
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Waits for a worker.
+    Queued,
+    /// A worker has it.
+    Running,
+    /// Done.
+    Ready,
+    /// Given up; `error` says why.
+    Failed,
+    /// Ended by a person.
+    Canceled,
+}
+
+impl JobState {
+    /// The state as stored and sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+        }
+    }
+
+    /// The state of a stored text.
+    ///
+    /// # Errors
+    /// `internal` when it is none of the five.
+    pub fn parse(text: &str) -> Result<Self> {
+        [Self::Queued, Self::Running, Self::Ready, Self::Failed, Self::Canceled]
+            .into_iter()
+            .find(|s| s.as_str() == text)
+            .ok_or_else(|| Error::internal(format_args!("{text:?} is not a job state")))
+    }
+
+    /// Whether a job in this state is over.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Ready | Self::Failed | Self::Canceled)
+    }
+}
+
+/// How the work of one kind is done. Handlers are registered once, at start.
+pub trait Handler: Send + Sync + 'static {
+    /// The kind of job it handles.
+    fn kind(&self) -> &'static str;
+
+    /// Does the work. It may be started again at any point, so each step must be safe to repeat.
+    ///
+    /// # Errors
+    /// A transient error ([`Error::is_transient`]) is tried again later; any other ends the job as `failed`.
+    fn run<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<()>>;
+
+    /// Called in the transaction that ends a job as `failed` or `canceled`, to bring its subject to the same end.
+    fn ended<'a>(&'a self, tx: &'a mut Tx, job: &'a Job, now: Timestamp) -> BoxFuture<'a, Result<()>>;
+}
+
+/// The handlers of this process, by kind.
+#[derive(Clone, Default)]
+pub struct Registry(HashMap<&'static str, Arc<dyn Handler>>);
+
+impl Registry {
+    /// Adds a handler.
+    pub fn add(&mut self, handler: Arc<dyn Handler>) {
+        self.0.insert(handler.kind(), handler);
+    }
+
+    /// The handler of a kind.
+    pub fn get(&self, kind: &str) -> Option<&Arc<dyn Handler>> {
+        self.0.get(kind)
+    }
+}
+
+/// What a running job knows of itself.
+pub struct Context {
+    /// The handles that work needs.
+    pub kernel: Kernel,
+    /// The job as it was claimed.
+    pub job: Job,
+    stop: CancellationToken,
+}
+
+impl Context {
+    /// The job's arguments.
+    ///
+    /// # Errors
+    /// `internal` when the payload is not a `T`.
+    pub fn payload<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_str(&self.job.payload).map_err(|e| Error::internal(format_args!("payload of {}: {e}", self.job.id)))
+    }
+
+    /// Resolves when the work must end: the job was canceled, its lease was lost, or the process stops.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// A transaction that only the holder of the lease may commit: it locks the job's row and checks the fence.
+    ///
+    /// # Errors
+    /// `conflict` when the job was canceled or its lease was lost.
+    pub async fn write(&self) -> Result<Tx> {
+        let mut tx = self.kernel.db.write().await?;
+        let held = tx
+            .execute(
+                "UPDATE jobs SET updated_at = $1 WHERE id = $2 AND fence = $3 AND state = 'running' AND cancel_requested = FALSE",
+                args![self.kernel.now(), self.job.id, self.job.fence],
+            )
+            .await?;
+        if held == 1 { Ok(tx) } else { Err(Error::new(code::CONFLICT, "the job was canceled or another worker has it")) }
+    }
+
+    /// Records how far the work is.
+    ///
+    /// # Errors
+    /// As [`Context::write`].
+    pub async fn progress(&self, stage: &str, done: i64, total: i64) -> Result<()> {
+        let mut tx = self.write().await?;
+        tx.execute("UPDATE jobs SET stage = $1, done = $2, total = $3 WHERE id = $4", args![stage, done, total, self.job.id]).await?;
+        tx.commit().await
+    }
+}

@@ -1,0 +1,199 @@
+//! Workers: claim, run, heartbeat, end.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+use tokio_util::sync::CancellationToken;
+
+use super::{Context, Handler, Job, JobError, JobState, Registry};
+use crate::{Error, Kernel, Result, error::code, lifecycle};
+
+/// How many workers there are and how patient they are.
+#[derive(Debug, Clone)]
+pub struct RunnerConfig {
+    /// Jobs that run at the same time in this process.
+    pub workers: usize,
+    /// How long a claim lasts without a heartbeat; a dead worker's job starts again after at most this plus a poll.
+    pub lease: Duration,
+    /// How often a worker looks for work without a wake.
+    pub poll: Duration,
+    /// The first delay before another attempt; it doubles with each, with jitter.
+    pub backoff: Duration,
+}
+
+impl Default for RunnerConfig {
+    fn default() -> Self {
+        Self { workers: 4, lease: Duration::from_secs(10), poll: Duration::from_secs(1), backoff: Duration::from_secs(2) }
+    }
+}
+
+/// The workers of one process.
+#[derive(Clone)]
+pub struct Runner {
+    kernel: Kernel,
+    registry: Arc<Registry>,
+    config: RunnerConfig,
+    owner: String,
+}
+
+impl Runner {
+    /// Workers for the registered kinds. `owner` names this process in the job rows.
+    pub fn new(kernel: Kernel, registry: Registry, config: RunnerConfig, owner: String) -> Self {
+        Self { kernel, registry: Arc::new(registry), config, owner }
+    }
+
+    /// Starts the workers; they stop with the kernel's lifecycle.
+    pub fn start(&self) {
+        for _ in 0..self.config.workers {
+            let worker = self.clone();
+            self.kernel.lifecycle.spawn("job worker", async move { worker.work().await });
+        }
+    }
+
+    async fn work(&self) {
+        while !self.kernel.lifecycle.is_stopping() {
+            match self.run_one().await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(error = ?error, "a worker could not claim a job"),
+            }
+            tokio::select! {
+                () = self.kernel.lifecycle.stopping() => return,
+                () = self.kernel.db.wakes().job() => {}
+                () = tokio::time::sleep(self.config.poll) => {}
+            }
+        }
+    }
+
+    /// Claims and runs one job. Returns whether there was one.
+    ///
+    /// # Errors
+    /// When the database cannot be reached; the job's own errors are recorded in its row.
+    pub async fn run_one(&self) -> Result<bool> {
+        let mut tx = self.kernel.db.write().await?;
+        let Some(job) = tx.claim(&self.owner, self.kernel.now(), self.config.lease).await? else {
+            return Ok(false);
+        };
+        tx.commit().await?;
+        // There may be more where this came from: wake the next worker before starting.
+        self.kernel.db.wakes().more_jobs();
+        let Some(handler) = self.registry.get(&job.kind).cloned() else {
+            let error = Error::internal(format_args!("no handler for jobs of kind {}", job.kind));
+            self.finish(None, &job, Err(error)).await?;
+            return Ok(true);
+        };
+        if job.attempts > job.max_attempts {
+            let error = Error::new(code::INTERNAL, "the process died during every attempt");
+            self.finish(Some(&*handler), &job, Err(error)).await?;
+            return Ok(true);
+        }
+        let started = self.kernel.now();
+        let stop = CancellationToken::new();
+        let context = Context { kernel: self.kernel.clone(), job, stop: stop.clone() };
+        let result = {
+            let contained = std::panic::AssertUnwindSafe(handler.run(&context)).catch_unwind();
+            tokio::select! {
+                result = contained => result.unwrap_or_else(|panic| {
+                    lifecycle::report_panic("job", panic.as_ref());
+                    Err(Error::internal(format_args!("panic: {}", lifecycle::panic_message(panic.as_ref()))))
+                }),
+                ended = self.keep(&context.job, &stop) => Err(ended),
+            }
+        };
+        stop.cancel();
+        let kind = handler.kind();
+        let outcome = if result.is_ok() { "ready" } else { "error" };
+        metrics::histogram!("job_duration_seconds", "kind" => kind, "outcome" => outcome).record(self.kernel.now().since(started).as_secs_f64());
+        self.finish(Some(&*handler), &context.job, result).await?;
+        Ok(true)
+    }
+
+    /// Renews the lease until the job must stop, and says why.
+    async fn keep(&self, job: &Job, stop: &CancellationToken) -> Error {
+        let beat = (self.config.lease / 4).min(Duration::from_millis(500));
+        let mut last_renewal = self.kernel.now();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(beat) => {}
+                () = self.kernel.lifecycle.stopping() => {
+                    stop.cancel();
+                    return Error::new(code::SHUTTING_DOWN, "the process is stopping");
+                }
+            }
+            match self.beat(job, &mut last_renewal).await {
+                Ok(None) => {}
+                Ok(Some(error)) => {
+                    stop.cancel();
+                    return error;
+                }
+                Err(error) => {
+                    tracing::warn!(job_id = %job.id, error = ?error, "a lease could not be renewed");
+                    if self.kernel.now().since(last_renewal) > self.config.lease {
+                        stop.cancel();
+                        return Error::new(code::CONFLICT, "the lease ran out");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn beat(&self, job: &Job, last_renewal: &mut crate::Timestamp) -> Result<Option<Error>> {
+        // Looking is a read, which SQLite grants to everyone at once; the renewal, a write, comes at a third of the lease.
+        match self.kernel.db.read().await?.cancel_requested(job.id, job.fence).await? {
+            Some(false) => {}
+            _ => return Ok(Some(Error::new(code::CONFLICT, "the job was canceled or another worker has it"))),
+        }
+        let now = self.kernel.now();
+        if now.since(*last_renewal) > self.config.lease / 3 {
+            let mut tx = self.kernel.db.write().await?;
+            let ours = tx.renew(job.id, job.fence, now, self.config.lease).await?;
+            tx.commit().await?;
+            if !ours {
+                return Ok(Some(Error::new(code::CONFLICT, "the job was canceled or another worker has it")));
+            }
+            *last_renewal = now;
+        }
+        Ok(None)
+    }
+
+    async fn finish(&self, handler: Option<&dyn Handler>, job: &Job, result: Result<()>) -> Result<()> {
+        let now = self.kernel.now();
+        let mut tx = self.kernel.db.write().await?;
+        let canceled = tx.cancel_requested(job.id, job.fence).await?.unwrap_or(false);
+        let (state, error) = match &result {
+            Ok(()) => {
+                // A cancel that came after the last step changes nothing: the work is done.
+                tx.end(job.id, job.fence, JobState::Ready, None, now).await?;
+                return tx.commit().await;
+            }
+            Err(error) if canceled => (JobState::Canceled, error),
+            Err(error) if error.code() == code::SHUTTING_DOWN => {
+                tx.requeue(job.id, job.fence, now, None, true, now).await?;
+                return tx.commit().await;
+            }
+            Err(error) if error.is_transient() && job.attempts < job.max_attempts => {
+                let exponent = u32::try_from(job.attempts.saturating_sub(1)).unwrap_or(0).min(10);
+                let base = error.retry_after().unwrap_or(self.config.backoff * 2u32.pow(exponent));
+                let jitter = Duration::from_millis(self.kernel.random.below(base.as_millis().try_into().unwrap_or(u64::MAX) / 2 + 1));
+                tracing::warn!(job_id = %job.id, kind = job.kind, attempt = job.attempts, error = ?error, "a job will be tried again");
+                tx.requeue(job.id, job.fence, now.plus(base + jitter), Some(&JobError::from(error)), false, now).await?;
+                return tx.commit().await;
+            }
+            Err(error) => (JobState::Failed, error),
+        };
+        let record = (state == JobState::Failed).then(|| JobError::from(error));
+        if tx.end(job.id, job.fence, state, record.as_ref(), now).await? {
+            if state == JobState::Failed {
+                metrics::counter!("jobs_failed_total", "kind" => job.kind.clone()).increment(1);
+                tracing::warn!(job_id = %job.id, kind = job.kind, subject = job.subject, error = ?error, "a job failed");
+            }
+            if let Some(handler) = handler {
+                let mut ended = job.clone();
+                ended.state = state;
+                ended.error = record;
+                handler.ended(&mut tx, &ended, now).await?;
+            }
+        }
+        tx.commit().await
+    }
+}
