@@ -1,0 +1,194 @@
+//! Extractors: what a handler asks for in its arguments. A refusal names the field.
+
+use axum::{
+    RequestExt,
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::Trace;
+use crate::{Error, Principal, error::code};
+
+/// Who asks, and the ids of the request. A handler without it is public.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who asks, for which tenant.
+    pub principal: Principal,
+    /// The ids of the request.
+    pub trace: Trace,
+    /// The key of `Idempotency-Key` or `X-Idempotency-Key`, when the request had one.
+    pub idempotency_key: Option<String>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let principal = parts.extensions.get::<Principal>().cloned().ok_or_else(|| Error::new(code::MISSING_TOKEN, "sign in first"))?;
+        let trace = Trace::from_request_parts(parts, &()).await?;
+        let idempotency_key = idempotency_key(&parts.headers)?;
+        Ok(Self { principal, trace, idempotency_key })
+    }
+}
+
+/// The idempotency key of a request (A-16): 1 to 200 visible ASCII characters.
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
+    let Some((name, value)) = ["idempotency-key", "x-idempotency-key"].into_iter().find_map(|name| Some((name, headers.get(name)?))) else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(key) if (1..=200).contains(&key.len()) => Ok(Some(key.to_owned())),
+        _ => Err(Error::new(code::INVALID_HEADER, format!("{name}: must be 1 to 200 visible ASCII characters"))),
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Trace {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Error::internal("a request passed without the observing middleware"))
+    }
+}
+
+/// A JSON body, in and out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
+        let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+        let essence = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+        if essence != "application/json" && !(essence.starts_with("application/") && essence.ends_with("+json")) {
+            return Err(Error::new(code::UNSUPPORTED_MEDIA_TYPE, "send the body as application/json"));
+        }
+        let bytes = request.extract::<Bytes, _>().await.map_err(|rejection| match rejection.status().as_u16() {
+            413 => Error::new(code::TOO_LARGE, "the body is larger than server.max_body_bytes allows"),
+            408 => Error::new(code::TIMED_OUT, "the body did not arrive in time"),
+            _ => Error::new(code::INVALID_REQUEST, "the body could not be read"),
+        })?;
+        parse(&bytes).map(Self)
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    // PostgreSQL cannot store U+0000, so it is refused at the door, on both engines alike. Only a body that may hold one is looked at twice.
+    if bytes.windows(6).any(|w| w == b"\\u0000")
+        && let Ok(value) = serde_json::from_slice::<serde_json::Value>(bytes)
+        && let Some(field) = find_nul("", &value)
+    {
+        return Err(Error::field(field, "must not contain the character U+0000"));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        let text = inner.to_string();
+        let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(t, _)| t).to_owned();
+        if !inner.is_data() {
+            return Error::new(code::INVALID_JSON, format!("the body is not valid JSON: {inner}"));
+        }
+        // serde names a missing or unknown field in its text, at the path of the object around it.
+        let named = text.split('`').nth(1).filter(|_| text.starts_with("missing field") || text.starts_with("unknown field"));
+        let field = match (path.as_str(), named) {
+            ("." | "", Some(name)) => name.to_owned(),
+            (path, Some(name)) if !path.ends_with(name) => format!("{path}.{name}"),
+            ("." | "", None) => "body".to_owned(),
+            (path, _) => path.to_owned(),
+        };
+        Error::field(field, text)
+    })?;
+    deserializer.end().map_err(|e| Error::new(code::INVALID_JSON, format!("the body has more after its JSON value: {e}")))?;
+    Ok(value)
+}
+
+fn find_nul(path: &str, value: &serde_json::Value) -> Option<String> {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => text.contains('\0').then(|| if path.is_empty() { "body".to_owned() } else { path.to_owned() }),
+        Value::Array(items) => items.iter().enumerate().find_map(|(i, v)| find_nul(&format!("{path}[{i}]"), v)),
+        Value::Object(map) => map.iter().find_map(|(k, v)| {
+            let inner = if path.is_empty() { k.replace('\0', "") } else { format!("{path}.{k}") };
+            if k.contains('\0') { Some(inner) } else { find_nul(&inner, v) }
+        }),
+        _ => None,
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+            Err(error) => Error::internal(error).into_response(),
+        }
+    }
+}
+
+/// The query string.
+#[derive(Debug, Clone, Copy)]
+pub struct Query<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Query<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let query = axum::extract::Query::<T>::from_request_parts(parts, state).await.map_err(|rejection| {
+            let text = std::error::Error::source(&rejection).map_or_else(|| rejection.body_text(), ToString::to_string);
+            let field = match text.split('`').nth(1) {
+                Some(name) if text.starts_with("unknown field") || text.starts_with("missing field") || text.starts_with("duplicate field") => name.to_owned(),
+                _ => text.split(':').next().filter(|f| f.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')).unwrap_or("query").to_owned(),
+            };
+            let message = text.strip_prefix(&format!("{field}: ")).unwrap_or(&text).to_owned();
+            Error::field(field, message)
+        })?;
+        Ok(Self(query.0))
+    }
+}
+
+/// The parameters in the path. An id of another shape is as unknown as one that does not exist.
+#[derive(Debug, Clone, Copy)]
+pub struct Path<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let path = axum::extract::Path::<T>::from_request_parts(parts, state).await.map_err(|_| Error::not_found("object"))?;
+        Ok(Self(path.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only the refusals are looked at")]
+    struct Ask {
+        question: String,
+        limit: Option<u32>,
+    }
+
+    fn field_of(body: &str) -> String {
+        let error = parse::<Ask>(body.as_bytes()).unwrap_err();
+        error.fields().first().map_or_else(|| error.code().name.to_owned(), |f| f.field.clone())
+    }
+
+    #[test]
+    fn a_refused_body_names_the_field() {
+        assert_eq!(field_of(r#"{"question":"a","colour":1}"#), "colour");
+        assert_eq!(field_of(r#"{}"#), "question");
+        assert_eq!(field_of(r#"{"question":"a","limit":"x"}"#), "limit");
+        assert_eq!(field_of(r#"{"question":"a\u0000b"}"#), "question");
+        assert_eq!(field_of(r#"{"question":"#), "invalid_json");
+        assert_eq!(field_of(r#"{"question":"a"} x"#), "invalid_json");
+        assert_eq!(field_of("[]"), "body");
+    }
+}

@@ -1,0 +1,172 @@
+//! The middleware around every request: ids, span, metrics, log line, panics, problem documents; and the checks of `Host` and `Origin`.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, HeaderValue, Method, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+use tracing::Instrument;
+
+use super::{
+    Trace,
+    problem::{self, Carried},
+};
+use crate::{Clock, Error, Random, error::code, lifecycle};
+
+/// What the observing middleware needs.
+#[derive(Clone)]
+pub struct Observer {
+    /// For durations in the log.
+    pub clock: Clock,
+    /// For ids.
+    pub random: Random,
+    /// A request that has not begun its answer by then is refused with `timed_out`.
+    pub time_limit: Duration,
+}
+
+/// The outermost middleware: gives the request its ids, contains panics, renders errors, counts and logs.
+pub async fn observe(State(observer): State<Observer>, mut request: Request, next: Next) -> Response {
+    let started = observer.clock.now();
+    let trace = Trace::of_request(request.headers(), &observer.random);
+    let method = method_label(request.method());
+    let path = request.uri().path().to_owned();
+    let matched = request.extensions().get::<MatchedPath>().map_or_else(|| "unmatched".to_owned(), |p| p.as_str().to_owned());
+    request.extensions_mut().insert(trace.clone());
+    let span = tracing::info_span!("request", trace_id = %trace.trace_id, request_id = %trace.request_id, method, path = %matched, tenant_id = tracing::field::Empty);
+    let refused = request.uri().path_and_query().is_some_and(|p| p.as_str().contains("%00"));
+    let answer = async {
+        if refused {
+            return Error::new(code::INVALID_REQUEST, "the address must not contain the character U+0000").into_response();
+        }
+        let run = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind();
+        match tokio::time::timeout(observer.time_limit, run).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(panic)) => {
+                lifecycle::report_panic("request", panic.as_ref());
+                Error::internal(format_args!("panic: {}", lifecycle::panic_message(panic.as_ref()))).into_response()
+            }
+            Err(_) => Error::new(code::TIMED_OUT, "the request took longer than server.request_timeout_s allows").into_response(),
+        }
+    };
+    let mut response = answer.instrument(span.clone()).await;
+    let _entered = span.enter();
+    if let Some(Carried(error)) = response.extensions_mut().remove::<Carried>() {
+        if error.kind().status() >= 500 {
+            tracing::error!(error = ?error, code = error.code().name, "a request failed");
+        } else {
+            tracing::debug!(error = ?error, code = error.code().name, "a request was refused");
+        }
+        response = problem::render(&error, &trace, &path, response);
+    }
+    if let Ok(id) = HeaderValue::from_str(&trace.request_id) {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    if let Ok(id) = HeaderValue::from_str(&trace.trace_id) {
+        response.headers_mut().insert("x-trace-id", id);
+    }
+    let elapsed = observer.clock.now().since(started);
+    let status = response.status().as_u16();
+    metrics::counter!("http_requests_total", "method" => method, "path" => matched.clone(), "status" => status.to_string()).increment(1);
+    metrics::histogram!("http_request_duration_seconds", "method" => method, "path" => matched).record(elapsed.as_secs_f64());
+    tracing::info!(status, latency_ms = elapsed.as_secs_f64() * 1000.0, "request");
+    response
+}
+
+/// The method as a label from a fixed set: a made-up method must not make a new time series.
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "HEAD" => "HEAD",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// Refuses requests that a page of somebody else's made a browser send: the `Host` must be an address, `localhost` or an allowed
+/// name (a name that was re-bound to this address is neither), and a request that changes something must not come from another
+/// origin. Probes and metrics, which hold no data of people, are read under any name.
+pub async fn guard(State(allowed): State<Arc<[String]>>, request: Request, next: Next) -> Response {
+    match check(request.method(), request.uri().path(), request.uri().authority().map(|a| a.as_str()), request.headers(), &allowed) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+const PROBES: &[&str] = &["/health", "/healthz", "/readyz", "/ready", "/startup", "/metrics"];
+
+fn check(method: &Method, path: &str, authority: Option<&str>, headers: &HeaderMap, allowed: &[String]) -> Result<(), Error> {
+    if PROBES.contains(&path) && method == Method::GET {
+        return Ok(());
+    }
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = match (authority, hosts.next(), hosts.next()) {
+        (_, _, Some(_)) => return Err(Error::new(code::INVALID_HEADER, "Host: must be given once")),
+        (Some(authority), ..) => authority,
+        (None, Some(host), None) => host.to_str().map_err(|_| Error::new(code::INVALID_HEADER, "Host: must be visible ASCII"))?,
+        (None, None, None) => return Err(Error::new(code::INVALID_HEADER, "Host: is missing")),
+    };
+    if !host_allowed(host, allowed) {
+        return Err(Error::new(code::INVALID_HOST, "this name is not allowed; reach the server by its address, or add the name to server.allowed_hosts"));
+    }
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return Ok(());
+    }
+    if let Some(origin) = headers.get(header::ORIGIN) {
+        let same = origin.to_str().ok().and_then(|o| o.split_once("://")).is_some_and(|(_, o)| o.eq_ignore_ascii_case(host));
+        if !same {
+            return Err(Error::new(code::INVALID_ORIGIN, "the request comes from another page's origin"));
+        }
+    } else if headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
+        return Err(Error::new(code::INVALID_ORIGIN, "the request comes from another page's origin"));
+    }
+    Ok(())
+}
+
+fn host_allowed(host: &str, allowed: &[String]) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(""),
+        None => host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(name, _)| name),
+    };
+    name.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost") || allowed.iter().any(|a| a.eq_ignore_ascii_case(name) || a.eq_ignore_ascii_case(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(n, v)| (header::HeaderName::from_static(n), HeaderValue::from_str(v).unwrap())).collect()
+    }
+
+    fn code_of(method: Method, pairs: &[(&'static str, &str)]) -> &'static str {
+        match check(&method, "/api/v1/ask", None, &headers(pairs), &["docs.example.com".to_owned()]) {
+            Ok(()) => "ok",
+            Err(error) => error.code().name,
+        }
+    }
+
+    #[test]
+    fn a_name_that_was_bound_to_this_address_is_refused() {
+        assert_eq!(code_of(Method::GET, &[("host", "evil.example:8080")]), "invalid_host");
+        for host in ["127.0.0.1:8080", "localhost", "[::1]:8080", "docs.example.com", "10.0.0.5"] {
+            assert_eq!(code_of(Method::GET, &[("host", host)]), "ok", "{host}");
+        }
+    }
+
+    #[test]
+    fn a_change_from_another_origin_is_refused() {
+        assert_eq!(code_of(Method::POST, &[("host", "localhost:8080"), ("origin", "http://evil.example")]), "invalid_origin");
+        assert_eq!(code_of(Method::POST, &[("host", "localhost:8080"), ("origin", "null")]), "invalid_origin");
+        assert_eq!(code_of(Method::POST, &[("host", "localhost:8080"), ("sec-fetch-site", "cross-site")]), "invalid_origin");
+        assert_eq!(code_of(Method::POST, &[("host", "localhost:8080"), ("origin", "http://localhost:8080")]), "ok");
+        assert_eq!(code_of(Method::POST, &[("host", "localhost:8080")]), "ok");
+    }
+}

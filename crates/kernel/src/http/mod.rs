@@ -1,0 +1,15 @@
+//! HTTP plumbing that every endpoint shares: extractors that refuse with field names, errors as problem documents, event streams,
+//! and the middleware around all of it.
+
+mod extract;
+mod middleware;
+mod problem;
+mod sse;
+mod trace;
+
+pub(crate) use extract::idempotency_key;
+pub use extract::{Caller, Json, Path, Query};
+pub use middleware::{Observer, guard, observe};
+pub use problem::{Problem, method_not_allowed, not_found};
+pub use sse::{StreamQuery, event_stream};
+pub use trace::Trace;

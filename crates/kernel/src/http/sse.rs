@@ -1,0 +1,142 @@
+//! A stream of ours over HTTP: Server-Sent Events, or NDJSON when the caller asks for it. Both resume.
+
+use std::{collections::VecDeque, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderMap, HeaderValue, header},
+    response::Response,
+};
+use futures_util::stream;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::{
+    Error, Kernel, Result,
+    error::code,
+    events::{Event, Reader},
+    principal::TenantId,
+};
+
+/// How often a silent stream shows that it is alive; proxies cut streams that are silent for longer.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// From where to read a stream. The header `Last-Event-ID` says the same and wins.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct StreamQuery {
+    /// Read what comes after this sequence number; 0 or absent for the beginning.
+    #[param(minimum = 0)]
+    pub after: Option<u64>,
+}
+
+impl StreamQuery {
+    /// The sequence number to start behind.
+    ///
+    /// # Errors
+    /// `invalid_header` when `Last-Event-ID` is no number.
+    pub fn start(&self, headers: &HeaderMap) -> Result<i64> {
+        let after = match headers.get("last-event-id") {
+            Some(value) => value
+                .to_str()
+                .ok()
+                .and_then(|v| v.trim().parse().ok())
+                .ok_or_else(|| Error::new(code::INVALID_HEADER, "Last-Event-ID: must be the id of an event of this stream, a whole number"))?,
+            None => self.after.unwrap_or(0),
+        };
+        Ok(i64::try_from(after).unwrap_or(i64::MAX))
+    }
+}
+
+/// Counts an open stream as long as it lives.
+struct OpenStream;
+
+impl OpenStream {
+    fn new() -> Self {
+        metrics::gauge!("sse_connections_active").increment(1.0);
+        metrics::counter!("sse_connections_total").increment(1);
+        Self
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        metrics::gauge!("sse_connections_active").decrement(1.0);
+    }
+}
+
+struct State {
+    kernel: Kernel,
+    reader: Reader,
+    ready: VecDeque<Bytes>,
+    over: bool,
+    ndjson: bool,
+    terminal: &'static [&'static str],
+    _open: OpenStream,
+}
+
+/// Answers with a tenant's stream from `after` on, until an event whose kind is in `terminal`, the caller's hang-up or the
+/// process's stop. `headers` are the request's: `Accept: application/x-ndjson` gives one JSON object a line.
+pub fn event_stream(kernel: &Kernel, tenant: TenantId, stream: String, after: i64, headers: &HeaderMap, terminal: &'static [&'static str]) -> Response {
+    let ndjson = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|accept| accept.contains("application/x-ndjson"));
+    let mut ready = VecDeque::new();
+    if !ndjson {
+        ready.push_back(Bytes::from_static(b"retry: 1000\n\n"));
+    }
+    let reader = Reader::new(kernel, tenant, stream, after);
+    let state = State { kernel: kernel.clone(), reader, ready, over: false, ndjson, terminal, _open: OpenStream::new() };
+    let body = Body::from_stream(stream::unfold(state, |mut state| async move {
+        let chunk = state.next().await?;
+        Some((Ok::<_, std::convert::Infallible>(chunk), state))
+    }));
+    let mut response = Response::new(body);
+    let content_type = if ndjson { "application/x-ndjson" } else { "text/event-stream" };
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
+    // nginx buffers otherwise, and the reader sees nothing until the end.
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+impl State {
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(chunk) = self.ready.pop_front() {
+            return Some(chunk);
+        }
+        if self.over {
+            return None;
+        }
+        let events = tokio::select! {
+            events = self.reader.next() => events,
+            () = tokio::time::sleep(HEARTBEAT) => return Some(Bytes::from_static(if self.ndjson { b"\n" } else { b": alive\n\n" })),
+            () = self.kernel.lifecycle.stopping() => return None,
+        };
+        match events {
+            Ok(events) => {
+                for event in events {
+                    self.ready.push_back(self.format(&event));
+                    if self.terminal.contains(&event.kind.as_str()) {
+                        self.over = true;
+                        break;
+                    }
+                }
+                self.ready.pop_front()
+            }
+            Err(error) => {
+                // The caller comes back with the last id it saw, so nothing is lost by ending here.
+                tracing::error!(error = ?error, "an event stream could not be read");
+                None
+            }
+        }
+    }
+
+    fn format(&self, event: &Event) -> Bytes {
+        // Data is compact JSON, which has no line break to split over several `data:` lines.
+        Bytes::from(if self.ndjson {
+            format!("{{\"seq\":{},\"event\":\"{}\",\"data\":{}}}\n", event.seq, event.kind, event.data)
+        } else {
+            format!("id: {}\nevent: {}\ndata: {}\n\n", event.seq, event.kind, event.data)
+        })
+    }
+}
