@@ -1,0 +1,174 @@
+//! From the bytes of an uploaded file to clean, readable text.
+//!
+//! [`extract`] is a pure function: bytes in, [`Extracted`] or [`ExtractError`] out. Input is hostile by assumption, so every step is linear in the
+//! size of its input, no step recurses deeper than a small constant, and nothing here panics; the caller still runs it in a child process with
+//! limits of its own. Reading order: [`sniff`](self) decides the kind, `encoding` turns bytes into a string, one of `markdown`, `html`, `txt` feeds
+//! blocks to the `TextBuilder` of `text`, which cleans characters and keeps the offsets of headings.
+
+mod encoding;
+mod front_matter;
+mod html;
+mod html_tokens;
+mod html_tree;
+mod markdown;
+mod sniff;
+mod text;
+mod txt;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+/// Largest accepted input, in bytes.
+pub const MAX_INPUT_BYTES: usize = 50 * 1024 * 1024;
+/// Largest accepted result, in characters.
+pub const MAX_TEXT_CHARS: usize = 20_000_000;
+/// The kinds of file that [`extract`] accepts, as error messages name them.
+pub const ACCEPTED_KINDS: &str = "Markdown (.md), plain text (.txt) and HTML (.html)";
+
+/// A heading of the extracted text and the section it opens.
+///
+/// All offsets count characters (Unicode scalar values) of [`Extracted::text`]. The heading stands alone on its line: the characters
+/// `start..start + title.chars().count()` are exactly `title`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heading {
+    /// 1 (document title) to 6.
+    pub level: u8,
+    /// The heading's text, one line, never empty.
+    pub title: String,
+    /// First character of the title line.
+    pub start: usize,
+    /// One past the section: the start of the next heading of the same or a higher rank, else the end of the text.
+    pub end: usize,
+}
+
+/// What was read from a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extracted {
+    /// `text/markdown`, `text/plain` or `text/html`: what the content was read as.
+    pub mime: &'static str,
+    /// Title from front matter, `<title>` or the first top-level heading.
+    pub title: Option<String>,
+    /// Language the file declares (front matter `lang`, `<html lang>`), lower-case primary subtag such as `pl`; not a guess.
+    pub lang: Option<String>,
+    /// Tags from front matter, in the order written.
+    pub tags: Vec<String>,
+    /// Clean text in NFC: paragraphs separated by an empty line, list items and table rows (`a | b | c`) on lines of their own. Never empty.
+    pub text: String,
+    /// Headings in reading order.
+    pub headings: Vec<Heading>,
+    /// WHATWG name of the encoding the bytes were decoded from, for example `UTF-8` or `windows-1250`.
+    pub encoding: String,
+    /// What a person should know about the reading, in full sentences without a final period; usually empty.
+    pub warnings: Vec<String>,
+}
+
+/// Why a file could not be read. The message names the reason and the way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExtractError {
+    /// The content is of a kind that is not read.
+    Unsupported {
+        /// What the content looks like, for example `a PDF document`.
+        looks_like: String,
+    },
+    /// The bytes are text in no encoding that could be told.
+    Undecodable {
+        /// What is wrong and where.
+        detail: String,
+    },
+    /// Nothing but white space, or nothing visible.
+    Empty,
+    /// Over [`MAX_INPUT_BYTES`] or [`MAX_TEXT_CHARS`].
+    TooLarge {
+        /// The size found.
+        found: usize,
+        /// The limit it exceeds.
+        limit: usize,
+        /// `bytes` or `characters`.
+        unit: &'static str,
+    },
+}
+
+impl fmt::Display for ExtractError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsupported { looks_like } => {
+                write!(
+                    f,
+                    "the file looks like {looks_like}, which cannot be read yet; accepted kinds are {ACCEPTED_KINDS}"
+                )
+            }
+            Self::Undecodable { detail } => write!(
+                f,
+                "the text cannot be decoded: {detail}; save the file as UTF-8 and upload it again"
+            ),
+            Self::Empty => write!(
+                f,
+                "the file has no readable text; upload a file with content"
+            ),
+            Self::TooLarge { found, limit, unit } => {
+                write!(
+                    f,
+                    "the file has {found} {unit}, more than the limit of {limit} {unit}; split it into smaller files"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for ExtractError {}
+
+impl ExtractError {
+    /// A stable code for API answers: `unsupported_kind`, `undecodable_text`, `empty_document` or `document_too_large`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unsupported { .. } => "unsupported_kind",
+            Self::Undecodable { .. } => "undecodable_text",
+            Self::Empty => "empty_document",
+            Self::TooLarge { .. } => "document_too_large",
+        }
+    }
+}
+
+/// Reads a file into clean text with headings.
+///
+/// `name` is the document's name (its extension helps to tell the kind; a path is fine), `mime_hint` the content type the client sent, with or
+/// without parameters. The content wins over both: a `.txt` that starts as an HTML document is read as HTML, a `.md` that is a PDF is refused.
+///
+/// # Errors
+/// See [`ExtractError`]; every message says what to do about it.
+pub fn extract(
+    bytes: &[u8],
+    name: &str,
+    mime_hint: Option<&str>,
+) -> Result<Extracted, ExtractError> {
+    if bytes.len() > MAX_INPUT_BYTES {
+        return Err(ExtractError::TooLarge {
+            found: bytes.len(),
+            limit: MAX_INPUT_BYTES,
+            unit: "bytes",
+        });
+    }
+    sniff::refuse_binary(bytes, name)?;
+    let named = sniff::kind_by_name(name, mime_hint)?;
+    let declared = match named {
+        Some(sniff::Kind::Html) => {
+            encoding::html_charset(bytes).or_else(|| sniff::charset_parameter(mime_hint))
+        }
+        _ => sniff::charset_parameter(mime_hint),
+    };
+    let decoded = encoding::decode(bytes, declared.as_deref())?;
+    let kind = sniff::kind_by_content(&decoded.text, named);
+    let mut extracted = match kind {
+        sniff::Kind::Markdown => markdown::read(&decoded.text)?,
+        sniff::Kind::Html => html::read(&decoded.text)?,
+        sniff::Kind::Text => txt::read(&decoded.text)?,
+    };
+    if !extracted.text.chars().any(char::is_alphanumeric) {
+        return Err(ExtractError::Empty);
+    }
+    extracted.encoding = decoded.encoding.to_owned();
+    extracted.warnings.splice(0..0, decoded.warnings);
+    Ok(extracted)
+}
