@@ -1,1 +1,4 @@
 //! One folder per capability: the embedded engines and their adapters.
+
+pub mod analysis;
+pub mod embedder;

@@ -1,0 +1,298 @@
+//! Text embeddings in process: all-MiniLM-L6-v2, or any BERT sentence model of the same make, on the CPU.
+//!
+//! An [`Embedder`] holds the weights once, shares them between its own threads and gives unit vectors that equal those of
+//! `sentence-transformers` (cosine ≥ 0.9999, checked against committed vectors). Why it is built so, with figures:
+//! `docs/adr/0007-embedder.md`. Without a model there is no `Embedder`, and everything else works by words alone.
+
+mod bert;
+mod manifest;
+mod pool;
+#[cfg(test)]
+mod tests;
+mod tokenizer;
+mod weights;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::Deserialize;
+
+use self::{
+    bert::{Bert, Config, Scratch},
+    pool::Pool,
+    tokenizer::Tokenizer,
+    weights::Weights,
+};
+pub use self::{
+    manifest::{MANIFEST_FILE, Manifest, ManifestEntry, ModelKind},
+    tokenizer::Token,
+};
+
+/// The alias of a model that was loaded from a folder of its own, without a manifest.
+pub const DEFAULT_ALIAS: &str = "all-MiniLM-L6-v2";
+/// Texts that may wait in each of the two queues.
+const QUEUE_CAPACITY: usize = 1_024;
+/// The token limit when `sentence_bert_config.json` does not say one.
+const DEFAULT_MAX_TOKENS: usize = 256;
+
+/// Who waits for the vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// Somebody waits for an answer: goes before everything in bulk.
+    Interactive,
+    /// Documents being read in: takes the time that is left.
+    Bulk,
+}
+
+/// Why there are no vectors. The texts are for people and name what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EmbedderError {
+    /// A file that a model needs is not there.
+    Missing(PathBuf),
+    /// The disk refused.
+    Unreadable(String),
+    /// A file is cut short, damaged or contradicts another one.
+    Corrupt(String),
+    /// The weights are not the ones that the manifest names.
+    WrongHash {
+        /// The weights file.
+        path: PathBuf,
+        /// SHA-256 by the manifest.
+        expected: String,
+        /// SHA-256 of the file.
+        found: String,
+    },
+    /// A model of another make than this code computes.
+    Unsupported(String),
+    /// The queue is full; try again when some of it is done.
+    Overloaded {
+        /// How many texts wait in that queue.
+        waiting: usize,
+    },
+    /// Computing failed; other texts are not affected.
+    Failed(String),
+    /// The embedder ended before the texts were done.
+    Stopped,
+}
+
+impl fmt::Display for EmbedderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(path) => write!(f, "the model has no file {}: run `make models`", path.display()),
+            Self::Unreadable(what) => write!(f, "the model cannot be read: {what}"),
+            Self::Corrupt(what) => write!(f, "the model is damaged: {what}; remove its folder and run `make models`"),
+            Self::WrongHash { path, expected, found } => {
+                write!(
+                    f,
+                    "the weights {} have SHA-256 {found}, the manifest says {expected}: remove the folder and run `make models`",
+                    path.display()
+                )
+            }
+            Self::Unsupported(what) => write!(f, "the model is of a kind that cannot be used: {what}"),
+            Self::Overloaded { waiting } => write!(f, "the embedder is overloaded, {waiting} texts are waiting: try again shortly"),
+            Self::Failed(what) => f.write_str(what),
+            Self::Stopped => f.write_str("the embedder is shutting down"),
+        }
+    }
+}
+
+impl std::error::Error for EmbedderError {}
+
+/// What a loaded model is, for status pages and for the index generation that its vectors belong to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelSpec {
+    /// The name under which vector indexes refer to it, such as `all-MiniLM-L6-v2`.
+    pub alias: String,
+    /// The first 12 hex digits of the weights' SHA-256. Vectors of different versions must never share an index.
+    pub version: String,
+    /// Length of every vector.
+    pub dims: usize,
+    /// Tokens that the model reads of a text, `[CLS]` and `[SEP]` included; the rest of a longer text is not seen.
+    pub max_tokens: usize,
+    /// The folder it was loaded from.
+    pub dir: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct PoolingConfig {
+    #[serde(default)]
+    pooling_mode_mean_tokens: bool,
+}
+
+#[derive(Deserialize)]
+struct SentenceConfig {
+    max_seq_length: Option<usize>,
+}
+
+/// A model in memory with its threads. Hand it around in an `Arc`; dropping the last one ends the threads.
+pub struct Embedder {
+    spec: ModelSpec,
+    tokenizer: Arc<Tokenizer>,
+    pool: Pool,
+}
+
+impl fmt::Debug for Embedder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Embedder").field("spec", &self.spec).finish_non_exhaustive()
+    }
+}
+
+impl Embedder {
+    /// Loads the model in `dir` (`model.safetensors`, `tokenizer.json`, `config.json`; `sentence_bert_config.json` and
+    /// `1_Pooling/config.json` when they are there) and starts `threads` workers (0 means one per core).
+    ///
+    /// Reads 91 MB and packs them, a few hundred milliseconds: call it off the async threads.
+    ///
+    /// # Errors
+    /// [`EmbedderError`] `Missing`, `Unreadable`, `Corrupt` or `Unsupported`, naming the file.
+    pub fn load(dir: &Path, threads: usize) -> Result<Self, EmbedderError> {
+        Self::open(dir, DEFAULT_ALIAS, None, threads)
+    }
+
+    /// Loads the embedding model that `models_dir/manifest.json` names and checks the weights' SHA-256 against it; the hash
+    /// is computed while the file is read. `None` when there is no manifest or no embedding model in it.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and [`EmbedderError::WrongHash`] when the weights are not the ones that the manifest names.
+    pub fn load_from_models_dir(models_dir: &Path, threads: usize) -> Result<Option<Self>, EmbedderError> {
+        let Some(manifest) = Manifest::read(models_dir)? else { return Ok(None) };
+        let Some(entry) = manifest.embedding_model() else { return Ok(None) };
+        Self::open(&models_dir.join(&entry.path), &entry.alias, Some(&entry.sha256), threads).map(Some)
+    }
+
+    fn open(dir: &Path, alias: &str, expected_sha256: Option<&str>, threads: usize) -> Result<Self, EmbedderError> {
+        // The small files first: what is wrong with them is known before 91 MB are read.
+        let config: Config = json(&dir.join("config.json"))?;
+        config.check()?;
+        if let Some(pooling) = optional(json::<PoolingConfig>(&dir.join("1_Pooling").join("config.json")))?
+            && !pooling.pooling_mode_mean_tokens
+        {
+            return Err(EmbedderError::Unsupported("1_Pooling/config.json: only mean pooling can be used".to_owned()));
+        }
+        let sentence = optional(json::<SentenceConfig>(&dir.join("sentence_bert_config.json")))?;
+        let max_tokens =
+            sentence.and_then(|config| config.max_seq_length).unwrap_or(DEFAULT_MAX_TOKENS).clamp(2, config.max_position_embeddings.max(2));
+        let tokenizer = Arc::new(Tokenizer::from_json(&read(&dir.join("tokenizer.json"))?)?);
+        if tokenizer.vocabulary_size() > config.vocab_size {
+            return Err(EmbedderError::Corrupt(format!(
+                "tokenizer.json has {} tokens, config.json {}",
+                tokenizer.vocabulary_size(),
+                config.vocab_size
+            )));
+        }
+
+        let path = dir.join("model.safetensors");
+        let mut weights = Weights::read(&path)?;
+        if let Some(expected) = expected_sha256
+            && !expected.eq_ignore_ascii_case(&weights.sha256)
+        {
+            return Err(EmbedderError::WrongHash { path, expected: expected.to_owned(), found: weights.sha256 });
+        }
+        let spec = ModelSpec {
+            alias: alias.to_owned(),
+            version: weights.sha256[..12].to_owned(),
+            dims: config.hidden_size,
+            max_tokens,
+            dir: dir.to_path_buf(),
+        };
+        let bert = Arc::new(Bert::new(config, &mut weights)?);
+        drop(weights);
+
+        let threads = if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads };
+        let shared_tokenizer = Arc::clone(&tokenizer);
+        let pool = Pool::start(threads, QUEUE_CAPACITY, move || {
+            keep_products_on_this_thread();
+            let (bert, tokenizer, mut scratch) = (Arc::clone(&bert), Arc::clone(&shared_tokenizer), Scratch::new());
+            Box::new(move |text| bert.embed(&tokenizer.ids(text, max_tokens), &mut scratch))
+        })?;
+        tracing::info!(model = spec.alias, version = spec.version, dims = spec.dims, threads, "embedding model loaded");
+        Ok(Self { spec, tokenizer, pool })
+    }
+
+    /// What this model is.
+    pub fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    /// Length of every vector: 384 for all-MiniLM-L6-v2.
+    pub fn dims(&self) -> usize {
+        self.spec.dims
+    }
+
+    /// The name under which vector indexes refer to the model.
+    pub fn alias(&self) -> &str {
+        &self.spec.alias
+    }
+
+    /// The first 12 hex digits of the weights' SHA-256.
+    pub fn version(&self) -> &str {
+        &self.spec.version
+    }
+
+    /// How many texts wait to be computed.
+    pub fn waiting(&self) -> usize {
+        self.pool.waiting()
+    }
+
+    /// How many threads compute.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// The tokens of a text, each with the range of characters that it covers; neither `[CLS]` and `[SEP]` nor a limit.
+    pub fn tokens(&self, text: &str) -> Vec<Token> {
+        self.tokenizer.tokens(text)
+    }
+
+    /// How many tokens a text has for the model, `[CLS]` and `[SEP]` included; beyond `max_tokens` the model sees nothing.
+    pub fn count_tokens(&self, text: &str) -> usize {
+        self.tokenizer.tokens(text).len() + 2
+    }
+
+    /// One unit vector per text, in order; blocks the thread meanwhile. For commands; tasks use [`embed`](Self::embed).
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed).
+    pub fn embed_blocking(&self, texts: &[&str], priority: Priority) -> Result<Vec<Vec<f32>>, EmbedderError> {
+        self.pool.run_blocking(texts.iter().map(|text| (*text).to_owned()).collect(), priority)
+    }
+
+    /// One unit vector of [`dims`](Self::dims) numbers per text, in order. Any text has one, the empty text too. Dropping the
+    /// future gives up the texts that are not yet begun.
+    ///
+    /// # Errors
+    /// [`EmbedderError::Overloaded`] at once when the queue of this priority has no room (the batch is then not begun),
+    /// [`EmbedderError::Failed`] when a text could not be computed, [`EmbedderError::Stopped`] at shutdown.
+    pub async fn embed(&self, texts: Vec<String>, priority: Priority) -> Result<Vec<Vec<f32>>, EmbedderError> {
+        self.pool.run(texts, priority).await
+    }
+}
+
+/// The matrix crate splits its work over the current rayon pool. Two texts on two threads are faster than one text on two
+/// threads, so every worker is a pool of its own with one thread: itself. (Rayon keeps that pool's few kilobytes for ever.)
+fn keep_products_on_this_thread() {
+    if rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().is_err() && rayon::current_num_threads() != 1 {
+        tracing::warn!("matrix products use the shared pool, embedding may be slower");
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, EmbedderError> {
+    std::fs::read(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => EmbedderError::Missing(path.to_path_buf()),
+        _ => EmbedderError::Unreadable(format!("{}: {error}", path.display())),
+    })
+}
+
+fn json<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, EmbedderError> {
+    serde_json::from_slice(&read(path)?).map_err(|error| EmbedderError::Corrupt(format!("{}: {error}", path.display())))
+}
+
+fn optional<T>(read: Result<T, EmbedderError>) -> Result<Option<T>, EmbedderError> {
+    match read {
+        Err(EmbedderError::Missing(_)) => Ok(None),
+        other => other.map(Some),
+    }
+}
