@@ -17,7 +17,8 @@ pub struct PageQuery {
     #[param(minimum = 1, maximum = 200, default = 50)]
     pub limit: Option<u32>,
     /// The `next_cursor` of the page before; absent for the first page.
-    #[param(min_length = 1, max_length = 200)]
+    #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_.~-]{1,200}$")]
+    #[serde(default, deserialize_with = "read_cursor")]
     pub cursor: Option<String>,
 }
 
@@ -33,6 +34,21 @@ impl PageQuery {
     /// The cursor as the key of the last item seen, empty for the first page.
     pub fn after(&self) -> &str {
         self.cursor.as_deref().unwrap_or("")
+    }
+}
+
+/// Reads a `cursor` parameter: what [`Page::of`] gave out, which is an id. For `#[serde(default, deserialize_with)]` in queries that
+/// have more parameters than [`PageQuery`].
+///
+/// # Errors
+/// When it is empty, longer than 200 characters, or has others than letters, digits and `_.~-`.
+pub fn read_cursor<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<String>, D::Error> {
+    let cursor = Option::<String>::deserialize(deserializer)?;
+    match &cursor {
+        Some(text) if !(1..=200).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.~-".contains(&b)) => {
+            Err(serde::de::Error::custom("must be the next_cursor of the page before"))
+        }
+        _ => Ok(cursor),
     }
 }
 

@@ -135,6 +135,12 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Called in the transaction that ends a job as `failed` or `canceled`, to bring its subject to the same end.
     fn ended<'a>(&'a self, tx: &'a mut Tx, job: &'a Job, now: Timestamp) -> BoxFuture<'a, Result<()>>;
+
+    /// Called in the transaction that starts a failed or canceled job again, to put its subject back to where it waits. An error
+    /// leaves the job as it was: the subject may be gone, or a newer job may work on it.
+    fn retried<'a>(&'a self, _tx: &'a mut Tx, _job: &'a Job, _now: Timestamp) -> BoxFuture<'a, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// The handlers of this process, by kind.

@@ -1,0 +1,62 @@
+//! The refusals of an endpoint, for its description: `responses((status = 200, body = Thing), CommonProblems, NotFoundProblem)`.
+//!
+//! Each type below stands for one or more statuses with a [`Problem`](super::Problem) body, so that what the description says and
+//! what the middleware does are written once.
+
+use std::collections::BTreeMap;
+
+use utoipa::{
+    IntoResponses,
+    openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder},
+};
+
+fn problem(description: &str) -> RefOr<Response> {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    ResponseBuilder::new().description(description).content("application/problem+json", content).build().into()
+}
+
+macro_rules! problems {
+    ($($(#[$doc:meta])* $name:ident { $($status:literal = $text:literal),* $(,)? })*) => { $(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy)]
+        pub struct $name;
+
+        impl IntoResponses for $name {
+            fn responses() -> BTreeMap<String, RefOr<Response>> {
+                BTreeMap::from([$(($status.to_owned(), problem($text))),*])
+            }
+        }
+    )* };
+}
+
+problems! {
+    /// What any endpoint behind sign-in may answer: 400, 401, 403, 429, 500, 503, 504.
+    CommonProblems {
+        "400" = "A parameter, header or field is wrong; `errors` names it.",
+        "401" = "No token, or not the right one.",
+        "403" = "The caller, its origin or the host name is not allowed.",
+        "429" = "Too many requests; repeat after the time in `Retry-After`.",
+        "500" = "A defect of ours; the log has the details under `trace_id`.",
+        "503" = "Not now: warming up, overloaded, stopping or out of space.",
+        "504" = "The request took too long.",
+    }
+    /// What any open endpoint may answer: 400, 403, 500, 503, 504.
+    OpenProblems {
+        "400" = "A parameter, header or field is wrong; `errors` names it.",
+        "403" = "The host name is not allowed.",
+        "500" = "A defect of ours; the log has the details under `trace_id`.",
+        "503" = "Not now: warming up, overloaded or stopping.",
+        "504" = "The request took too long.",
+    }
+    /// Endpoints that name an object: 404.
+    NotFoundProblem { "404" = "There is no such object, or it belongs to somebody else." }
+    /// Endpoints that change something: 409.
+    ConflictProblem { "409" = "It collides with the present state, or the idempotency key was used for something else." }
+    /// Endpoints that take a body: 413 and 415.
+    BodyProblems {
+        "413" = "The body is larger than the limit that the detail names.",
+        "415" = "The kind of content is not accepted.",
+    }
+    /// Endpoints that ask another server: 502.
+    UpstreamProblem { "502" = "A server we depend on failed." }
+}
