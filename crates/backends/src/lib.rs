@@ -1,4 +1,5 @@
 //! One folder per capability: the embedded engines and their adapters.
 
 pub mod analysis;
+pub mod index;
 pub mod embedder;
