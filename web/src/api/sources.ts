@@ -1,0 +1,55 @@
+import { type QueryClient, queryOptions } from "@tanstack/react-query";
+import { getJson, query, sendJson } from "./client.ts";
+import { follow, openStream, type StreamState } from "./stream.ts";
+import type { DocumentEvent, Page, Source } from "./types.ts";
+
+/** All sources, up to the largest page the server gives (200). */
+export function sourcesQuery() {
+  return queryOptions({
+    queryKey: ["sources"] as const,
+    queryFn: ({ signal }) => getJson<Page<Source>>(`/api/v1/sources${query({ limit: 200 })}`, signal),
+  });
+}
+
+/** One source. */
+export function sourceQuery(id: string) {
+  return queryOptions({
+    queryKey: ["sources", id] as const,
+    queryFn: ({ signal }) => getJson<Source>(`/api/v1/sources/${encodeURIComponent(id)}`, signal),
+  });
+}
+
+/** Creates a source; a name that is taken is refused with the code `source_exists`. */
+export function createSource(input: { name: string; description?: string }): Promise<Source> {
+  return sendJson<Source>("POST", "/api/v1/sources", input);
+}
+
+/** Deletes a source with all its documents. */
+export function deleteSource(id: string): Promise<void> {
+  return sendJson<void>("DELETE", `/api/v1/sources/${encodeURIComponent(id)}`);
+}
+
+/** Marks everything known about sources and documents as out of date. */
+export function refreshSources(client: QueryClient): Promise<void> {
+  return client.invalidateQueries({ queryKey: ["sources"] });
+}
+
+/** Yields the changes of a source's documents as they happen, through any number of cuts, until aborted. */
+export async function* sourceEvents(
+  id: string,
+  signal: AbortSignal,
+  onState?: (state: StreamState) => void,
+): AsyncGenerator<DocumentEvent> {
+  const path = `/api/v1/sources/${encodeURIComponent(id)}/events`;
+  const stream = follow({
+    open: (after, inner) => openStream(path, after, inner),
+    isTerminal: () => false,
+    signal,
+    onState,
+  });
+  for await (const event of stream) {
+    if (!event.event.startsWith("document.")) continue;
+    const data = JSON.parse(event.data) as DocumentEvent;
+    yield event.event === "document.deleted" ? { ...data, state: "deleted" } : data;
+  }
+}

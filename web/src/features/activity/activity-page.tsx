@@ -1,0 +1,131 @@
+import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
+import type { ReactNode } from "react";
+import { actOnJob, auditQuery, jobsQuery } from "../../api/activity.ts";
+import type { AuditEntry, Job } from "../../api/types.ts";
+import { formatTime, formatWhen } from "../../lib/format.ts";
+import { useI18n } from "../../lib/i18n/index.ts";
+import { Button } from "../../ui/button.tsx";
+import { Loading, Page } from "../../ui/page.tsx";
+import { ProblemView } from "../../ui/problem.tsx";
+import css from "./activity-page.module.css";
+
+/** What runs in the background, and the audit entries about it. */
+export function ActivityPage() {
+  const { t } = useI18n();
+  const jobs = useInfiniteQuery(jobsQuery());
+  const audit = useInfiniteQuery(auditQuery());
+  return (
+    <Page title={t("activity.title")} lead={t("activity.lead")}>
+      <Section title={t("activity.jobs")} none={t("activity.jobs.none")} list={jobs}>
+        {(jobs.data?.pages.flatMap((page) => page.items) ?? []).map((job) => (
+          <JobRow key={job.id} job={job} now={jobs.dataUpdatedAt} />
+        ))}
+      </Section>
+      <Section title={t("activity.audit")} none={t("activity.audit.none")} list={audit}>
+        {(audit.data?.pages.flatMap((page) => page.items) ?? []).map((entry) => (
+          <AuditRow key={entry.id} entry={entry} />
+        ))}
+      </Section>
+    </Page>
+  );
+}
+
+interface Listing {
+  readonly isError: boolean;
+  readonly isPending: boolean;
+  readonly error: unknown;
+  readonly hasNextPage: boolean;
+  readonly isFetchingNextPage: boolean;
+  readonly refetch: () => unknown;
+  readonly fetchNextPage: () => unknown;
+}
+
+function Section({
+  title,
+  none,
+  list,
+  children,
+}: {
+  title: string;
+  none: string;
+  list: Listing;
+  children: ReactNode[];
+}) {
+  const { t } = useI18n();
+  return (
+    <section className={css.section} aria-label={title}>
+      <h2 className={css.title}>{title}</h2>
+      {list.isError ? (
+        <ProblemView cause={list.error} onRetry={() => void list.refetch()} />
+      ) : list.isPending ? (
+        <Loading label={t("app.loading")} />
+      ) : children.length === 0 ? (
+        <p className={css.none}>{none}</p>
+      ) : (
+        <ul className={css.list}>{children}</ul>
+      )}
+      {list.hasNextPage && (
+        <Button small isDisabled={list.isFetchingNextPage} onPress={() => void list.fetchNextPage()}>
+          {t("app.more")}
+        </Button>
+      )}
+    </section>
+  );
+}
+
+const OPEN: ReadonlySet<string> = new Set(["queued", "running", "scheduled", "leased"]);
+const BROKEN: ReadonlySet<string> = new Set(["failed", "dead", "canceled"]);
+
+function JobRow({ job, now }: { job: Job; now: number }) {
+  const { t, language } = useI18n();
+  const client = useQueryClient();
+  const act = useMutation({
+    mutationFn: (action: "cancel" | "retry") => actOnJob(job.id, action),
+    onSuccess: () => client.invalidateQueries({ queryKey: ["jobs"] }),
+  });
+  const error = typeof job.error === "string" ? job.error : job.error?.message;
+  const action = OPEN.has(job.state) ? "cancel" : BROKEN.has(job.state) ? "retry" : undefined;
+  return (
+    <li className={css.row}>
+      <code className={css.kind}>{job.kind}</code>
+      <span className={BROKEN.has(job.state) ? `${css.state} ${css.bad}` : css.state}>{job.state}</span>
+      <span className={css.rest}>{error}</span>
+      <time className={css.when} dateTime={job.created_at} title={formatTime(job.created_at, language)}>
+        {formatWhen(job.created_at, now, language)}
+      </time>
+      {action && (
+        <Button
+          small
+          emphasis="quiet"
+          isDisabled={act.isPending}
+          aria-label={`${t(`activity.job.${action}`)}: ${job.kind}`}
+          onPress={() => act.mutate(action)}
+        >
+          {t(`activity.job.${action}`)}
+        </Button>
+      )}
+      {act.isError && <ProblemView cause={act.error} />}
+    </li>
+  );
+}
+
+function nameOf(value: AuditEntry["actor"] | AuditEntry["resource"]): string {
+  if (!value) return "";
+  if (typeof value === "string") return value;
+  return ("name" in value ? value.name : undefined) ?? value.id ?? "";
+}
+
+function AuditRow({ entry }: { entry: AuditEntry }) {
+  const { language } = useI18n();
+  const at = entry.created_at ?? entry.at ?? "";
+  return (
+    <li className={css.row}>
+      <code className={css.kind}>{entry.action}</code>
+      <span className={css.state}>{nameOf(entry.actor ?? entry.principal)}</span>
+      <span className={css.rest}>{nameOf(entry.resource ?? entry.object)}</span>
+      <time className={css.when} dateTime={at}>
+        {formatTime(at, language)}
+      </time>
+    </li>
+  );
+}

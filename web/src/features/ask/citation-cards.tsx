@@ -1,0 +1,67 @@
+import { Link } from "@tanstack/react-router";
+import type { Ref } from "react";
+import type { Citation } from "../../api/types.ts";
+import { formatScore } from "../../lib/format.ts";
+import { useI18n } from "../../lib/i18n/index.ts";
+import { Icon } from "../../ui/icons.tsx";
+import css from "./citation-cards.module.css";
+
+/** The passages behind an answer, each leading into its document. */
+export function CitationCards({
+  ref,
+  title,
+  citations,
+  askId,
+  active,
+  onActive,
+}: {
+  ref: Ref<HTMLElement>;
+  title: string;
+  citations: readonly Citation[];
+  askId: string;
+  active: number | undefined;
+  onActive: (n: number) => void;
+}) {
+  const { t, language } = useI18n();
+  return (
+    <section ref={ref} aria-labelledby="citations" className={css.cards}>
+      <h3 id="citations" className={css.title}>
+        {title}
+      </h3>
+      <ol className={css.list}>
+        {citations.map((citation) => (
+          <li
+            key={citation.n}
+            data-citation={citation.n}
+            className={active === citation.n ? `${css.card} ${css.active}` : css.card}
+          >
+            <div className={css.head}>
+              <span className={css.n} aria-hidden="true">
+                {citation.n}
+              </span>
+              <Link
+                to="/documents/$documentId"
+                params={{ documentId: citation.document_id }}
+                search={{ start: citation.start, end: citation.end, ask: askId }}
+                className={css.document}
+                aria-label={`${citation.n}. ${t("ask.citation.open", { document: citation.document })}`}
+                onFocus={() => onActive(citation.n)}
+              >
+                {citation.document}
+              </Link>
+            </div>
+            {citation.heading && <p className={css.heading}>{citation.heading.replaceAll(/\s*[>/›]\s+/g, " › ")}</p>}
+            <blockquote className={css.text}>{citation.text.trim()}</blockquote>
+            <p className={css.foot}>
+              <span>{citation.source}</span>
+              <span>{t("ask.citation.score", { score: formatScore(citation.score, language) })}</span>
+              <span className={css.go} aria-hidden="true">
+                {t("ask.citation.read")} <Icon name="arrow" size={14} />
+              </span>
+            </p>
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}

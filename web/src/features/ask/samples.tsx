@@ -1,0 +1,50 @@
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { documentsQuery } from "../../api/documents.ts";
+import type { Source } from "../../api/types.ts";
+import { useI18n } from "../../lib/i18n/index.ts";
+import { Icon } from "../../ui/icons.tsx";
+import css from "./list.module.css";
+
+const SAMPLES = ["ask.sample.1", "ask.sample.2", "ask.sample.3"] as const;
+
+/** A document's title without its markdown, or its name without folder and ending. */
+function subject(title: string | null, name: string): string {
+  const base = name.split("/").at(-1) ?? name;
+  return (title?.trim() || base.replace(/\.[a-z0-9]+$/i, "")).replace(/^#+\s*/, "");
+}
+
+/** Three questions about documents that are really there. */
+export function Samples({ sources, onAsk }: { sources: readonly Source[]; onAsk: (question: string) => void }) {
+  const { t } = useI18n();
+  const source = sources.find(({ documents_by_state: by }) => (by.ready ?? 0) > 0);
+  const documents = useInfiniteQuery({
+    ...documentsQuery(source?.id ?? "", "ready", SAMPLES.length),
+    enabled: source !== undefined,
+  });
+  const subjects = [
+    ...new Set(documents.data?.pages[0]?.items.map(({ title, name }) => subject(title, name)) ?? []),
+  ].slice(0, SAMPLES.length);
+  if (subjects.length === 0) return null;
+  return (
+    <section aria-labelledby="samples">
+      <h2 id="samples" className={css.title}>
+        {t("ask.samples")}
+      </h2>
+      <ul className={css.list}>
+        {subjects.map((title, index) => {
+          const question = t(SAMPLES[index % SAMPLES.length] as (typeof SAMPLES)[number], { title });
+          return (
+            <li key={title}>
+              <button type="button" className={css.entry} onClick={() => onAsk(question)}>
+                <span className={css.icon}>
+                  <Icon name="arrow" size={16} />
+                </span>
+                <span className={css.question}>{question}</span>
+              </button>
+            </li>
+          );
+        })}
+      </ul>
+    </section>
+  );
+}
