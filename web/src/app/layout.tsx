@@ -11,7 +11,7 @@ import { setTheme, type Theme, useTheme } from "../lib/theme.ts";
 import { Button } from "../ui/button.tsx";
 import { Icon, type IconName } from "../ui/icons.tsx";
 import { Mark } from "../ui/mark.tsx";
-import { Loading } from "../ui/page.tsx";
+import { Loading, Page } from "../ui/page.tsx";
 import { ProblemView } from "../ui/problem.tsx";
 import css from "./layout.module.css";
 
@@ -47,13 +47,13 @@ export function Layout() {
         ) : me.data === null ? (
           <SignInPage onCheck={() => void me.refetch()} />
         ) : me.isError ? (
-          <div className={css.problem}>
+          <Page title={t("error.title")} narrow>
             <ProblemView cause={me.error} onRetry={() => void me.refetch()} />
-          </div>
+          </Page>
         ) : (
-          <div className={css.problem}>
+          <Page title="Astrolabe" narrow>
             <Loading label={t("app.loading")} />
-          </div>
+          </Page>
         )}
       </main>
       <StatusStrip />
@@ -105,15 +105,13 @@ function Header({ signedIn }: { signedIn: boolean }) {
           <Icon name={THEME_ICON[theme]} />
         </Button>
         {signedIn && (
-          <span className={css.signOut}>
-            <Button
-              emphasis="quiet"
-              small
-              onPress={() => void signOut().then(() => client.setQueryData(meQuery().queryKey, null))}
-            >
-              {t("app.signOut")}
-            </Button>
-          </span>
+          <Button
+            emphasis="quiet"
+            small
+            onPress={() => void signOut().then(() => client.setQueryData(meQuery().queryKey, null))}
+          >
+            {t("app.signOut")}
+          </Button>
         )}
       </section>
     </header>

@@ -1,10 +1,10 @@
 /** Numbers, sizes and times as people of each language write them. */
 
-const UNITS = ["byte", "kilobyte", "megabyte", "gigabyte"] as const;
+const UNITS = ["kilobyte", "megabyte", "gigabyte"] as const;
 
-/** A size in bytes with a fitting unit (powers of 1000), for example `12 kB`. */
+/** A size in bytes as kilobytes or more (powers of 1000), for example `0.5 kB` or `12 MB`. */
 export function formatBytes(bytes: number, locale: string): string {
-  let value = bytes;
+  let value = bytes / 1000;
   let unit = 0;
   while (value >= 1000 && unit < UNITS.length - 1) {
     value /= 1000;
@@ -14,7 +14,7 @@ export function formatBytes(bytes: number, locale: string): string {
     style: "unit",
     unit: UNITS[unit],
     unitDisplay: "short",
-    maximumFractionDigits: value < 10 && unit > 0 ? 1 : 0,
+    maximumFractionDigits: value < 10 ? 1 : 0,
   }).format(value);
 }
 

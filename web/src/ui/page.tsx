@@ -13,6 +13,7 @@ export function Page({
   actions,
   children,
   narrow = false,
+  modest = false,
 }: {
   title: string;
   tab?: string;
@@ -21,6 +22,8 @@ export function Page({
   actions?: ReactNode;
   children: ReactNode;
   narrow?: boolean;
+  /** A small heading, for a view whose content brings a large one of its own. */
+  modest?: boolean;
 }) {
   useTitle(tab ?? title);
   return (
@@ -28,7 +31,7 @@ export function Page({
       <header className={css.head}>
         <div className={css.words}>
           {eyebrow && <div className={css.eyebrow}>{eyebrow}</div>}
-          <h1 tabIndex={-1} data-page-heading>
+          <h1 tabIndex={-1} data-page-heading className={modest ? css.modest : undefined}>
             {title}
           </h1>
           {lead && <div className={css.lead}>{lead}</div>}

@@ -59,7 +59,9 @@ export function AskPage() {
         </h1>
       )}
 
+      {idle && documents === 0 && <FirstSteps />}
       <Composer
+        quiet={documents === 0}
         draft={draft}
         onDraft={setDraft}
         compact={!idle}
@@ -81,7 +83,6 @@ export function AskPage() {
 
       {idle ? (
         <>
-          {documents === 0 && <FirstSteps />}
           {pending !== undefined && pending > 0 && <Reading count={pending} />}
           <div className={css.below}>
             {items && documents !== undefined && documents > 0 && <Samples sources={items} onAsk={askNow} />}

@@ -16,6 +16,7 @@ export function Composer({
   draft,
   onDraft,
   compact,
+  quiet,
   busy,
   sources,
   chosen,
@@ -26,6 +27,8 @@ export function Composer({
   draft: string;
   onDraft: (draft: string) => void;
   compact: boolean;
+  /** True when there is nothing to search yet: adding documents is then the first thing to do. */
+  quiet: boolean;
   busy: boolean;
   sources: readonly Source[];
   chosen: readonly string[];
@@ -83,7 +86,7 @@ export function Composer({
               <Icon name="stop" /> {t("ask.stop")}
             </Button>
           ) : (
-            <Button emphasis="primary" type="submit">
+            <Button emphasis={quiet ? "secondary" : "primary"} type="submit">
               {t("ask.submit")} <Icon name="arrow" />
             </Button>
           )}

@@ -10,10 +10,14 @@ import css from "./list.module.css";
 export function History({ current }: { current?: string }) {
   const { t, language } = useI18n();
   const history = useQuery(askHistory());
-  const items = history.data?.items.filter(({ id }) => id !== current).slice(0, 6) ?? [];
+  // A question asked twice is one memory: the newest stays.
+  const seen = new Set<string>();
+  const items = (history.data?.items ?? [])
+    .filter(({ id, question }) => id !== current && !seen.has(question) && seen.add(question))
+    .slice(0, 5);
   if (items.length === 0) return null;
   return (
-    <section aria-labelledby="history">
+    <section aria-labelledby="history" className={css.section}>
       <h2 id="history" className={css.title}>
         {t("ask.history")}
       </h2>

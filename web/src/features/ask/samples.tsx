@@ -26,7 +26,7 @@ export function Samples({ sources, onAsk }: { sources: readonly Source[]; onAsk:
   ].slice(0, SAMPLES.length);
   if (subjects.length === 0) return null;
   return (
-    <section aria-labelledby="samples">
+    <section aria-labelledby="samples" className={css.section}>
       <h2 id="samples" className={css.title}>
         {t("ask.samples")}
       </h2>

@@ -97,13 +97,17 @@ function Reader({
     if (view.passage) goToPassage(passage.current, false);
   }, [view]);
   const title = content.title || content.name;
+  // A text that begins with its own title needs no second one above it.
+  const titled = view.blocks[0]?.kind === "heading" && view.blocks[0].level === 1;
   return (
     <Page
-      title={title}
+      title={titled ? content.name : title}
+      tab={title}
+      modest={titled}
       eyebrow={back}
       lead={
         <span className={css.facts}>
-          {title !== content.name && <span>{content.name}</span>}
+          {!titled && title !== content.name && <span>{content.name}</span>}
           {document && <span>{formatBytes(document.size, language)}</span>}
           {document && document.chunk_count > 0 && <span>{t("documents.chunks", { n: document.chunk_count })}</span>}
         </span>

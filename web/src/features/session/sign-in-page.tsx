@@ -1,5 +1,6 @@
 import { useI18n } from "../../lib/i18n/index.ts";
 import { Button } from "../../ui/button.tsx";
+import { Mark } from "../../ui/mark.tsx";
 import { Page } from "../../ui/page.tsx";
 import css from "./sign-in-page.module.css";
 
@@ -7,7 +8,7 @@ import css from "./sign-in-page.module.css";
 export function SignInPage({ onCheck }: { onCheck: () => void }) {
   const { t } = useI18n();
   return (
-    <Page title={t("session.title")} lead={t("session.body")} narrow>
+    <Page eyebrow={<Mark size={56} />} title={t("session.title")} lead={t("session.body")} narrow>
       <ol className={css.steps}>
         <li>
           <Command text={t("session.step.serve")} command="astrolabe serve" />
