@@ -1,5 +1,6 @@
 //! One folder per capability: the embedded engines and their adapters.
 
 pub mod analysis;
+pub mod blob;
 pub mod index;
 pub mod embedder;

@@ -1,0 +1,211 @@
+//! Blobs: the bytes of documents as they were sent, named by the SHA-256 of their content, so equal bytes are stored once.
+//!
+//! The local store keeps them under `<root>/ab/abcdef…`; a blob appears by a rename after its bytes are on disk, so a killed
+//! process leaves whole blobs and temporary files, never halves.
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use astrolabe_kernel::{Error, Result, error::code};
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
+
+/// The local blob store, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct BlobStore {
+    root: PathBuf,
+}
+
+/// A stored blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// SHA-256 of the bytes, in hexadecimal.
+    pub hash: String,
+    /// How many bytes.
+    pub size: u64,
+}
+
+/// A blob that is being written; dropped without [`BlobWriter::finish`] it leaves nothing.
+pub struct BlobWriter {
+    root: PathBuf,
+    file: tokio::fs::File,
+    path: tempfile::TempPath,
+    hasher: Sha256,
+    size: u64,
+    limit: u64,
+}
+
+impl BlobStore {
+    /// Opens the store in a folder, making it when it is missing and clearing what a killed process left half-written.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn open(root: &Path) -> Result<Self> {
+        let incoming = root.join("incoming");
+        std::fs::create_dir_all(&incoming)?;
+        for entry in std::fs::read_dir(&incoming)? {
+            std::fs::remove_file(entry?.path())?;
+        }
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// Starts a blob of at most `limit` bytes.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn writer(&self, limit: u64) -> Result<BlobWriter> {
+        let (file, path) = tempfile::NamedTempFile::new_in(self.root.join("incoming"))?.into_parts();
+        Ok(BlobWriter { root: self.root.clone(), file: tokio::fs::File::from_std(file), path, hasher: Sha256::new(), size: 0, limit })
+    }
+
+    /// The bytes of a blob, or `None` when there is no such blob.
+    ///
+    /// # Errors
+    /// When the disk cannot be read, and `internal` when the bytes are not those that were stored.
+    pub async fn get(&self, hash: &str) -> Result<Option<Vec<u8>>> {
+        let Some(path) = self.path(hash) else { return Ok(None) };
+        let expected = hash.to_owned();
+        tokio::task::spawn_blocking(move || {
+            let mut bytes = Vec::new();
+            match std::fs::File::open(&path) {
+                Ok(mut file) => file.read_to_end(&mut bytes)?,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            if hex::encode(Sha256::digest(&bytes)) == expected {
+                Ok(Some(bytes))
+            } else {
+                Err(Error::internal(format_args!("blob {expected} was changed on disk: restore it from a backup")))
+            }
+        })
+        .await
+        .map_err(Error::internal)?
+    }
+
+    /// Removes a blob; one that is not there is as good as removed.
+    ///
+    /// # Errors
+    /// When the disk cannot be written.
+    pub async fn delete(&self, hash: &str) -> Result<()> {
+        let Some(path) = self.path(hash) else { return Ok(()) };
+        match tokio::fs::remove_file(path).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The names of blobs that were written longer ago than `age`.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn older_than(&self, age: std::time::Duration) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for folder in std::fs::read_dir(&self.root)? {
+            let folder = folder?.path();
+            if !folder.is_dir() || folder.file_name().is_none_or(|n| n.len() != 2) {
+                continue;
+            }
+            for file in std::fs::read_dir(folder)? {
+                let file = file?;
+                let old = file.metadata()?.modified()?.elapsed().is_ok_and(|e| e > age);
+                if let (true, Ok(name)) = (old, file.file_name().into_string()) {
+                    names.push(name);
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    /// Where a blob is, or `None` when the text is no hash: a name from outside must not become a path.
+    pub fn path(&self, hash: &str) -> Option<PathBuf> {
+        (hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))).then(|| self.root.join(&hash[..2]).join(hash))
+    }
+}
+
+impl BlobWriter {
+    /// Adds bytes.
+    ///
+    /// # Errors
+    /// `too_large` beyond the limit, `storage_full` when the disk is.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.size += bytes.len() as u64;
+        if self.size > self.limit {
+            return Err(Error::new(code::TOO_LARGE, format!("the file is larger than {} bytes (knowledge.max_document_bytes)", self.limit)));
+        }
+        self.hasher.update(bytes);
+        self.file.write_all(bytes).await?;
+        Ok(())
+    }
+
+    /// Puts the blob in place and returns its name. Bytes that are stored already are not stored again.
+    ///
+    /// # Errors
+    /// `storage_full` when the disk is.
+    pub async fn finish(mut self) -> Result<Blob> {
+        self.file.flush().await?;
+        self.file.sync_all().await?;
+        let hash = hex::encode(self.hasher.finalize());
+        let folder = self.root.join(&hash[..2]);
+        let target = folder.join(&hash);
+        let path = self.path;
+        tokio::task::spawn_blocking(move || {
+            std::fs::create_dir_all(&folder)?;
+            path.persist(&target).map_err(|e| e.error)?;
+            // Without this the rename itself may be lost in a power cut.
+            std::fs::File::open(&folder)?.sync_all()
+        })
+        .await
+        .map_err(Error::internal)??;
+        Ok(Blob { hash, size: self.size })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn equal_bytes_are_stored_once_and_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(folder.path()).unwrap();
+        let mut names = Vec::new();
+        for _ in 0..2 {
+            let mut writer = store.writer(100).unwrap();
+            writer.write(b"hello ").await.unwrap();
+            writer.write(b"world").await.unwrap();
+            names.push(writer.finish().await.unwrap());
+        }
+        assert_eq!(names[0], names[1]);
+        assert_eq!(store.get(&names[0].hash).await.unwrap().as_deref(), Some(&b"hello world"[..]));
+    }
+
+    #[tokio::test]
+    async fn a_blob_beyond_the_limit_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(folder.path()).unwrap();
+        let mut writer = store.writer(3).unwrap();
+        assert_eq!(writer.write(b"four").await.unwrap_err().code().name, "too_large");
+        drop(writer);
+        assert_eq!(std::fs::read_dir(folder.path().join("incoming")).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_blob_that_was_changed_on_disk_is_not_handed_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(folder.path()).unwrap();
+        let mut writer = store.writer(100).unwrap();
+        writer.write(b"good").await.unwrap();
+        let blob = writer.finish().await.unwrap();
+        std::fs::write(store.path(&blob.hash).unwrap(), b"evil").unwrap();
+        assert!(store.get(&blob.hash).await.is_err());
+    }
+
+    #[test]
+    fn a_name_that_is_no_hash_is_no_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = BlobStore::open(folder.path()).unwrap();
+        assert_eq!(store.path("../../etc/passwd"), None);
+    }
+}
