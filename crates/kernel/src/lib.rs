@@ -46,6 +46,8 @@ pub struct Kernel {
     pub lifecycle: Lifecycle,
     /// The one door to the network.
     pub egress: egress::Egress,
+    /// A stream that has nothing to say for this long is ended; its reader resumes where it was.
+    pub stream_idle: std::time::Duration,
 }
 
 impl Kernel {

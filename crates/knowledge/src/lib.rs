@@ -1,1 +1,47 @@
-//! Sources, documents, ingest, search and answers with citations.
+//! Sources of documents, how they are ingested, found and answered from.
+//!
+//! Reading order: a [`sources`] entry is a collection with its own settings; [`documents`] are names in a source; [`ingest`] turns
+//! their bytes into text, chunks and vectors; [`search`] finds chunks by words and by meaning; [`answers`] puts them together with
+//! citations. SQL holds everything; the index is rebuilt from it.
+//!
+//! [`Knowledge`] is the state that the routes and jobs share.
+
+pub mod answers;
+pub mod documents;
+pub mod ingest;
+mod runtime;
+pub mod search;
+pub mod sources;
+
+use astrolabe_kernel::db::{Migration, Migrations};
+pub use runtime::{Dependency, Knowledge, KnowledgeConfig, Paths};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// This domain's tables.
+pub const MIGRATIONS: Migrations = Migrations {
+    domain: "knowledge",
+    steps: &[
+        Migration { version: 1, name: "sources", sql: include_str!("../migrations/0001_sources.sql") },
+        Migration { version: 2, name: "documents", sql: include_str!("../migrations/0002_documents.sql") },
+        Migration { version: 3, name: "asks", sql: include_str!("../migrations/0003_asks.sql") },
+    ],
+};
+
+/// Every endpoint of this domain.
+pub fn routes(knowledge: Knowledge) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(sources::routes::list_sources, sources::routes::create_source))
+        .routes(routes!(sources::routes::get_source, sources::routes::update_source, sources::routes::delete_source))
+        .routes(routes!(sources::routes::stream_source_events))
+        .routes(routes!(documents::routes::list_documents))
+        .merge(documents::routes::upload_route(&knowledge))
+        .routes(routes!(documents::routes::get_document, documents::routes::delete_document))
+        .routes(routes!(documents::routes::get_document_content))
+        .routes(routes!(documents::routes::retry_document))
+        .routes(routes!(search::routes::search))
+        .routes(routes!(answers::routes::ask))
+        .routes(routes!(answers::routes::list_asks))
+        .routes(routes!(answers::routes::get_ask))
+        .routes(routes!(answers::routes::stream_ask_events))
+        .with_state(knowledge)
+}

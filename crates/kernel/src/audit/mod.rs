@@ -92,7 +92,7 @@ pub struct Record<'a> {
     /// What was done, such as `sources.create`.
     pub action: &'a str,
     /// What it was done to: an id, or a name where there is no id.
-    pub subject: &'a str,
+    pub subject: String,
     /// How it ended.
     pub outcome: Outcome,
     /// Details. Personal data belongs here and nowhere else in an entry: this part can be erased.

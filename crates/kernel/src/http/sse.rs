@@ -71,13 +71,14 @@ struct State {
     reader: Reader,
     ready: VecDeque<Bytes>,
     over: bool,
+    silent: Duration,
     ndjson: bool,
     terminal: &'static [&'static str],
     _open: OpenStream,
 }
 
-/// Answers with a tenant's stream from `after` on, until an event whose kind is in `terminal`, the caller's hang-up or the
-/// process's stop. `headers` are the request's: `Accept: application/x-ndjson` gives one JSON object a line.
+/// Answers with a tenant's stream from `after` on, until an event whose kind is in `terminal`, the caller's hang-up, a
+/// silence of [`Kernel::stream_idle`] or the process's stop. `headers` are the request's: `Accept: application/x-ndjson` gives one JSON object a line.
 pub fn event_stream(kernel: &Kernel, tenant: TenantId, stream: String, after: i64, headers: &HeaderMap, terminal: &'static [&'static str]) -> Response {
     let ndjson = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|accept| accept.contains("application/x-ndjson"));
     let mut ready = VecDeque::new();
@@ -85,7 +86,7 @@ pub fn event_stream(kernel: &Kernel, tenant: TenantId, stream: String, after: i6
         ready.push_back(Bytes::from_static(b"retry: 1000\n\n"));
     }
     let reader = Reader::new(kernel, tenant, stream, after);
-    let state = State { kernel: kernel.clone(), reader, ready, over: false, ndjson, terminal, _open: OpenStream::new() };
+    let state = State { kernel: kernel.clone(), reader, ready, over: false, silent: Duration::ZERO, ndjson, terminal, _open: OpenStream::new() };
     let body = Body::from_stream(stream::unfold(state, |mut state| async move {
         let chunk = state.next().await?;
         Some((Ok::<_, std::convert::Infallible>(chunk), state))
@@ -109,11 +110,16 @@ impl State {
         }
         let events = tokio::select! {
             events = self.reader.next() => events,
-            () = tokio::time::sleep(HEARTBEAT) => return Some(Bytes::from_static(if self.ndjson { b"\n" } else { b": alive\n\n" })),
+            () = tokio::time::sleep(HEARTBEAT.min(self.kernel.stream_idle)) => {
+                self.silent += HEARTBEAT.min(self.kernel.stream_idle);
+                self.over = self.silent >= self.kernel.stream_idle;
+                return Some(Bytes::from_static(if self.ndjson { b"\n" } else { b": alive\n\n" }));
+            }
             () = self.kernel.lifecycle.stopping() => return None,
         };
         match events {
             Ok(events) => {
+                self.silent = Duration::ZERO;
                 for event in events {
                     self.ready.push_back(self.format(&event));
                     if self.terminal.contains(&event.kind.as_str()) {

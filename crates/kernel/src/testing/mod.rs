@@ -27,9 +27,9 @@ impl TestKernel {
         let mut all = vec![crate::db::KERNEL];
         all.extend_from_slice(domains);
         db.migrate(&all, &clock, false).await.expect("migrations");
-        let egress = crate::egress::Egress::new(crate::egress::EgressConfig::default());
+        let egress = crate::egress::Egress::new(crate::egress::EgressConfig::default()).expect("the default egress");
         // Ids are drawn from the system: tests on one PostgreSQL server must not collide.
-        let kernel = Kernel { clock, random: Random::system(), db, lifecycle: Lifecycle::new(), egress };
+        let kernel = Kernel { clock, random: Random::system(), db, lifecycle: Lifecycle::new(), egress, stream_idle: Duration::from_secs(300) };
         Self { kernel, folder }
     }
 }

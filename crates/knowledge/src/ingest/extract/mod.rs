@@ -31,7 +31,7 @@ pub const ACCEPTED_KINDS: &str = "Markdown (.md), plain text (.txt) and HTML (.h
 ///
 /// All offsets count characters (Unicode scalar values) of [`Extracted::text`]. The heading stands alone on its line: the characters
 /// `start..start + title.chars().count()` are exactly `title`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct Heading {
     /// 1 (document title) to 6.
     pub level: u8,

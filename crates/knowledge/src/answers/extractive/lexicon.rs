@@ -1,0 +1,65 @@
+//! Words that people at work use for the same thing, in three languages.
+//!
+//! A question is asked in the words of daily life ("ring", "laptop", "days off") and answered in the words of rules ("call", "notebook", "leave").
+//! Each group holds words of one language that may stand for each other in a question and its answer; the first stem shared is enough. The groups
+//! come from general knowledge of office life, not from any collection of questions, and are deliberately loose: a synonym earns less than the word.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use astrolabe_backends::analysis::{Alternative, Lang, analyse};
+
+use super::question::push;
+
+/// What a synonym is worth beside the word itself.
+const SYNONYM: f32 = 0.65;
+
+/// Adds the index terms of a word's synonyms to its alternatives.
+pub(super) fn expand(word: &str, lang: Lang, alternatives: &mut Vec<Alternative>) {
+    let lexicon = match lang {
+        Lang::En => &*ENGLISH,
+        Lang::Pl => &*POLISH,
+        Lang::Ru => &*RUSSIAN,
+        Lang::Other => return,
+    };
+    for stem in stems(word, lang) {
+        for group in lexicon.by_stem.get(&stem).into_iter().flatten() {
+            for synonym in lexicon.groups.get(*group).into_iter().flatten() {
+                push(alternatives, synonym.clone(), SYNONYM);
+            }
+        }
+    }
+}
+
+struct Lexicon {
+    /// Stems of each group.
+    groups: Vec<Vec<String>>,
+    by_stem: HashMap<String, Vec<usize>>,
+}
+
+impl Lexicon {
+    fn new(lines: &str, lang: Lang) -> Self {
+        let mut lexicon = Self { groups: Vec::new(), by_stem: HashMap::new() };
+        for line in lines.lines().map(str::trim).filter(|l| !l.is_empty()) {
+            let group: Vec<String> = line.split_whitespace().flat_map(|word| stems(word, lang)).collect();
+            let number = lexicon.groups.len();
+            for stem in &group {
+                let known = lexicon.by_stem.entry(stem.clone()).or_default();
+                if known.last() != Some(&number) {
+                    known.push(number);
+                }
+            }
+            lexicon.groups.push(group);
+        }
+        lexicon
+    }
+}
+
+/// The plain stems of a word: forms without diacritics (marked `~`) belong to the analyser.
+fn stems(word: &str, lang: Lang) -> Vec<String> {
+    analyse(word, lang).into_iter().map(|t| t.text).filter(|t| !t.starts_with('~')).collect()
+}
+
+static ENGLISH: LazyLock<Lexicon> = LazyLock::new(|| Lexicon::new(include_str!("lexicon_en.txt"), Lang::En));
+static POLISH: LazyLock<Lexicon> = LazyLock::new(|| Lexicon::new(include_str!("lexicon_pl.txt"), Lang::Pl));
+static RUSSIAN: LazyLock<Lexicon> = LazyLock::new(|| Lexicon::new(include_str!("lexicon_ru.txt"), Lang::Ru));

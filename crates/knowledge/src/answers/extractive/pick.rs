@@ -1,0 +1,256 @@
+//! From scored sentences to the answer: choice, order, text.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use super::candidates::{Candidate, Shape, Surroundings, collect, shape_of};
+use super::features::{Extractor, Features, cosine};
+use super::question::Question;
+use super::weights::Model;
+use super::{Extract, Passage, Picked, Request, Scored};
+use crate::ingest::sentences::sentences;
+
+/// Most sentences of an answer.
+const MOST: usize = 3;
+/// Most sentences that are embedded for one question.
+const EMBEDDED: usize = 24;
+/// A further sentence is added when its score is at most this far below the best one's: 0.7 is half the odds.
+const COMPANION: f32 = 0.7;
+/// Share of shared words from which two sentences say the same.
+const SAME: f32 = 0.75;
+/// What a sentence loses whose document says that it is no longer in force.
+const SUPERSEDED: f32 = 2.5;
+/// Longest list shown after its lead-in, in items.
+const LIST_ITEMS: usize = 8;
+
+struct Weighed {
+    at: usize,
+    score: f32,
+}
+
+struct Reading {
+    question: Question,
+    candidates: Vec<Candidate>,
+    surroundings: Vec<Surroundings>,
+    features: Vec<Features>,
+}
+
+fn read(request: &Request<'_>) -> Reading {
+    let question = Question::read(request.question, request.lang, request.idf);
+    let (candidates, surroundings) = collect(request.passages);
+    let by_words: Vec<Features> = {
+        let extractor = Extractor { question: &question, passages: request.passages, surroundings: &surroundings, similarities: &[] };
+        candidates.iter().enumerate().map(|(at, c)| extractor.features(at, c)).collect()
+    };
+    let features = match request.embedder {
+        Some((vector, embed)) if !candidates.is_empty() => {
+            let similarities = similarities(request.passages, &question, &candidates, &by_words, vector, embed);
+            let mut features = by_words;
+            for (row, similarity) in features.iter_mut().zip(&similarities) {
+                set_similarity(row, *similarity);
+            }
+            features
+        }
+        _ => by_words,
+    };
+    Reading { question, candidates, surroundings, features }
+}
+
+fn set_similarity(row: &mut Features, similarity: Option<f32>) {
+    let at = row.len() - 2;
+    if let Some(slot) = row.get_mut(at) {
+        *slot = similarity.unwrap_or(0.0);
+    }
+}
+
+/// Similarities of the sentences that words rate best; the others get the lowest of those, as an embedder's time is worth more than their chance.
+fn similarities(
+    passages: &[Passage<'_>],
+    question: &Question,
+    candidates: &[Candidate],
+    by_words: &[Features],
+    vector: &[f32],
+    embed: &super::EmbedSentences<'_>,
+) -> Vec<Option<f32>> {
+    let model = Model::for_language(question.lang, false);
+    let mut order: Vec<usize> = (0..candidates.len()).collect();
+    let rating: Vec<f32> = by_words.iter().map(|f| model.score(f)).collect();
+    order.sort_by(|a, b| rating.get(*b).unwrap_or(&0.0).total_cmp(rating.get(*a).unwrap_or(&0.0)));
+    order.truncate(EMBEDDED);
+    let texts: Vec<&str> = order
+        .iter()
+        .filter_map(|at| candidates.get(*at))
+        .map(|c| passages.get(c.passage).and_then(|p| p.text.get(c.bytes.clone())).unwrap_or_default())
+        .collect();
+    let vectors = embed(&texts);
+    let mut found = vec![None; candidates.len()];
+    let mut lowest = f32::MAX;
+    for (at, sentence) in order.iter().zip(&vectors) {
+        let value = cosine(vector, sentence);
+        lowest = lowest.min(value);
+        if let Some(slot) = found.get_mut(*at) {
+            *slot = Some(value);
+        }
+    }
+    if lowest < f32::MAX {
+        found.iter_mut().filter(|slot| slot.is_none()).for_each(|slot| *slot = Some(lowest.min(0.2)));
+    }
+    found
+}
+
+pub(super) fn evidence(request: &Request<'_>) -> Vec<Scored> {
+    let reading = read(request);
+    reading
+        .candidates
+        .iter()
+        .zip(&reading.features)
+        .map(|(candidate, features)| Scored {
+            passage: candidate.passage,
+            text: request.passages.get(candidate.passage).and_then(|p| p.text.get(candidate.bytes.clone())).unwrap_or_default().to_owned(),
+            features: *features,
+        })
+        .collect()
+}
+
+pub(super) fn answer(request: &Request<'_>, model: Option<&Model>) -> Extract {
+    let reading = read(request);
+    let calibrated = Model::for_language(reading.question.lang, request.embedder.is_some());
+    let model = model.unwrap_or(&calibrated);
+    let asks_for_the_past = reading.question.words.iter().any(|w| w.len() == 4 && w.starts_with("20"));
+    let mut weighed: Vec<Weighed> = reading
+        .candidates
+        .iter()
+        .zip(&reading.features)
+        .enumerate()
+        .map(|(at, (candidate, features))| {
+            let superseded = !asks_for_the_past && reading.surroundings.get(candidate.passage).is_some_and(|s| s.superseded);
+            Weighed { at, score: model.score(features) - if superseded { SUPERSEDED } else { 0.0 } }
+        })
+        .collect();
+    weighed.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.at.cmp(&b.at)));
+    let best = weighed.first().map_or(0.0, |w| w.score);
+    let confidence = weighed.first().and_then(|w| reading.features.get(w.at)).map_or(0.0, |features| {
+        let next = weighed.get(1).map_or(best - 3.0, |w| w.score);
+        model.probability(&Model::answer_features(features, best, next))
+    });
+    let nothing = Extract { answered: false, confidence, picked: Vec::new(), lang: reading.question.lang };
+    if reading.question.concepts.is_empty() || confidence < model.threshold {
+        return nothing;
+    }
+    let mut chosen: Vec<&Weighed> = Vec::new();
+    for candidate in &weighed {
+        if chosen.len() == MOST || candidate.score < best - COMPANION {
+            break;
+        }
+        if !chosen.iter().any(|other| same(&reading, candidate.at, other.at)) {
+            chosen.push(candidate);
+        }
+    }
+    // Reading order: the passage of the best sentence first, then by place in the passage.
+    let first_mention: Vec<usize> = chosen.iter().filter_map(|w| reading.candidates.get(w.at)).map(|c| c.passage).collect();
+    chosen.sort_by_key(|w| {
+        reading.candidates.get(w.at).map_or((usize::MAX, 0), |c| {
+            (first_mention.iter().position(|p| *p == c.passage).unwrap_or(usize::MAX), c.bytes.start)
+        })
+    });
+    let mut picked: Vec<Picked> = Vec::new();
+    for weighed in chosen {
+        let Some(candidate) = reading.candidates.get(weighed.at) else { continue };
+        let Some(passage) = request.passages.get(candidate.passage) else { continue };
+        let bytes = with_list(passage.text, candidate);
+        let start = passage.text.get(..bytes.start).map_or(0, |t| t.chars().count());
+        let end = start + passage.text.get(bytes.clone()).map_or(0, |t| t.chars().count());
+        // A list shown after its lead-in may already hold the next pick.
+        if picked.iter().any(|p| p.passage == candidate.passage && p.start <= start && end <= p.end) {
+            continue;
+        }
+        picked.push(Picked { passage: candidate.passage, start, end, text: shown(passage.text, candidate, &bytes), score: weighed.score });
+    }
+    Extract { answered: !picked.is_empty(), picked, ..nothing }
+}
+
+/// Two sentences that share most of their words say the same.
+fn same(reading: &Reading, a: usize, b: usize) -> bool {
+    let (Some(a), Some(b)) = (reading.candidates.get(a), reading.candidates.get(b)) else { return false };
+    let first: HashSet<&String> = a.own.positions.keys().collect();
+    let second: HashSet<&String> = b.own.positions.keys().collect();
+    let shared = first.intersection(&second).count() as f32;
+    let smaller = first.len().min(second.len()) as f32;
+    smaller > 0.0 && a.shape != Shape::Row && shared / smaller >= SAME && shared / (first.len().max(second.len()) as f32) >= SAME * SAME
+}
+
+/// The sentence, and after a lead-in also the list it announces.
+fn with_list(text: &str, candidate: &Candidate) -> Range<usize> {
+    let mut bytes = candidate.bytes.clone();
+    if !candidate.leads_in {
+        return bytes;
+    }
+    let mut items = 0usize;
+    for range in sentences(text).into_iter().filter(|r| r.start >= candidate.bytes.end) {
+        if shape_of(text, &range) == Shape::Prose {
+            if items == 0 {
+                bytes.end = range.end;
+            }
+            break;
+        }
+        items += 1;
+        if items > LIST_ITEMS {
+            break;
+        }
+        bytes.end = range.end;
+    }
+    bytes
+}
+
+/// The text shown: one line; a row reads `column: cell; column: cell`.
+fn shown(text: &str, candidate: &Candidate, bytes: &Range<usize>) -> String {
+    let raw = text.get(bytes.clone()).unwrap_or_default();
+    if candidate.shape == Shape::Row
+        && let Some(header) = candidate.header.as_ref().and_then(|h| text.get(h.clone()))
+    {
+        let names: Vec<&str> = header.split(" | ").map(str::trim).collect();
+        let cells: Vec<&str> = raw.split(" | ").map(str::trim).collect();
+        if names.len() == cells.len() {
+            let pairs: Vec<String> = names
+                .iter()
+                .zip(&cells)
+                .filter(|(_, cell)| !cell.is_empty())
+                .map(|(name, cell)| if name.is_empty() { (*cell).to_owned() } else { format!("{name}: {cell}") })
+                .collect();
+            return pairs.join("; ");
+        }
+    }
+    let body = match crate::ingest::sentences::list_marker(raw) {
+        Some(marker) if bytes.start == candidate.bytes.start && !raw.contains('\n') => raw.get(marker..).unwrap_or(raw),
+        _ => raw,
+    };
+    if raw.contains('\n') {
+        // A lead-in with its list keeps its lines.
+        return body.lines().map(str::trim_end).filter(|l| !l.trim().is_empty()).collect::<Vec<_>>().join("\n");
+    }
+    body.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Writes an answer: every piece followed by its citation mark. The second value lists the passages by citation number: the first is `[1]`.
+#[must_use]
+pub fn render(extract: &Extract) -> (String, Vec<usize>) {
+    let mut order: Vec<usize> = Vec::new();
+    let mut answer = String::new();
+    for (at, piece) in extract.picked.iter().enumerate() {
+        let number = match order.iter().position(|p| *p == piece.passage) {
+            Some(at) => at + 1,
+            None => {
+                order.push(piece.passage);
+                order.len()
+            }
+        };
+        if at > 0 {
+            answer.push(if piece.text.contains('\n') || answer.contains('\n') { '\n' } else { ' ' });
+        }
+        let text = piece.text.trim_end();
+        // "… by Friday. [1]" and "… by Friday [1]" alike: the mark stands before the next piece, after the stop.
+        answer.push_str(text);
+        answer.push_str(&format!(" [{number}]"));
+    }
+    (answer, order)
+}

@@ -1,0 +1,71 @@
+//! Endpoints of questions and answers.
+
+use astrolabe_kernel::{
+    Error, Id, Result,
+    http::{BodyProblems, Caller, CommonProblems, Json, NotFoundProblem, Path, Query, StreamQuery, event_stream},
+    page::{Page, PageQuery},
+};
+use axum::{
+    extract::State,
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+};
+
+use super::{Answer, Ask, AskRequest, TERMINAL, store, stream};
+use crate::Knowledge;
+
+/// Ask the sources.
+///
+/// With `Accept: text/event-stream` (or `application/x-ndjson`) the answer comes as it is made: `ask.started` with the ask's id,
+/// `ask.retrieved`, `answer.delta` with pieces of text, and `ask.completed` with the whole answer, or `ask.failed`. A reader that was cut
+/// off goes on at `GET /api/v1/asks/{id}/events`.
+#[utoipa::path(post, path = "/api/v1/ask", tag = "ask", request_body = AskRequest,
+    responses((status = 200, description = "The answer, or that there is none.",
+               content((Answer = "application/json"), (String = "text/event-stream"), (String = "application/x-ndjson"))),
+              CommonProblems, BodyProblems))]
+pub async fn ask(State(knowledge): State<Knowledge>, caller: Caller, headers: HeaderMap, Json(request): Json<AskRequest>) -> Result<Response> {
+    let running = knowledge.start_ask(&caller, request).await?;
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
+    if accept.contains("text/event-stream") || accept.contains("application/x-ndjson") {
+        let stream = stream(running.ask.id);
+        return Ok(event_stream(&knowledge.kernel, caller.principal.tenant, stream, 0, &headers, TERMINAL));
+    }
+    Ok(Json(running.answer().await?).into_response())
+}
+
+/// List your asks, newest first.
+#[utoipa::path(get, path = "/api/v1/asks", tag = "ask", params(PageQuery),
+    responses((status = 200, description = "A page.", body = Page<Ask>), CommonProblems))]
+pub async fn list_asks(State(knowledge): State<Knowledge>, caller: Caller, Query(page): Query<PageQuery>) -> Result<Json<Page<Ask>>> {
+    let limit = page.limit()?;
+    let mut tx = knowledge.kernel.db.read().await?;
+    let rows = store::page(&mut tx, caller.principal.tenant, &caller.principal.id, page.after(), limit).await?;
+    Ok(Json(Page::of(rows, limit, |a| a.id.to_string())))
+}
+
+/// Read an ask.
+#[utoipa::path(get, path = "/api/v1/asks/{id}", tag = "ask", params(("id" = Id<Answer>, Path)),
+    responses((status = 200, description = "The ask, with its answer when it has one.", body = Ask), CommonProblems, NotFoundProblem))]
+pub async fn get_ask(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Answer>>) -> Result<Json<Ask>> {
+    let mut tx = knowledge.kernel.db.read().await?;
+    store::get(&mut tx, caller.principal.tenant, &caller.principal.id, id).await?.map(Json).ok_or_else(|| Error::not_found("ask"))
+}
+
+/// Read an ask's events, from the beginning or behind `Last-Event-ID`.
+#[utoipa::path(get, path = "/api/v1/asks/{id}/events", tag = "ask", params(("id" = Id<Answer>, Path), StreamQuery),
+    responses((status = 200, description = "The stream.", content((String = "text/event-stream"), (String = "application/x-ndjson"))),
+              CommonProblems, NotFoundProblem))]
+pub async fn stream_ask_events(
+    State(knowledge): State<Knowledge>,
+    caller: Caller,
+    Path(id): Path<Id<Answer>>,
+    Query(query): Query<StreamQuery>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let after = query.start(&headers)?;
+    let tenant = caller.principal.tenant;
+    let mut tx = knowledge.kernel.db.read().await?;
+    store::get(&mut tx, tenant, &caller.principal.id, id).await?.ok_or_else(|| Error::not_found("ask"))?;
+    drop(tx);
+    Ok(event_stream(&knowledge.kernel, tenant, stream(id), after, &headers, TERMINAL))
+}

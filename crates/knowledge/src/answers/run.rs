@@ -1,0 +1,256 @@
+//! Making an answer: retrieve, answer, record each step before it is sent.
+
+use std::time::{Duration, Instant};
+
+use astrolabe_kernel::{
+    Error, Id, Result, audit,
+    audit::{Outcome, Record},
+    error::code,
+    http::Caller,
+};
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{Answer, Ask, AskRequest, AskState, Citation, Mode, model, not_found_text, store, stream};
+use crate::{
+    Knowledge,
+    search::{Found, Results, Retrieval, check_question},
+    sources::Source,
+};
+
+/// Text waits at most this long, or until it is this large, before it becomes an event.
+const COALESCE: (Duration, usize) = (Duration::from_millis(50), 1024);
+
+/// An ask that is being answered; it goes on when this is dropped.
+pub struct Running {
+    /// The ask's row.
+    pub ask: Ask,
+    result: oneshot::Receiver<Result<Answer>>,
+}
+
+impl Running {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// What kept it from being made.
+    pub async fn answer(self) -> Result<Answer> {
+        self.result.await.unwrap_or_else(|_| Err(Error::new(code::SHUTTING_DOWN, "the process is stopping")))
+    }
+}
+
+impl Knowledge {
+    /// Records a question and starts to answer it.
+    ///
+    /// # Errors
+    /// `invalid_request` naming the wrong field; `overloaded` when too many are being answered; `warming_up` while the index loads.
+    pub async fn start_ask(&self, caller: &Caller, request: AskRequest) -> Result<Running> {
+        check_question("question", &request.question)?;
+        let limit = request.limit.unwrap_or(8);
+        if !(1..=20).contains(&limit) {
+            return Err(Error::field("limit", "must be between 1 and 20"));
+        }
+        let sources = self.resolve_sources(&caller.principal, request.sources.as_deref()).await?;
+        self.index()?;
+        let permit = self.asks.clone().try_acquire_owned().map_err(|_| {
+            Error::new(code::OVERLOADED, "too many questions are being answered (knowledge.max_asks)").with_retry_after(Duration::from_secs(2))
+        })?;
+        let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
+        let ask = Ask {
+            id: kernel.id(),
+            question: request.question,
+            state: AskState::Running,
+            answer: None,
+            trace_id: caller.trace.trace_id.clone(),
+            created_at: now,
+        };
+        let mut tx = kernel.db.write().await?;
+        store::insert(&mut tx, tenant, &caller.principal.id, &ask).await?;
+        let started = json!({"id": ask.id, "question": ask.question, "trace_id": ask.trace_id});
+        tx.append_event(tenant, &stream(ask.id), "ask.started", &started, now).await?;
+        tx.audit(
+            kernel,
+            Record {
+                principal: &caller.principal,
+                trace: &caller.trace,
+                action: "ask",
+                subject: ask.id.to_string(),
+                outcome: Outcome::Ok,
+                payload: json!({"question": ask.question}),
+            },
+        )
+        .await?;
+        tx.commit().await?;
+        let (sender, result) = oneshot::channel();
+        let work = Work { knowledge: self.clone(), caller: caller.clone(), ask: ask.clone(), sources, limit: limit as usize, permit };
+        kernel.lifecycle.spawn("ask", async move {
+            // Nobody may be waiting any more; the answer is in the row all the same.
+            let _ = sender.send(work.run().await);
+        });
+        Ok(Running { ask, result })
+    }
+
+    /// Ends the asks of a process that died, so that their readers are not left waiting.
+    pub(crate) async fn end_abandoned_asks(&self) -> Result<()> {
+        let now = self.kernel.now();
+        let mut tx = self.kernel.db.write().await?;
+        for (tenant, id) in store::abandoned(&mut tx, now).await? {
+            store::finish(&mut tx, tenant, id, None, now).await?;
+            let data = json!({"code": code::SHUTTING_DOWN.name, "message": "the process stopped before the answer was made; ask again"});
+            tx.append_event(tenant, &stream(id), "ask.failed", &data, now).await?;
+        }
+        tx.commit().await
+    }
+}
+
+struct Work {
+    knowledge: Knowledge,
+    caller: Caller,
+    ask: Ask,
+    sources: Option<Vec<Id<Source>>>,
+    limit: usize,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Work {
+    async fn run(self) -> Result<Answer> {
+        let result = self.make().await;
+        let (kernel, tenant, now) = (&self.knowledge.kernel, self.caller.principal.tenant, self.knowledge.kernel.now());
+        let mut tx = kernel.db.write().await?;
+        match &result {
+            Ok(answer) => {
+                store::finish(&mut tx, tenant, self.ask.id, Some(answer), now).await?;
+                tx.append_event(tenant, &stream(self.ask.id), "ask.completed", answer, now).await?;
+            }
+            Err(error) => {
+                store::finish(&mut tx, tenant, self.ask.id, None, now).await?;
+                let data = json!({"code": error.code().name, "message": error.message()});
+                tx.append_event(tenant, &stream(self.ask.id), "ask.failed", &data, now).await?;
+                audit_failure(&mut tx, &self, error).await?;
+            }
+        }
+        tx.commit().await?;
+        drop(self.permit);
+        result
+    }
+
+    async fn make(&self) -> Result<Answer> {
+        let results = self.knowledge.find(&self.caller.principal, &self.ask.question, self.sources.clone(), self.limit).await?;
+        let mode = if results.retrieval == Retrieval::Hybrid { "hybrid" } else { "lexical" };
+        let mut recorder = Recorder::new(self);
+        recorder.event("ask.retrieved", &json!({"retrieval": mode, "passages": results.found.len()})).await?;
+        let mut answer = Answer {
+            id: self.ask.id,
+            question: self.ask.question.clone(),
+            answer: String::new(),
+            answered: false,
+            citations: Vec::new(),
+            mode: Mode::Extractive,
+            lang: results.query.lang.code().to_owned(),
+            retrieval: results.retrieval,
+            notices: Vec::new(),
+            trace_id: self.ask.trace_id.clone(),
+            created_at: self.ask.created_at,
+        };
+        if results.retrieval == Retrieval::Lexical {
+            answer.notices.push("no_embedder".to_owned());
+        }
+        if self.knowledge.gateway.is_configured() && !results.found.is_empty() {
+            match model::answer(&self.knowledge, &results, &mut answer, &mut recorder).await {
+                Ok(()) => return Ok(answer),
+                Err(error) => {
+                    // Nothing of the model's was sent: the extractive answer takes its place, and says so.
+                    tracing::warn!(error = ?error, "the chat model did not answer; answering with sentences of the sources");
+                    answer.notices.push("model_unavailable".to_owned());
+                    (answer.answered, answer.citations) = (false, Vec::new());
+                }
+            }
+        }
+        answer.mode = Mode::Extractive;
+        let extract = self.extract(&results).await?;
+        answer.answered = extract.answered;
+        answer.answer = if extract.answered { extract.text } else { not_found_text(results.query.lang).to_owned() };
+        answer.citations = extract.citations;
+        recorder.push(&answer.answer).await?;
+        recorder.flush().await?;
+        Ok(answer)
+    }
+}
+
+async fn audit_failure(tx: &mut astrolabe_kernel::Tx, work: &Work, error: &Error) -> Result<()> {
+    let record = Record {
+        principal: &work.caller.principal,
+        trace: &work.caller.trace,
+        action: "ask",
+        subject: work.ask.id.to_string(),
+        outcome: audit::Outcome::Failed,
+        payload: json!({"code": error.code().name}),
+    };
+    tx.audit(&work.knowledge.kernel, record).await
+}
+
+/// An extractive answer, rendered.
+pub(super) struct Rendered {
+    pub answered: bool,
+    pub text: String,
+    pub citations: Vec<Citation>,
+}
+
+/// A found chunk as a citation.
+pub(super) fn citation(n: usize, found: &Found) -> Citation {
+    Citation {
+        n: i64::try_from(n).unwrap_or(i64::MAX),
+        document_id: found.document_id,
+        document: found.document.clone(),
+        source: found.source.clone(),
+        source_id: found.source_id,
+        heading: found.heading.clone(),
+        start: found.start,
+        end: found.end,
+        score: found.score,
+        text: found.text.clone(),
+    }
+}
+
+/// Writes an ask's events: text is gathered for a moment, so that a token is not a row.
+pub(super) struct Recorder<'a> {
+    work: &'a Work,
+    buffer: String,
+    since: Instant,
+}
+
+impl<'a> Recorder<'a> {
+    fn new(work: &'a Work) -> Self {
+        Self { work, buffer: String::new(), since: Instant::now() }
+    }
+
+    pub(super) async fn event(&mut self, kind: &str, data: &serde_json::Value) -> Result<()> {
+        let kernel = &self.work.knowledge.kernel;
+        let mut tx = kernel.db.write().await?;
+        tx.append_event(self.work.caller.principal.tenant, &stream(self.work.ask.id), kind, data, kernel.now()).await?;
+        tx.commit().await
+    }
+
+    /// Adds text to the answer's stream.
+    pub(super) async fn push(&mut self, text: &str) -> Result<()> {
+        if self.buffer.is_empty() {
+            self.since = Instant::now();
+        }
+        self.buffer.push_str(text);
+        if self.buffer.len() >= COALESCE.1 || self.since.elapsed() >= COALESCE.0 { self.flush().await } else { Ok(()) }
+    }
+
+    /// Sends what is gathered.
+    pub(super) async fn flush(&mut self) -> Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let text = std::mem::take(&mut self.buffer);
+        self.event("answer.delta", &json!({"text": text})).await
+    }
+}
+
+impl Work {
+    async fn extract(&self, results: &Results) -> Result<Rendered> {
+        super::extractive_glue::answer(&self.knowledge, &self.ask.question, results).await
+    }
+}

@@ -1,0 +1,196 @@
+//! Endpoints of documents.
+
+use astrolabe_kernel::{
+    Error, Id, Result, Role,
+    audit::{Outcome, Record},
+    error::code,
+    http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query},
+    jobs::JobState,
+    page::{Page, page_limit},
+};
+use axum::{
+    extract::{DefaultBodyLimit, Multipart, State, multipart::MultipartRejection},
+    http::StatusCode,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{Document, DocumentContent, Upload, check_name, store};
+use crate::{
+    Knowledge,
+    sources::{self, Source},
+};
+
+/// Which documents to list.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DocumentQuery {
+    /// Only documents in this state.
+    pub state: Option<JobState>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    pub limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    #[param(min_length = 1, max_length = 200)]
+    pub cursor: Option<String>,
+}
+
+/// An upload as the description shows it.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form; the parts are read one by one")]
+pub struct UploadForm {
+    /// One or more files; the file name is the document's name and may be a path.
+    #[schema(value_type = Vec<String>, format = Binary, min_items = 1)]
+    file: Vec<Vec<u8>>,
+}
+
+/// The documents that an upload made or found.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Uploaded {
+    /// In the order of the files.
+    pub items: Vec<Document>,
+}
+
+/// List a source's documents, newest first.
+#[utoipa::path(get, path = "/api/v1/sources/{id}/documents", tag = "documents", params(("id" = Id<Source>, Path), DocumentQuery),
+    responses((status = 200, description = "A page.", body = Page<Document>), CommonProblems, NotFoundProblem))]
+pub async fn list_documents(
+    State(knowledge): State<Knowledge>,
+    caller: Caller,
+    Path(source): Path<Id<Source>>,
+    Query(query): Query<DocumentQuery>,
+) -> Result<Json<Page<Document>>> {
+    let limit = page_limit(query.limit)?;
+    let tenant = caller.principal.tenant;
+    let mut tx = knowledge.kernel.db.read().await?;
+    sources::store::get(&mut tx, tenant, source).await?.ok_or_else(|| Error::not_found("source"))?;
+    let state = query.state.map_or("", JobState::as_str);
+    let rows = store::page(&mut tx, tenant, source, state, query.cursor.as_deref().unwrap_or(""), limit).await?;
+    Ok(Json(Page::of(rows, limit, |d| d.id.to_string())))
+}
+
+/// The upload's route, whose body may be as large as the files it brings.
+pub(crate) fn upload_route(knowledge: &Knowledge) -> OpenApiRouter<Knowledge> {
+    let files = u64::try_from(knowledge.config.max_upload_files).unwrap_or(1);
+    let limit = knowledge.config.max_document_bytes.saturating_mul(files).saturating_add(1 << 20);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    OpenApiRouter::new().routes(routes!(upload_documents)).layer(DefaultBodyLimit::max(limit))
+}
+
+/// Upload documents.
+///
+/// Each file is stored, and ingested in the background: watch the source's events, or read the document, until it is `ready` or
+/// `failed`. The same name with the same content changes nothing; with new content it replaces the old, which stays found until then.
+#[utoipa::path(post, path = "/api/v1/sources/{id}/documents", tag = "documents", params(("id" = Id<Source>, Path)),
+    request_body(content = UploadForm, content_type = "multipart/form-data"),
+    responses((status = 202, description = "Stored; ingest has begun.", body = Uploaded), CommonProblems, NotFoundProblem, BodyProblems))]
+pub async fn upload_documents(
+    State(knowledge): State<Knowledge>,
+    caller: Caller,
+    Path(source): Path<Id<Source>>,
+    form: Result<Multipart, MultipartRejection>,
+) -> Result<(StatusCode, Json<Uploaded>)> {
+    caller.principal.require(Role::Editor)?;
+    let mut tx = knowledge.kernel.db.read().await?;
+    sources::store::get(&mut tx, caller.principal.tenant, source).await?.ok_or_else(|| Error::not_found("source"))?;
+    drop(tx);
+    let mut form = form.map_err(|_| Error::new(code::UNSUPPORTED_MEDIA_TYPE, "send the files as multipart/form-data"))?;
+    let mut files = Vec::new();
+    let mut tags = Vec::new();
+    while let Some(mut field) = form.next_field().await.map_err(unreadable)? {
+        match field.name() {
+            Some("file") => {}
+            Some("tags") => {
+                let text = field.text().await.map_err(unreadable)?;
+                tags.extend(text.split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty() && t.chars().count() <= 64));
+                continue;
+            }
+            other => {
+                let name = other.unwrap_or("(no name)").to_owned();
+                return Err(Error::field(name, "the form has parts named `file`, and `tags`, and no others"));
+            }
+        }
+        if files.len() == knowledge.config.max_upload_files {
+            return Err(Error::new(code::TOO_LARGE, format!("send at most {} files at once (knowledge.max_upload_files)", files.len())));
+        }
+        let name = field.file_name().unwrap_or("file").to_owned();
+        check_name(&name)?;
+        let mut writer = knowledge.blobs.writer(knowledge.config.max_document_bytes)?;
+        while let Some(bytes) = field.chunk().await.map_err(unreadable)? {
+            writer.write(&bytes).await?;
+        }
+        files.push((name, writer.finish().await?));
+    }
+    if files.is_empty() {
+        return Err(Error::field("file", "send at least one part named `file`"));
+    }
+    tags.truncate(32);
+    let mut items = Vec::with_capacity(files.len());
+    for (name, blob) in files {
+        items.push(knowledge.add_document(&caller, source, Upload { name: &name, blob, tags: &tags }).await?);
+    }
+    Ok((StatusCode::ACCEPTED, Json(Uploaded { items })))
+}
+
+fn unreadable(error: axum::extract::multipart::MultipartError) -> Error {
+    match error.status().as_u16() {
+        413 => Error::new(code::TOO_LARGE, "the upload is larger than knowledge.max_document_bytes allows"),
+        _ => Error::field("file", "the form could not be read: check its boundary and that every part has a name"),
+    }
+}
+
+/// Read a document's state.
+#[utoipa::path(get, path = "/api/v1/documents/{id}", tag = "documents", params(("id" = Id<Document>, Path)),
+    responses((status = 200, description = "The document.", body = Document), CommonProblems, NotFoundProblem))]
+pub async fn get_document(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Document>>) -> Result<Json<Document>> {
+    let document = store::get(&mut knowledge.kernel.db.read().await?, caller.principal.tenant, id).await?;
+    document.map(Json).ok_or_else(|| Error::not_found("document"))
+}
+
+/// Read a document's text, in which the offsets of chunks and citations count.
+#[utoipa::path(get, path = "/api/v1/documents/{id}/content", tag = "documents", params(("id" = Id<Document>, Path)),
+    responses((status = 200, description = "The text.", body = DocumentContent), CommonProblems, NotFoundProblem, ConflictProblem))]
+pub async fn get_document_content(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Document>>) -> Result<Json<DocumentContent>> {
+    let tenant = caller.principal.tenant;
+    let mut tx = knowledge.kernel.db.read().await?;
+    let document = store::get(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("document"))?;
+    let text = match store::text(&mut tx, tenant, document.duplicate_of.unwrap_or(id)).await? {
+        Some(text) => text,
+        None => {
+            let state = document.state.as_str();
+            return Err(Error::new(code::INVALID_STATE, format!("the document is {state}: its text is there when it is ready")));
+        }
+    };
+    Ok(Json(DocumentContent {
+        id,
+        source_id: document.source_id,
+        name: document.name,
+        title: document.title,
+        mime: document.mime,
+        text: text.0,
+        headings: text.1,
+    }))
+}
+
+/// Delete a document.
+#[utoipa::path(delete, path = "/api/v1/documents/{id}", tag = "documents", params(("id" = Id<Document>, Path)),
+    responses((status = 204, description = "Gone."), CommonProblems, NotFoundProblem))]
+pub async fn delete_document(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Document>>) -> Result<StatusCode> {
+    caller.principal.require(Role::Editor)?;
+    knowledge.remove_document(&caller, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ingest a failed or canceled document again.
+#[utoipa::path(post, path = "/api/v1/documents/{id}/retry", tag = "documents", params(("id" = Id<Document>, Path)),
+    responses((status = 202, description = "Ingest has begun.", body = Document), CommonProblems, NotFoundProblem, ConflictProblem))]
+pub async fn retry_document(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Document>>) -> Result<(StatusCode, Json<Document>)> {
+    caller.principal.require(Role::Editor)?;
+    Ok((StatusCode::ACCEPTED, Json(knowledge.retry(&caller, id).await?)))
+}
+
+pub(super) fn record<'a>(caller: &'a Caller, action: &'a str, id: Id<Document>, payload: serde_json::Value) -> Record<'a> {
+    Record { principal: &caller.principal, trace: &caller.trace, action, subject: id.to_string(), outcome: Outcome::Ok, payload }
+}

@@ -1,0 +1,315 @@
+//! The tables of documents, their texts, chunks and vectors.
+
+use astrolabe_kernel::{
+    Id, Result, Timestamp, Tx, args,
+    db::{FromRow, Row},
+    jobs::{JobError, JobState},
+    principal::TenantId,
+};
+
+use super::Document;
+use crate::{
+    ingest::{Piece, extract::Heading},
+    sources::Source,
+};
+
+const COLUMNS: &str = "id, source_id, name, mime, size, lang, title, tags, state, error_code, error_message, content_hash, duplicate_of, version, \
+                       indexed_version, chunk_count, embedded, job_id, created_at, updated_at";
+
+impl FromRow for Document {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id("id")?,
+            source_id: row.id("source_id")?,
+            name: row.get("name")?,
+            mime: row.get("mime")?,
+            size: row.get("size")?,
+            lang: row.get("lang")?,
+            title: row.get("title")?,
+            tags: row.json("tags")?,
+            state: JobState::parse(&row.get::<String>("state")?)?,
+            error: match row.get::<Option<String>>("error_code")? {
+                Some(code) => Some(JobError { code, message: row.get::<Option<String>>("error_message")?.unwrap_or_default() }),
+                None => None,
+            },
+            content_hash: row.get("content_hash")?,
+            duplicate_of: row.optional_id("duplicate_of")?,
+            version: row.get("version")?,
+            indexed_version: row.get("indexed_version")?,
+            chunk_count: row.get("chunk_count")?,
+            embedded: row.get("embedded")?,
+            job_id: row.id("job_id")?,
+            created_at: row.time("created_at")?,
+            updated_at: row.time("updated_at")?,
+        })
+    }
+}
+
+/// One document.
+pub async fn get(tx: &mut Tx, tenant: TenantId, id: Id<Document>) -> Result<Option<Document>> {
+    tx.optional(format!("SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND id = $2"), args![tenant, id]).await
+}
+
+/// One document by its name in a source.
+pub async fn by_name(tx: &mut Tx, tenant: TenantId, source: Id<Source>, name: &str) -> Result<Option<Document>> {
+    tx.optional(
+        format!("SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND source_id = $2 AND name = $3"),
+        args![tenant, source, name],
+    )
+    .await
+}
+
+/// A source's documents, newest first, of one state or of all (empty), after the cursor; up to `limit + 1` rows.
+pub async fn page(tx: &mut Tx, tenant: TenantId, source: Id<Source>, state: &str, after: &str, limit: i64) -> Result<Vec<Document>> {
+    tx.all(
+        format!(
+            "SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND source_id = $2 AND ($3 = '' OR state = $3) AND ($4 = '' OR id < $4)
+             ORDER BY id DESC LIMIT $5"
+        ),
+        args![tenant, source, state, after, limit + 1],
+    )
+    .await
+}
+
+/// Writes a document's row.
+pub async fn put(tx: &mut Tx, tenant: TenantId, d: &Document) -> Result<()> {
+    tx.execute(
+        "INSERT INTO documents (id, tenant_id, source_id, name, mime, size, lang, title, tags, state, error_code, error_message, content_hash, duplicate_of,
+                                version, indexed_version, chunk_count, embedded, job_id, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+         ON CONFLICT (id) DO UPDATE SET mime = $5, size = $6, lang = $7, title = $8, tags = $9, state = $10, error_code = $11, error_message = $12,
+                                content_hash = $13, duplicate_of = $14, version = $15, indexed_version = $16, chunk_count = $17, embedded = $18,
+                                job_id = $19, updated_at = $21",
+        args![
+            d.id,
+            tenant,
+            d.source_id,
+            &d.name,
+            &d.mime,
+            d.size,
+            &d.lang,
+            &d.title,
+            serde_json::json!(d.tags),
+            d.state.as_str(),
+            d.error.as_ref().map(|e| e.code.clone()),
+            d.error.as_ref().map(|e| e.message.clone()),
+            &d.content_hash,
+            d.duplicate_of,
+            d.version,
+            d.indexed_version,
+            d.chunk_count,
+            d.embedded,
+            d.job_id,
+            d.created_at,
+            d.updated_at
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Removes a document with its text and chunks.
+pub async fn delete(tx: &mut Tx, tenant: TenantId, id: Id<Document>) -> Result<()> {
+    for sql in [
+        "DELETE FROM chunks WHERE tenant_id = $1 AND document_id = $2",
+        "DELETE FROM document_texts WHERE tenant_id = $1 AND document_id = $2",
+        "DELETE FROM documents WHERE tenant_id = $1 AND id = $2",
+    ] {
+        tx.execute(sql, args![tenant, id]).await?;
+    }
+    Ok(())
+}
+
+/// Removes a document's text and chunks, and leaves its row.
+pub async fn clear_content(tx: &mut Tx, tenant: TenantId, id: Id<Document>) -> Result<()> {
+    tx.execute("DELETE FROM chunks WHERE tenant_id = $1 AND document_id = $2", args![tenant, id]).await?;
+    tx.execute("DELETE FROM document_texts WHERE tenant_id = $1 AND document_id = $2", args![tenant, id]).await?;
+    Ok(())
+}
+
+/// The oldest document of a source with this content that is found on its own.
+pub async fn original(tx: &mut Tx, tenant: TenantId, source: Id<Source>, hash: &str, not: Id<Document>) -> Result<Option<Id<Document>>> {
+    let id: Option<String> = tx
+        .optional(
+            "SELECT id FROM documents WHERE tenant_id = $1 AND source_id = $2 AND content_hash = $3 AND id <> $4 AND state = 'ready'
+             AND duplicate_of IS NULL ORDER BY id LIMIT 1",
+            args![tenant, source, hash, not],
+        )
+        .await?;
+    id.map(|id| id.parse()).transpose()
+}
+
+/// The oldest duplicate of a document.
+pub async fn first_duplicate(tx: &mut Tx, tenant: TenantId, of: Id<Document>) -> Result<Option<Document>> {
+    tx.optional(
+        format!("SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND duplicate_of = $2 ORDER BY id LIMIT 1"),
+        args![tenant, of],
+    )
+    .await
+}
+
+/// Makes the duplicates of one document those of another.
+pub async fn repoint_duplicates(tx: &mut Tx, tenant: TenantId, from: Id<Document>, to: Id<Document>) -> Result<()> {
+    tx.execute("UPDATE documents SET duplicate_of = $1 WHERE tenant_id = $2 AND duplicate_of = $3 AND id <> $1", args![to, tenant, from]).await?;
+    Ok(())
+}
+
+/// A document's text and sections.
+pub async fn text(tx: &mut Tx, tenant: TenantId, id: Id<Document>) -> Result<Option<(String, Vec<Heading>)>> {
+    struct Text(String, Vec<Heading>);
+    impl FromRow for Text {
+        fn from_row(row: &Row) -> Result<Self> {
+            Ok(Self(row.get("text")?, row.json("headings")?))
+        }
+    }
+    let row: Option<Text> =
+        tx.optional("SELECT text, headings FROM document_texts WHERE tenant_id = $1 AND document_id = $2", args![tenant, id]).await?;
+    Ok(row.map(|t| (t.0, t.1)))
+}
+
+/// Replaces a document's text and chunks.
+pub async fn replace_content(tx: &mut Tx, tenant: TenantId, d: &Document, text: &str, headings: &[Heading], pieces: &[Piece]) -> Result<()> {
+    tx.execute("DELETE FROM chunks WHERE tenant_id = $1 AND document_id = $2", args![tenant, d.id]).await?;
+    tx.execute(
+        "INSERT INTO document_texts (document_id, tenant_id, text, headings) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (document_id) DO UPDATE SET text = $3, headings = $4",
+        args![d.id, tenant, text, serde_json::json!(headings)],
+    )
+    .await?;
+    for piece in pieces {
+        tx.execute(
+            "INSERT INTO chunks (id, tenant_id, source_id, document_id, ordinal, start_at, end_at, heading, text, text_hash, lang, page, version)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULL, $12)",
+            args![
+                piece.id,
+                tenant,
+                d.source_id,
+                d.id,
+                piece.ordinal,
+                piece.start,
+                piece.end,
+                &piece.heading,
+                &piece.text,
+                &piece.text_hash,
+                &piece.lang,
+                d.version
+            ],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+impl FromRow for Piece {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id("id")?,
+            ordinal: row.get("ordinal")?,
+            start: row.get("start_at")?,
+            end: row.get("end_at")?,
+            heading: row.get("heading")?,
+            text: row.get("text")?,
+            text_hash: row.get("text_hash")?,
+            lang: row.get("lang")?,
+        })
+    }
+}
+
+/// A document's chunks in reading order.
+pub async fn pieces(tx: &mut Tx, tenant: TenantId, id: Id<Document>) -> Result<Vec<Piece>> {
+    tx.all(
+        "SELECT id, ordinal, start_at, end_at, heading, text, text_hash, lang FROM chunks WHERE tenant_id = $1 AND document_id = $2 ORDER BY ordinal",
+        args![tenant, id],
+    )
+    .await
+}
+
+/// Every document that can be found, with its tenant and the version its chunks are of.
+pub async fn indexed(tx: &mut Tx) -> Result<Vec<(TenantId, Id<Document>, i64, bool)>> {
+    struct Indexed(TenantId, Id<Document>, i64, bool);
+    impl FromRow for Indexed {
+        fn from_row(row: &Row) -> Result<Self> {
+            Ok(Self(row.id("tenant_id")?, row.id("id")?, row.get("indexed_version")?, row.get("embedded")?))
+        }
+    }
+    let rows: Vec<Indexed> = tx
+        .all("SELECT tenant_id, id, indexed_version, embedded FROM documents WHERE indexed_version > 0 AND duplicate_of IS NULL ORDER BY id", &[])
+        .await?;
+    Ok(rows.into_iter().map(|r| (r.0, r.1, r.2, r.3)).collect())
+}
+
+/// Stored vectors of a document's chunks, by the hash of their text.
+pub async fn vectors(tx: &mut Tx, tenant: TenantId, id: Id<Document>, alias: &str, model: &str) -> Result<Vec<(String, Vec<f32>)>> {
+    tx.all::<Vector>(
+        "SELECT e.text_hash, e.vector FROM embeddings e WHERE e.tenant_id = $1 AND e.alias = $3 AND e.model_version = $4
+         AND e.text_hash IN (SELECT text_hash FROM chunks WHERE tenant_id = $1 AND document_id = $2)",
+        args![tenant, id, alias, model],
+    )
+    .await
+    .map(|rows| rows.into_iter().map(|v| (v.0, v.1)).collect())
+}
+
+struct Vector(String, Vec<f32>);
+
+impl FromRow for Vector {
+    fn from_row(row: &Row) -> Result<Self> {
+        let bytes: Vec<u8> = row.get("vector")?;
+        let (values, _) = bytes.as_chunks::<4>();
+        Ok(Self(row.get("text_hash")?, values.iter().map(|b| f32::from_le_bytes(*b)).collect()))
+    }
+}
+
+/// A stored vector.
+pub async fn vector(tx: &mut Tx, tenant: TenantId, alias: &str, model: &str, text_hash: &str) -> Result<Option<Vec<f32>>> {
+    let row: Option<Vector> = tx
+        .optional(
+            "SELECT text_hash, vector FROM embeddings WHERE tenant_id = $1 AND alias = $2 AND model_version = $3 AND text_hash = $4",
+            args![tenant, alias, model, text_hash],
+        )
+        .await?;
+    Ok(row.map(|v| v.1))
+}
+
+/// Keeps a vector, as little-endian 32-bit floats.
+pub async fn put_vector(tx: &mut Tx, tenant: TenantId, alias: &str, model: &str, text_hash: &str, vector: &[f32], now: Timestamp) -> Result<()> {
+    let bytes: Vec<u8> = vector.iter().flat_map(|v| v.to_le_bytes()).collect();
+    tx.execute(
+        "INSERT INTO embeddings (tenant_id, alias, model_version, text_hash, vector, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (tenant_id, alias, model_version, text_hash) DO NOTHING",
+        args![tenant, alias, model, text_hash, bytes, now],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Documents that can be found by words alone, which a model that has arrived since should embed.
+pub async fn not_embedded(tx: &mut Tx, limit: i64) -> Result<Vec<(TenantId, Document)>> {
+    struct Both(TenantId, Document);
+    impl FromRow for Both {
+        fn from_row(row: &Row) -> Result<Self> {
+            Ok(Self(row.id("tenant_id")?, Document::from_row(row)?))
+        }
+    }
+    let rows: Vec<Both> = tx
+        .all(
+            format!(
+                "SELECT tenant_id, {COLUMNS} FROM documents WHERE state = 'ready' AND embedded = FALSE AND chunk_count > 0 AND duplicate_of IS NULL
+                 ORDER BY id LIMIT $1"
+            ),
+            args![limit],
+        )
+        .await?;
+    Ok(rows.into_iter().map(|b| (b.0, b.1)).collect())
+}
+
+/// Notes whether every chunk of a document has a vector.
+pub async fn set_embedded(tx: &mut Tx, tenant: TenantId, id: Id<Document>, embedded: bool) -> Result<()> {
+    tx.execute("UPDATE documents SET embedded = $1 WHERE tenant_id = $2 AND id = $3", args![embedded, tenant, id]).await?;
+    Ok(())
+}
+
+/// Whether any document of any tenant still has this content; a blob without one may be swept.
+pub async fn content_used(tx: &mut Tx, hash: &str) -> Result<bool> {
+    let id: Option<String> = tx.optional("SELECT id FROM documents WHERE content_hash = $1 LIMIT 1", args![hash]).await?;
+    Ok(id.is_some())
+}

@@ -1,0 +1,380 @@
+//! The state that routes and jobs share, and how it comes to life: the server answers first, then the model and the index load, and
+//! the index is brought to what SQL says.
+
+use std::{
+    ops::Deref,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use astrolabe_backends::{
+    blob::BlobStore,
+    embedder::Embedder,
+    index::{EmbeddedIndex, IndexError},
+};
+use astrolabe_gateway::Gateway;
+use astrolabe_kernel::{Error, Id, Kernel, Result, error::code, jobs::Registry, principal::TenantId};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, watch};
+
+use crate::{
+    documents::{self, Document, store},
+    ingest::{extractor::Extractor, index_document, jobs::IngestDocument},
+    sources::Source,
+};
+
+/// The section `knowledge` of the configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnowledgeConfig {
+    /// Whether to use the embedding model when there is one.
+    pub embeddings: bool,
+    /// Threads that embed; 0 means one per core.
+    pub embed_threads: usize,
+    /// Bytes of a document at most.
+    pub max_document_bytes: u64,
+    /// Files of one upload at most.
+    pub max_upload_files: usize,
+    /// Questions answered at the same time; more are refused.
+    pub max_asks: usize,
+}
+
+impl Default for KnowledgeConfig {
+    fn default() -> Self {
+        Self { embeddings: true, embed_threads: 0, max_document_bytes: 50 << 20, max_upload_files: 200, max_asks: 64 }
+    }
+}
+
+/// Where files are.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    /// Bytes of documents.
+    pub blobs: PathBuf,
+    /// Index generations.
+    pub index: PathBuf,
+    /// Models, shared by all data directories.
+    pub models: PathBuf,
+}
+
+/// Sources, documents, search and answers; cheap to clone.
+#[derive(Clone)]
+pub struct Knowledge(Arc<Inner>);
+
+/// What is behind a [`Knowledge`].
+pub struct Inner {
+    pub(crate) kernel: Kernel,
+    pub(crate) config: KnowledgeConfig,
+    pub(crate) paths: Paths,
+    pub(crate) blobs: BlobStore,
+    pub(crate) extractor: Extractor,
+    pub(crate) gateway: Gateway,
+    pub(crate) asks: Arc<Semaphore>,
+    engine: watch::Sender<Engine>,
+}
+
+impl Deref for Knowledge {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+#[derive(Clone)]
+enum Engine {
+    Loading,
+    Ready { index: Arc<EmbeddedIndex>, embedder: Option<Arc<Embedder>>, without: Option<String> },
+    Failed(String),
+}
+
+/// How something that this domain depends on is doing, for `/readyz`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Dependency {
+    /// Its name.
+    pub name: &'static str,
+    /// `ok`, `loading`, `not_configured` or `connection_failed`.
+    pub status: &'static str,
+    /// Whether the service is not ready without it.
+    pub required: bool,
+    /// For people.
+    pub detail: String,
+}
+
+impl Knowledge {
+    /// The domain on its files. Nothing is loaded yet: see [`Knowledge::start`].
+    ///
+    /// # Errors
+    /// When the blob folder cannot be written.
+    pub fn open(kernel: Kernel, config: KnowledgeConfig, paths: Paths, extractor: Extractor, gateway: Gateway) -> Result<Self> {
+        let blobs = BlobStore::open(&paths.blobs)?;
+        let asks = Arc::new(Semaphore::new(config.max_asks));
+        let engine = watch::channel(Engine::Loading).0;
+        Ok(Self(Arc::new(Inner { kernel, config, paths, blobs, extractor, gateway, asks, engine })))
+    }
+
+    /// Registers the jobs of this domain.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.add(Arc::new(IngestDocument(self.clone())));
+    }
+
+    /// Loads the model and the index and brings the index to what SQL says. Start the job workers after it.
+    ///
+    /// # Errors
+    /// When the index cannot be opened or SQL cannot be read; `/readyz` then says so too.
+    pub async fn start(&self) -> Result<()> {
+        match self.load().await {
+            Ok(()) => {
+                let knowledge = self.clone();
+                self.kernel.lifecycle.spawn("blob sweep", async move { knowledge.sweep().await });
+                Ok(())
+            }
+            Err(error) => {
+                self.engine.send_replace(Engine::Failed(error.message().to_owned()));
+                Err(error)
+            }
+        }
+    }
+
+    async fn load(&self) -> Result<()> {
+        self.end_abandoned_asks().await?;
+        let (models, threads, wanted) = (self.paths.models.clone(), self.config.embed_threads, self.config.embeddings);
+        let loaded = tokio::task::spawn_blocking(move || if wanted { Embedder::load_from_models_dir(&models, threads) } else { Ok(None) })
+            .await
+            .map_err(Error::internal)?;
+        let (embedder, without) = match loaded {
+            Ok(Some(embedder)) => (Some(Arc::new(embedder)), None),
+            Ok(None) if !wanted => (None, Some("knowledge.embeddings is false".to_owned())),
+            Ok(None) => (None, Some("there is no embedding model: run `make models`".to_owned())),
+            Err(error) => {
+                tracing::error!(error = %error, "the embedding model cannot be used; searching by words alone");
+                (None, Some(error.to_string()))
+            }
+        };
+        let (alias, version, dims) = match &embedder {
+            Some(e) => (e.alias().to_owned(), e.version().to_owned(), e.dims()),
+            None => ("words".to_owned(), "1".to_owned(), 1),
+        };
+        let root = self.paths.index.clone();
+        let name = format!("{}-{version}", alias.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '.', "_"));
+        let (index, report) = blocking(move || {
+            let opened = EmbeddedIndex::open(&root.join(&name), &alias, &version, dims)?;
+            remove_other_generations(&root, &name);
+            Ok(opened)
+        })
+        .await?;
+        if let Some(notice) = &report.notice {
+            tracing::warn!(notice, "the search index was repaired");
+        }
+        let index = Arc::new(index);
+        self.reconcile(&index, embedder.as_deref()).await?;
+        self.engine.send_replace(Engine::Ready { index, embedder: embedder.clone(), without });
+        if embedder.is_some() {
+            self.embed_the_rest().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the index hold exactly the documents that SQL says can be found.
+    async fn reconcile(&self, index: &Arc<EmbeddedIndex>, embedder: Option<&Embedder>) -> Result<()> {
+        let mut known: std::collections::HashMap<String, (TenantId, i64, bool)> = std::collections::HashMap::new();
+        for (tenant, id, version, embedded) in store::indexed(&mut self.kernel.db.read().await?).await? {
+            known.insert(id.to_string(), (tenant, version, embedded));
+        }
+        let mut stale = Vec::new();
+        for state in index.documents() {
+            match known.get(&state.document_id) {
+                Some((tenant, version, embedded))
+                    if tenant.to_string() == state.tenant
+                        && *version == state.version
+                        && (!*embedded || embedder.is_none() || state.vectors == state.chunks) =>
+                {
+                    known.remove(&state.document_id);
+                }
+                Some((tenant, ..)) if tenant.to_string() == state.tenant => stale.push(state),
+                _ => stale.push(state),
+            }
+        }
+        let (removed, added) = (stale.len(), known.len());
+        for state in stale {
+            let index = index.clone();
+            blocking(move || index.delete_document(&state.tenant, &state.document_id)).await?;
+        }
+        let mut batch = Vec::new();
+        for (id, (tenant, ..)) in known {
+            let id: Id<Document> = id.parse()?;
+            let mut tx = self.kernel.db.read().await?;
+            let Some(mut document) = store::get(&mut tx, tenant, id).await? else { continue };
+            let pieces = store::pieces(&mut tx, tenant, id).await?;
+            let vectors = match embedder {
+                Some(e) => store::vectors(&mut tx, tenant, id, e.alias(), e.version()).await?,
+                None => Vec::new(),
+            };
+            drop(tx);
+            if embedder.is_some() {
+                let complete = pieces.iter().all(|p| vectors.iter().any(|(h, _)| *h == p.text_hash));
+                if complete != document.embedded {
+                    let mut tx = self.kernel.db.write().await?;
+                    store::set_embedded(&mut tx, tenant, id, complete).await?;
+                    tx.commit().await?;
+                }
+            }
+            // The chunks are of the indexed version, whatever newer one is on its way.
+            document.version = document.indexed_version;
+            batch.push(index_document(tenant, &document, pieces, |hash| vectors.iter().find(|(h, _)| h == hash).map(|(_, v)| v.clone())));
+            if batch.len() >= 64 {
+                put(index, std::mem::take(&mut batch)).await?;
+            }
+        }
+        put(index, batch).await?;
+        if removed + added > 0 {
+            tracing::info!(removed, added, "brought the search index to what the database says");
+        }
+        Ok(())
+    }
+
+    /// Enqueues the documents that were ingested without a model.
+    async fn embed_the_rest(&self) -> Result<()> {
+        loop {
+            let documents = store::not_embedded(&mut self.kernel.db.read().await?, 100).await?;
+            if documents.is_empty() {
+                return Ok(());
+            }
+            let mut tx = self.kernel.db.write().await?;
+            for (tenant, mut document) in documents {
+                documents::requeue(&mut tx, tenant, &mut document, self.kernel.id(), self.kernel.now()).await?;
+            }
+            tx.commit().await?;
+        }
+    }
+
+    /// Removes blobs that no document has any more, an hour after they were written: an upload writes its blob before its row.
+    async fn sweep(&self) {
+        loop {
+            if let Err(error) = self.sweep_once(Duration::from_secs(3600)).await {
+                tracing::warn!(error = ?error, "unused blobs could not be removed");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(3600)) => {}
+                () = self.kernel.lifecycle.stopping() => return,
+            }
+        }
+    }
+
+    pub(crate) async fn sweep_once(&self, spare: Duration) -> Result<usize> {
+        let blobs = self.blobs.clone();
+        let old = tokio::task::spawn_blocking(move || blobs.older_than(spare)).await.map_err(Error::internal)??;
+        let mut removed = 0;
+        for hash in old {
+            if !store::content_used(&mut self.kernel.db.read().await?, &hash).await? {
+                self.blobs.delete(&hash).await?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// The index.
+    ///
+    /// # Errors
+    /// `warming_up` while it loads, `data_dir_unusable` when it could not be opened.
+    pub(crate) fn index(&self) -> Result<Arc<EmbeddedIndex>> {
+        match &*self.engine.borrow() {
+            Engine::Ready { index, .. } => Ok(index.clone()),
+            Engine::Loading => {
+                Err(Error::new(code::WARMING_UP, "the search index is loading").with_retry_after(Duration::from_secs(1)))
+            }
+            Engine::Failed(why) => Err(Error::new(code::DATA_DIR_UNUSABLE, format!("the search index cannot be used: {why}"))),
+        }
+    }
+
+    /// The embedder, when there is one.
+    pub(crate) fn embedder(&self) -> Option<Arc<Embedder>> {
+        match &*self.engine.borrow() {
+            Engine::Ready { embedder, .. } => embedder.clone(),
+            _ => None,
+        }
+    }
+
+    /// Takes a document out of the index.
+    pub(crate) async fn index_delete_document(&self, tenant: TenantId, id: Id<Document>) -> Result<()> {
+        let index = self.index()?;
+        blocking(move || index.delete_document(&tenant.to_string(), &id.to_string())).await
+    }
+
+    /// Takes a source out of the index.
+    pub(crate) async fn index_delete_source(&self, tenant: TenantId, id: Id<Source>) -> Result<()> {
+        let index = self.index()?;
+        blocking(move || index.delete_source(&tenant.to_string(), &id.to_string())).await
+    }
+
+    /// Takes a document out of the index soon; until then its chunks are dropped from results, because SQL has them no more.
+    pub(crate) fn index_forget(&self, tenant: TenantId, id: Id<Document>) {
+        let knowledge = self.clone();
+        self.kernel.lifecycle.spawn("index", async move {
+            if let Err(error) = knowledge.index_delete_document(tenant, id).await {
+                tracing::warn!(document_id = %id, error = ?error, "a document could not be taken out of the index; the next start does it");
+            }
+        });
+    }
+
+    /// How index, embedder and chat model are doing.
+    pub fn dependencies(&self) -> Vec<Dependency> {
+        let (index, embedder) = match &*self.engine.borrow() {
+            Engine::Loading => (("loading", "loading".to_owned()), ("loading", "loading".to_owned())),
+            Engine::Failed(why) => (("connection_failed", why.clone()), ("not_configured", "the index comes first".to_owned())),
+            Engine::Ready { index, embedder, without } => {
+                let stats = index.stats();
+                let index = ("ok", format!("embedded, {} documents, {} chunks", stats.documents, stats.chunks));
+                let embedder = match (embedder, without) {
+                    (Some(e), _) => ("ok", format!("{} {}, {} dimensions", e.alias(), e.version(), e.dims())),
+                    (None, why) => ("not_configured", format!("searching by words alone: {}", why.as_deref().unwrap_or("no model"))),
+                };
+                (index, embedder)
+            }
+        };
+        vec![
+            Dependency { name: "index", status: index.0, required: true, detail: index.1 },
+            Dependency { name: "embedder", status: embedder.0, required: false, detail: embedder.1 },
+        ]
+    }
+
+    /// Waits until the index has loaded or failed to.
+    pub async fn loaded(&self) {
+        let mut engine = self.engine.subscribe();
+        let _ = engine.wait_for(|e| !matches!(e, Engine::Loading)).await;
+    }
+}
+
+async fn put(index: &Arc<EmbeddedIndex>, batch: Vec<astrolabe_backends::index::IndexDocument>) -> Result<()> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let index = index.clone();
+    blocking(move || index.replace_documents(batch)).await
+}
+
+/// Runs index work, which computes and writes to disk, off the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::result::Result<T, IndexError> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?.map_err(|error| match error {
+        IndexError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            Error::new(code::STORAGE_FULL, "no space is left for the search index").with_internal(source)
+        }
+        IndexError::Locked { .. } => Error::new(code::DATA_DIR_BUSY, error.to_string()),
+        IndexError::NewerFormat { .. } => Error::new(code::DATA_DIR_NEWER, error.to_string()),
+        other => Error::internal(other),
+    })
+}
+
+/// Removes the folders of other generations: SQL has the vectors, so a generation that is wanted again is rebuilt.
+fn remove_other_generations(root: &Path, keep: &str) {
+    let Ok(entries) = std::fs::read_dir(root) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name() != keep
+            && entry.path().is_dir()
+            && let Err(error) = std::fs::remove_dir_all(entry.path())
+        {
+            tracing::warn!(error = %error, folder = %entry.path().display(), "an old index generation could not be removed");
+        }
+    }
+}

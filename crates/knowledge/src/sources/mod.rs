@@ -1,0 +1,184 @@
+//! Sources: collections of documents with their own settings.
+
+pub mod routes;
+pub(crate) mod store;
+
+use std::collections::BTreeMap;
+
+use astrolabe_kernel::{Error, Id, Result, Timestamp, error::code, id::Named, principal::TenantId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Knowledge;
+
+/// A collection of documents.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Source {
+    /// Its id, `src_…`.
+    pub id: Id<Source>,
+    /// Its name, unique in the tenant.
+    pub name: String,
+    /// What is in it, for people.
+    pub description: String,
+    /// Words to filter by.
+    pub tags: Vec<String>,
+    /// Characters of a chunk at most (A-19).
+    pub chunk_size: i64,
+    /// Characters that a chunk repeats of the one before it.
+    pub chunk_overlap: i64,
+    /// How many documents it has.
+    pub document_count: i64,
+    /// How many chunks can be found.
+    pub chunk_count: i64,
+    /// How many documents are in each state: `queued`, `running`, `ready`, `failed`, `canceled`.
+    pub documents_by_state: BTreeMap<String, i64>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When its settings last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Named for Source {
+    const PREFIX: &'static str = "src";
+}
+
+/// A source to make.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewSource {
+    /// Its name, unique in the tenant.
+    #[schema(min_length = 1, max_length = 100, pattern = r"^[\p{L}\p{N}](?:[\p{L}\p{N} ._-]*[\p{L}\p{N}._-])?$")]
+    pub name: String,
+    /// What is in it, for people.
+    #[serde(default)]
+    #[schema(max_length = 2000)]
+    pub description: String,
+    /// Words to filter by.
+    #[serde(default)]
+    #[schema(max_items = 32)]
+    pub tags: Vec<String>,
+    /// Characters of a chunk at most; 600 when absent.
+    #[serde(default)]
+    #[schema(minimum = 200, maximum = 4000)]
+    pub chunk_size: Option<i64>,
+    /// Characters that a chunk repeats of the one before it, less than half of `chunk_size`; 80 when absent.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1000)]
+    pub chunk_overlap: Option<i64>,
+}
+
+/// What to change of a source; what is absent stays. Chunk settings hold for documents ingested from then on.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceChange {
+    /// A new name.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 100, pattern = r"^[\p{L}\p{N}](?:[\p{L}\p{N} ._-]*[\p{L}\p{N}._-])?$")]
+    pub name: Option<String>,
+    /// A new description.
+    #[serde(default)]
+    #[schema(max_length = 2000)]
+    pub description: Option<String>,
+    /// New tags.
+    #[serde(default)]
+    #[schema(max_items = 32)]
+    pub tags: Option<Vec<String>>,
+}
+
+impl NewSource {
+    /// Checks the fields and fills in the defaults.
+    ///
+    /// # Errors
+    /// `invalid_request` naming the first wrong field.
+    pub fn validate(&self) -> Result<(i64, i64)> {
+        check_name(&self.name)?;
+        check_text("description", &self.description, 2000)?;
+        check_tags(&self.tags)?;
+        let size = self.chunk_size.unwrap_or(600);
+        let overlap = self.chunk_overlap.unwrap_or(80);
+        if !(200..=4000).contains(&size) {
+            return Err(Error::field("chunk_size", "must be between 200 and 4000"));
+        }
+        if !(0..=1000).contains(&overlap) || overlap * 2 >= size {
+            return Err(Error::field("chunk_overlap", "must be between 0 and 1000 and less than half of chunk_size"));
+        }
+        Ok((size, overlap))
+    }
+}
+
+impl SourceChange {
+    /// Checks the fields that are there.
+    ///
+    /// # Errors
+    /// `invalid_request` naming the first wrong field.
+    pub fn validate(&self) -> Result<()> {
+        if let Some(name) = &self.name {
+            check_name(name)?;
+        }
+        if let Some(description) = &self.description {
+            check_text("description", description, 2000)?;
+        }
+        self.tags.as_deref().map_or(Ok(()), check_tags)
+    }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let inner = |c: char| c.is_alphanumeric() || " ._-".contains(c);
+    let ok = (1..=100).contains(&name.chars().count())
+        && name.starts_with(char::is_alphanumeric)
+        && name.chars().all(inner)
+        && !name.ends_with(' ');
+    if ok { Ok(()) } else { Err(Error::field("name", "must be 1 to 100 letters, digits, spaces, dots, dashes or underscores, starting with a letter or digit")) }
+}
+
+fn check_text(field: &str, text: &str, max: usize) -> Result<()> {
+    if text.chars().count() > max { Err(Error::field(field, format!("must be at most {max} characters"))) } else { Ok(()) }
+}
+
+fn check_tags(tags: &[String]) -> Result<()> {
+    if tags.len() > 32 {
+        return Err(Error::field("tags", "must be at most 32"));
+    }
+    for (i, tag) in tags.iter().enumerate() {
+        if tag.is_empty() || tag.chars().count() > 64 {
+            return Err(Error::field(format!("tags[{i}]"), "must be 1 to 64 characters"));
+        }
+    }
+    Ok(())
+}
+
+/// The event stream of a source.
+pub(crate) fn stream(id: Id<Source>) -> String {
+    format!("source:{id}")
+}
+
+impl Knowledge {
+    /// A source of a tenant by its id or its name.
+    ///
+    /// # Errors
+    /// `invalid_request` naming `field` when there is none.
+    pub async fn find_source(&self, tenant: TenantId, id_or_name: &str, field: &str) -> Result<Source> {
+        let mut tx = self.kernel.db.read().await?;
+        let found = match id_or_name.parse::<Id<Source>>() {
+            Ok(id) => store::get(&mut tx, tenant, id).await?,
+            Err(_) => store::by_name(&mut tx, tenant, id_or_name).await?,
+        };
+        found.ok_or_else(|| Error::field(field, "there is no such source; GET /api/v1/sources lists them"))
+    }
+
+    /// The source of a name, made when there is none.
+    ///
+    /// # Errors
+    /// `invalid_request` when the name cannot be one.
+    pub async fn source_named(&self, caller: &astrolabe_kernel::http::Caller, name: &str) -> Result<Source> {
+        let tenant = caller.principal.tenant;
+        if let Some(source) = store::by_name(&mut self.kernel.db.read().await?, tenant, name).await? {
+            return Ok(source);
+        }
+        let new = NewSource { name: name.to_owned(), ..NewSource::default() };
+        match routes::create(self, caller, &new).await {
+            Err(error) if error.code() == code::SOURCE_EXISTS => self.find_source(tenant, name, "source").await,
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Endpoints of sources.
+
+use astrolabe_kernel::{
+    Error, Id, Result, Role,
+    audit::{Outcome, Record},
+    db::is_unique_violation,
+    error::code,
+    http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query, StreamQuery, event_stream},
+    page::{Page, PageQuery},
+};
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
+use serde_json::json;
+
+use super::{NewSource, Source, SourceChange, store};
+use crate::Knowledge;
+
+/// List sources.
+#[utoipa::path(get, path = "/api/v1/sources", tag = "sources", params(PageQuery),
+    responses((status = 200, description = "Done.", body = Page<Source>), CommonProblems))]
+pub async fn list_sources(State(knowledge): State<Knowledge>, caller: Caller, Query(page): Query<PageQuery>) -> Result<Json<Page<Source>>> {
+    let limit = page.limit()?;
+    let rows = store::page(&mut knowledge.kernel.db.read().await?, caller.principal.tenant, page.after(), limit).await?;
+    Ok(Json(Page::of(rows, limit, |s| s.id.to_string())))
+}
+
+/// Make a source.
+#[utoipa::path(post, path = "/api/v1/sources", tag = "sources", request_body = NewSource,
+    responses((status = 201, description = "Made.", body = Source), CommonProblems, ConflictProblem, BodyProblems))]
+pub async fn create_source(State(knowledge): State<Knowledge>, caller: Caller, Json(new): Json<NewSource>) -> Result<(StatusCode, Json<Source>)> {
+    caller.principal.require(Role::Editor)?;
+    Ok((StatusCode::CREATED, Json(create(&knowledge, &caller, &new).await?)))
+}
+
+/// Makes a source and records it.
+pub(super) async fn create(knowledge: &Knowledge, caller: &Caller, new: &NewSource) -> Result<Source> {
+    let (chunk_size, chunk_overlap) = new.validate()?;
+    let (kernel, tenant, now) = (&knowledge.kernel, caller.principal.tenant, knowledge.kernel.now());
+    let source = Source {
+        id: kernel.id(),
+        name: new.name.clone(),
+        description: new.description.clone(),
+        tags: new.tags.clone(),
+        chunk_size,
+        chunk_overlap,
+        document_count: 0,
+        chunk_count: 0,
+        documents_by_state: ["queued", "running", "ready", "failed", "canceled"].map(|s| (s.to_owned(), 0)).into(),
+        created_at: now,
+        updated_at: now,
+    };
+    let mut tx = kernel.db.write().await?;
+    store::insert(&mut tx, tenant, &source).await.map_err(|e| taken(e, &source.name))?;
+    tx.audit(kernel, record(caller, "sources.create", source.id, json!({"name": source.name}))).await?;
+    tx.commit().await?;
+    Ok(source)
+}
+
+/// Read a source.
+#[utoipa::path(get, path = "/api/v1/sources/{id}", tag = "sources", params(("id" = Id<Source>, Path)),
+    responses((status = 200, description = "Done.", body = Source), CommonProblems, NotFoundProblem))]
+pub async fn get_source(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Source>>) -> Result<Json<Source>> {
+    let source = store::get(&mut knowledge.kernel.db.read().await?, caller.principal.tenant, id).await?;
+    source.map(Json).ok_or_else(|| Error::not_found("source"))
+}
+
+/// Change a source.
+#[utoipa::path(patch, path = "/api/v1/sources/{id}", tag = "sources", params(("id" = Id<Source>, Path)), request_body = SourceChange,
+    responses((status = 200, description = "Done.", body = Source), CommonProblems, NotFoundProblem, ConflictProblem, BodyProblems))]
+pub async fn update_source(
+    State(knowledge): State<Knowledge>,
+    caller: Caller,
+    Path(id): Path<Id<Source>>,
+    Json(change): Json<SourceChange>,
+) -> Result<Json<Source>> {
+    caller.principal.require(Role::Editor)?;
+    change.validate()?;
+    let (kernel, tenant, now) = (&knowledge.kernel, caller.principal.tenant, knowledge.kernel.now());
+    let mut tx = kernel.db.write().await?;
+    let mut source = store::get(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("source"))?;
+    source.name = change.name.unwrap_or(source.name);
+    source.description = change.description.unwrap_or(source.description);
+    source.tags = change.tags.unwrap_or(source.tags);
+    source.updated_at = now;
+    store::update(&mut tx, tenant, &source, now).await.map_err(|e| taken(e, &source.name))?;
+    tx.audit(kernel, record(&caller, "sources.update", id, json!({"name": source.name}))).await?;
+    tx.commit().await?;
+    Ok(Json(source))
+}
+
+/// Delete a source with its documents.
+#[utoipa::path(delete, path = "/api/v1/sources/{id}", tag = "sources", params(("id" = Id<Source>, Path)),
+    responses((status = 204, description = "Gone."), CommonProblems, NotFoundProblem))]
+pub async fn delete_source(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Source>>) -> Result<StatusCode> {
+    caller.principal.require(Role::Editor)?;
+    let (kernel, tenant) = (&knowledge.kernel, caller.principal.tenant);
+    let mut tx = kernel.db.write().await?;
+    let source = store::get(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("source"))?;
+    store::delete(&mut tx, tenant, id).await?;
+    tx.audit(kernel, record(&caller, "sources.delete", id, json!({"name": source.name, "documents": source.document_count}))).await?;
+    tx.commit().await?;
+    knowledge.index_delete_source(tenant, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Watch a source: one event for each change of a document's state. Ends after a long silence; resume with `Last-Event-ID`.
+#[utoipa::path(get, path = "/api/v1/sources/{id}/events", tag = "sources", params(("id" = Id<Source>, Path), StreamQuery),
+    responses((status = 200, description = "The stream.", content_type = "text/event-stream", body = String), CommonProblems, NotFoundProblem))]
+pub async fn stream_source_events(
+    State(knowledge): State<Knowledge>,
+    caller: Caller,
+    Path(id): Path<Id<Source>>,
+    Query(query): Query<StreamQuery>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let after = query.start(&headers)?;
+    let tenant = caller.principal.tenant;
+    store::get(&mut knowledge.kernel.db.read().await?, tenant, id).await?.ok_or_else(|| Error::not_found("source"))?;
+    Ok(event_stream(&knowledge.kernel, tenant, super::stream(id), after, &headers, &["source.deleted"]))
+}
+
+fn taken(error: Error, name: &str) -> Error {
+    if is_unique_violation(&error) {
+        return Error::new(code::SOURCE_EXISTS, format!("name: there is a source named {name:?} already")).and_field("name", "is taken");
+    }
+    error
+}
+
+fn record<'a>(caller: &'a Caller, action: &'a str, id: Id<Source>, payload: serde_json::Value) -> Record<'a> {
+    Record { principal: &caller.principal, trace: &caller.trace, action, subject: id.to_string(), outcome: Outcome::Ok, payload }
+}

@@ -1,0 +1,136 @@
+//! The source table's statements.
+
+use std::collections::BTreeMap;
+
+use astrolabe_kernel::{
+    Id, Result, Timestamp, Tx, args,
+    db::{FromRow, Row},
+    principal::TenantId,
+};
+
+use super::Source;
+
+impl FromRow for Source {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self {
+            id: row.id("id")?,
+            name: row.get("name")?,
+            description: row.get("description")?,
+            tags: row.json("tags")?,
+            chunk_size: row.get("chunk_size")?,
+            chunk_overlap: row.get("chunk_overlap")?,
+            document_count: 0,
+            chunk_count: 0,
+            documents_by_state: BTreeMap::new(),
+            created_at: row.time("created_at")?,
+            updated_at: row.time("updated_at")?,
+        })
+    }
+}
+
+const COLUMNS: &str = "id, name, description, tags, chunk_size, chunk_overlap, created_at, updated_at";
+
+/// One source.
+pub async fn get(tx: &mut Tx, tenant: TenantId, id: Id<Source>) -> Result<Option<Source>> {
+    let source = tx.optional(format!("SELECT {COLUMNS} FROM sources WHERE tenant_id = $1 AND id = $2"), args![tenant, id]).await?;
+    with_counts(tx, tenant, source).await
+}
+
+/// One source by its name.
+pub async fn by_name(tx: &mut Tx, tenant: TenantId, name: &str) -> Result<Option<Source>> {
+    let source = tx.optional(format!("SELECT {COLUMNS} FROM sources WHERE tenant_id = $1 AND name = $2"), args![tenant, name]).await?;
+    with_counts(tx, tenant, source).await
+}
+
+/// Sources by age, oldest first, after the cursor; up to `limit + 1` rows.
+pub async fn page(tx: &mut Tx, tenant: TenantId, after: &str, limit: i64) -> Result<Vec<Source>> {
+    let mut sources: Vec<Source> = tx
+        .all(format!("SELECT {COLUMNS} FROM sources WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3"), args![tenant, after, limit + 1])
+        .await?;
+    count(tx, tenant, &mut sources).await?;
+    Ok(sources)
+}
+
+async fn with_counts(tx: &mut Tx, tenant: TenantId, source: Option<Source>) -> Result<Option<Source>> {
+    let mut sources: Vec<Source> = source.into_iter().collect();
+    count(tx, tenant, &mut sources).await?;
+    Ok(sources.pop())
+}
+
+struct Count {
+    source: Id<Source>,
+    state: String,
+    documents: i64,
+    chunks: i64,
+}
+
+impl FromRow for Count {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self { source: row.id("source_id")?, state: row.get("state")?, documents: row.get("documents")?, chunks: row.get("chunks")? })
+    }
+}
+
+async fn count(tx: &mut Tx, tenant: TenantId, sources: &mut [Source]) -> Result<()> {
+    if sources.is_empty() {
+        return Ok(());
+    }
+    let counts: Vec<Count> = tx
+        .all(
+            "SELECT source_id, state, COUNT(*) AS documents, CAST(SUM(chunk_count) AS BIGINT) AS chunks FROM documents WHERE tenant_id = $1
+             GROUP BY source_id, state",
+            args![tenant],
+        )
+        .await?;
+    for source in sources {
+        source.documents_by_state = ["queued", "running", "ready", "failed", "canceled"].map(|s| (s.to_owned(), 0)).into();
+        for count in counts.iter().filter(|c| c.source == source.id) {
+            source.document_count += count.documents;
+            source.chunk_count += count.chunks;
+            source.documents_by_state.insert(count.state.clone(), count.documents);
+        }
+    }
+    Ok(())
+}
+
+/// Adds a source.
+pub async fn insert(tx: &mut Tx, tenant: TenantId, source: &Source) -> Result<()> {
+    tx.execute(
+        "INSERT INTO sources (id, tenant_id, name, description, tags, chunk_size, chunk_overlap, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+        args![
+            source.id,
+            tenant,
+            &source.name,
+            &source.description,
+            serde_json::json!(source.tags),
+            source.chunk_size,
+            source.chunk_overlap,
+            source.created_at
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Changes name, description and tags.
+pub async fn update(tx: &mut Tx, tenant: TenantId, source: &Source, now: Timestamp) -> Result<()> {
+    tx.execute(
+        "UPDATE sources SET name = $1, description = $2, tags = $3, updated_at = $4 WHERE tenant_id = $5 AND id = $6",
+        args![&source.name, &source.description, serde_json::json!(source.tags), now, tenant, source.id],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Removes a source with everything in it.
+pub async fn delete(tx: &mut Tx, tenant: TenantId, id: Id<Source>) -> Result<()> {
+    for sql in [
+        "DELETE FROM chunks WHERE tenant_id = $1 AND source_id = $2",
+        "DELETE FROM document_texts WHERE tenant_id = $1 AND document_id IN (SELECT id FROM documents WHERE tenant_id = $1 AND source_id = $2)",
+        "DELETE FROM documents WHERE tenant_id = $1 AND source_id = $2",
+        "DELETE FROM sources WHERE tenant_id = $1 AND id = $2",
+    ] {
+        tx.execute(sql, args![tenant, id]).await?;
+    }
+    tx.delete_stream(tenant, &super::stream(id)).await
+}
