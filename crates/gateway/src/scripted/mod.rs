@@ -1,0 +1,34 @@
+//! A provider that follows a file of rules: the stand-in for a model in tests, demonstrations and work on the product. It is part of
+//! the product (`model.name = "scripted/FILE"`), speaks the real wire format over a real socket, and misbehaves on request.
+//!
+//! [`rules`] is the file, [`template`] how answers quote the conversation, [`plan`] what is put on the wire, [`server`] the socket.
+
+pub mod plan;
+pub mod rules;
+pub mod server;
+pub mod template;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+};
+
+use astrolabe_kernel::{Lifecycle, Result};
+
+pub use self::{rules::Script, server::ScriptedServer};
+use crate::config::GatewayConfig;
+
+/// Starts the scripted provider on loopback when the configuration asks for it, and points the configuration to it. A relative FILE is
+/// looked for below `folder`.
+///
+/// # Errors
+/// `invalid_config` when the rules cannot be read; `address_in_use` when there is no free port.
+pub async fn start_if_configured(config: &mut GatewayConfig, folder: &Path, lifecycle: &Lifecycle) -> Result<Option<ScriptedServer>> {
+    let Some(file) = config.scripted_file() else {
+        return Ok(None);
+    };
+    let script = Script::read(&folder.join(file))?;
+    let server = ScriptedServer::start(script, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), lifecycle).await?;
+    config.base_url = server.base_url();
+    Ok(Some(server))
+}
