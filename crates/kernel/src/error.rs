@@ -144,6 +144,7 @@ codes! {
     MIGRATION_NEEDED = "migration_needed", Conflict, "The database is not up to date", "Run `astrolabe migrate`";
     AUDIT_BROKEN = "audit_broken", Conflict, "The audit chain is broken", "Keep a copy of the database and of the archive, and compare them from the entry that the detail names";
     BACKUP_INVALID = "backup_invalid", Invalid, "Not a usable backup", "Use a file that `astrolabe backup` wrote completely";
+    MODEL_NOT_CONFIGURED = "model_not_configured", Unavailable, "No chat model configured", "Set model.base_url and model.name";
     MODEL_INVALID = "model_invalid", Invalid, "The model cannot be used", "Run `make models` again";
     SERVER_UNREACHABLE = "server_unreachable", Unavailable, "The server does not answer", "Start it with `astrolabe serve`, or check --server";
     INTERNAL = "internal", Internal, "Internal error", "Repeat; if it stays, report the trace_id to the operator";
