@@ -5,6 +5,8 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
+use whatlang::Detector;
+
 use super::Lang;
 use super::fold::normalise;
 use super::stop::is_stop_word;
@@ -102,8 +104,8 @@ fn latin(text: &str, letters: &Letters) -> Lang {
         let word = normalise(word);
         // Words of both languages ("a", "i", "to", "we", "do", "my") are evidence of neither.
         match (is_stop_word(&word, Lang::Pl), is_stop_word(&word, Lang::En)) {
-            (true, false) => polish += 3,
-            (false, true) => english += 3,
+            (true, false) => polish += 4,
+            (false, true) => english += 4,
             _ => {
                 polish += polish_looks(&word);
                 english += english_looks(&word);
@@ -116,28 +118,37 @@ fn latin(text: &str, letters: &Letters) -> Lang {
     if letters.polish > 0 {
         polish += 2 + i32::try_from(letters.polish.min(20)).unwrap_or(20);
     }
+    // Between these two the trigram model is better than chance even for a few words.
+    match Detector::with_allowlist(vec![whatlang::Lang::Eng, whatlang::Lang::Pol]).detect_lang(text) {
+        Some(whatlang::Lang::Pol) => polish += 2,
+        Some(_) => english += 2,
+        None => {}
+    }
     if polish > english { Lang::Pl } else { Lang::En }
 }
 
 /// Letter groups that Polish words have and English ones hardly ever.
 fn polish_looks(word: &str) -> i32 {
-    let inside = ["rz", "cz", "sz", "dz", "szcz", "zj", "wi", "ni", "ci", "cj", "prz", "zw", "zg", "dn", "wn", "ow", "nk", "zn"];
+    if word.contains(['v', 'x', 'q']) {
+        return 0;
+    }
+    let inside = ["rz", "cz", "sz", "dz", "cj", "zj", "zg", "kadr", "wsk", "sci", "nia"];
     let ends = [
-        "ego", "emu", "ach", "ami", "ych", "ymi", "anie", "enie", "osc", "acja", "acji", "acje", "owac", "ek", "owy", "owa", "owe", "ow",
-        "aja", "uje", "ami", "iem", "iej", "ej", "ie",
+        "ego", "emu", "ach", "ami", "ych", "ymi", "anie", "enie", "osc", "acja", "acji", "acje", "owac", "ek", "owy", "owa", "owe", "aja",
+        "uje", "iem", "iej", "ej", "ie", "ku", "ji", "wu", "du", "ow", "cy", "ki", "ka", "wa", "na", "ne", "no", "al", "ala",
     ];
-    let score = inside.iter().take(5).filter(|g| word.contains(**g)).count() * 2
-        + inside.iter().skip(5).filter(|g| word.contains(**g)).count()
-        + ends.iter().filter(|g| word.len() > g.len() + 1 && word.ends_with(**g)).count();
-    let foreign = word.contains(['v', 'x', 'q']);
-    if foreign { 0 } else { i32::try_from(score.min(3)).unwrap_or(0) }
+    score(word, &inside, &ends)
 }
 
 /// Letter groups that English words have and Polish ones hardly ever.
 fn english_looks(word: &str) -> i32 {
     let inside = ["th", "sh", "wh", "ck", "ee", "oo", "ea", "ou", "ll", "ss", "tt", "ff", "qu", "v", "x", "gh", "ay", "ew"];
     let ends = ["ing", "tion", "sion", "ed", "ly", "ment", "ness", "er", "es", "ity", "ce", "al", "re", "ble", "ve", "y"];
-    let score = inside.iter().filter(|g| word.contains(**g)).count()
+    score(word, &inside, &ends)
+}
+
+fn score(word: &str, inside: &[&str], ends: &[&str]) -> i32 {
+    let found = 2 * inside.iter().filter(|g| word.contains(**g)).count()
         + ends.iter().filter(|g| word.len() > g.len() + 1 && word.ends_with(**g)).count();
-    i32::try_from(score.min(3)).unwrap_or(0)
+    i32::try_from(found.min(3)).unwrap_or(0)
 }

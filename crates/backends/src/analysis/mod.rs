@@ -85,33 +85,30 @@ pub struct Term {
     pub end: usize,
 }
 
-/// Text to index terms, in reading order. `lang` is the language of the text; single words of another script are
+/// Text to index terms, by ascending position. `lang` is the language of the text; single words of another script are
 /// stemmed by the language they are most likely in.
 #[must_use]
 pub fn analyse(text: &str, lang: Lang) -> Vec<Term> {
     let stemmers = Stemmers::new();
-    let mut terms = Vec::with_capacity(text.len() / 5);
+    let mut terms: Vec<Term> = Vec::with_capacity(text.len() / 5);
     let mut position = 0;
     for compound in compounds(text) {
-        let first = position;
+        let mut wholes = whole_forms(&compound, lang, &stemmers);
+        let end_of_all = compound.parts.last().map_or(0, |part| part.end);
         for part in &compound.parts {
             let from = terms.len();
-            let mut push = |form: String| {
-                if !form.is_empty() && !terms[from..].iter().any(|t: &Term| t.text == form) {
-                    terms.push(Term { text: form, position, start: part.start, end: part.end });
+            let mut push = |form: String, end: usize| {
+                if !form.is_empty() && !terms[from..].iter().any(|t| t.text == form) {
+                    terms.push(Term { text: form, position, start: part.start, end });
                 }
             };
             let forms = word_forms(part.raw, lang, &stemmers);
-            push(forms.stem);
-            forms.folded.into_iter().for_each(|form| push(format!("{FOLDED}{form}")));
-            forms.pieces.into_iter().for_each(&mut push);
+            push(forms.stem, part.end);
+            forms.folded.into_iter().for_each(|form| push(format!("{FOLDED}{form}"), part.end));
+            forms.pieces.into_iter().for_each(|form| push(form, part.end));
+            // The compound as a whole stands where its first word stands.
+            wholes.drain(..).for_each(|form| push(form, end_of_all));
             position += 1;
-        }
-        let (Some(head), Some(tail)) = (compound.parts.first(), compound.parts.last()) else { continue };
-        for form in whole_forms(&compound, lang, &stemmers) {
-            if !terms.iter().rev().take_while(|t| t.position >= first).any(|t| t.position == first && t.text == form) {
-                terms.push(Term { text: form, position: first, start: head.start, end: tail.end });
-            }
         }
     }
     terms

@@ -40,7 +40,6 @@ pub fn rrf(lists: &[(f32, &[Hit])], k: f32) -> Vec<Fused> {
             let entry = &mut fused[at];
             if entry.ranks[list].is_none() {
                 entry.ranks[list] = Some(i + 1);
-                #[expect(clippy::cast_precision_loss, reason = "a rank beyond 24 bits has no weight left")]
                 let rank = (i + 1) as f32;
                 entry.score += weight / (k + rank);
             }

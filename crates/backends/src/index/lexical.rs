@@ -15,6 +15,17 @@ use crate::analysis::QueryTerm;
 const K1: f32 = 0.9;
 const B: f32 = 0.4;
 
+/// Inverse document frequency of a term among the tenant's live chunks.
+pub fn idf(tenant: &Tenant, term: &str) -> f32 {
+    let (chunks, _) = tenant.live_totals();
+    let df = tenant.postings(term).map_or(0, |p| p.iter().filter(|(slot, _)| tenant.is_live(*slot)).count());
+    weight(count(chunks), count(u32::try_from(df).unwrap_or(u32::MAX)))
+}
+
+fn weight(total: f32, df: f32) -> f32 {
+    (1.0 + (total - df + 0.5) / (df + 0.5)).ln()
+}
+
 /// The best `k` allowed chunks, and the best score that a chunk could reach.
 pub fn search(tenant: &Tenant, allowed: &Allowed, terms: &[QueryTerm], k: usize) -> (Vec<Scored>, f32) {
     let (chunks, words) = tenant.live_totals();
@@ -22,7 +33,6 @@ pub fn search(tenant: &Tenant, allowed: &Allowed, terms: &[QueryTerm], k: usize)
         return (Vec::new(), 0.0);
     }
     let total = count(chunks);
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "an average length needs no 24 bits")]
     let average = ((words as f64 / f64::from(chunks)) as f32).max(1.0);
     let check_live = tenant.has_dead();
     let mut scores = vec![0.0_f32; tenant.slots()];
@@ -46,7 +56,7 @@ pub fn search(tenant: &Tenant, allowed: &Allowed, terms: &[QueryTerm], k: usize)
         }
         // The group is one word: its frequency is that of the chunks that hold any of its forms.
         let df = count(u32::try_from(matched.len()).unwrap_or(u32::MAX));
-        let idf = (1.0 + (total - df + 0.5) / (df + 0.5)).ln() * term.weight;
+        let idf = weight(total, df) * term.weight;
         reachable += idf;
         for slot in &matched {
             let share = std::mem::take(&mut best[*slot as usize]);
@@ -63,8 +73,6 @@ pub fn search(tenant: &Tenant, allowed: &Allowed, terms: &[QueryTerm], k: usize)
     }
     (top.into_sorted(), reachable)
 }
-
-#[expect(clippy::cast_precision_loss, reason = "counts beyond 24 bits differ in no way that a score can show")]
 fn count(n: u32) -> f32 {
     n as f32
 }

@@ -186,6 +186,12 @@ impl EmbeddedIndex {
         })
     }
 
+    /// Inverse document frequency of an index term over a tenant's chunks, `ln(1 + (N - df + 0.5) / (df + 0.5))`; a term in no
+    /// chunk has the highest.
+    pub fn idf(&self, tenant: &str, term: &str) -> f32 {
+        self.read(|state| state.tenants.get(tenant).map_or(0.0, |tenant| super::lexical::idf(tenant, term)))
+    }
+
     /// The vector of a chunk (length 1), if it has one.
     ///
     /// # Errors
@@ -211,7 +217,6 @@ impl EmbeddedIndex {
             chunks += document.chunks as usize;
             vectors += document.vectors as usize;
         }
-        #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
         let live_ratio = 1.0 - dead as f64 / bytes_on_disk.max(1) as f64;
         IndexStats { documents, chunks, vectors, bytes_on_disk, live_ratio }
     }

@@ -64,10 +64,6 @@ impl Vectors {
             rows.extend((first..last).filter(|row| allowed(self.slots[*row])));
             DotRows { codes: &self.codes, query: &query.codes, dims: self.dims, rows: &rows, dots: &mut dots }.dispatch();
             for (row, dot) in rows.iter().zip(dots) {
-                #[expect(
-                    clippy::cast_precision_loss,
-                    reason = "a sum of 2^16 products of 2^14 at most still has 24 significant bits to spare for ranking"
-                )]
                 let score = dot as f32 * self.scales[*row] * query.scale;
                 found(self.slots[*row], score);
             }
@@ -106,7 +102,6 @@ fn quantise(vector: &[f32], codes: &mut Vec<i8>) -> f32 {
         return 0.0;
     }
     let inverse = 127.0 / largest;
-    #[expect(clippy::cast_possible_truncation, reason = "the product is within -127..=127 and the cast saturates")]
     codes.extend(vector.iter().map(|x| (x * inverse).round() as i8));
     largest / 127.0
 }
@@ -132,6 +127,5 @@ pub fn normalised(vector: &[f32]) -> Option<Vec<f32>> {
     if (length - 1.0).abs() < 1e-6 {
         return Some(vector.to_vec());
     }
-    #[expect(clippy::cast_possible_truncation, reason = "a component of a unit vector fits f32")]
     Some(vector.iter().map(|x| (f64::from(*x) / length) as f32).collect())
 }
