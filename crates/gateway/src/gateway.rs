@@ -18,7 +18,7 @@ use futures_util::{
 };
 use serde::Serialize;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
@@ -88,6 +88,8 @@ struct Inner {
     random: Random,
     status: RwLock<Status>,
     in_flight: Arc<Semaphore>,
+    /// Wakes the watch when a call failed although the provider was there at the last time.
+    doubt: Notify,
 }
 
 /// The waits of a call, as durations.
@@ -120,7 +122,7 @@ impl Gateway {
         config.name = config.name.trim().to_owned();
         let status = if config.is_configured() { Status::Loading } else { Status::NotConfigured };
         let in_flight = Arc::new(Semaphore::new(config.concurrency.min(Semaphore::MAX_PERMITS)));
-        Ok(Self(Arc::new(Inner { config, pace, egress, clock, random, status: RwLock::new(status), in_flight })))
+        Ok(Self(Arc::new(Inner { config, pace, egress, clock, random, status: RwLock::new(status), in_flight, doubt: Notify::new() })))
     }
 
     /// Whether a chat model is configured. Without one, callers answer in their own way and say so.
@@ -149,6 +151,7 @@ impl Gateway {
                 let pause = if gateway.probe().await == Status::Ok { PROBE_EVERY.0 } else { PROBE_EVERY.1 };
                 tokio::select! {
                     () = tokio::time::sleep(pause) => {}
+                    () = gateway.0.doubt.notified() => {}
                     () = life.stopping() => break,
                 }
             }
@@ -312,11 +315,13 @@ impl Gateway {
         Ok(request.bearer(config.api_key.expose()))
     }
 
-    /// A call that failed for the provider's sake says as much as a probe.
+    /// What a failed call says about the provider: a refused key or an unknown model is certain; a failure may be the request's own
+    /// fault, so it only brings the next probe forward.
     fn learn(&self, error: &ModelGatewayError) {
         match error {
-            ModelGatewayError::ProviderServerError { .. } | ModelGatewayError::Refused { .. } | ModelGatewayError::ProviderTimeout { stage: Stage::FirstToken } => {
-                self.remember(Status::ConnectionFailed(error.to_string()));
+            ModelGatewayError::Refused { status: None | Some(401 | 403 | 404), .. } => self.remember(Status::ConnectionFailed(error.to_string())),
+            ModelGatewayError::ProviderServerError { .. } | ModelGatewayError::ProviderTimeout { .. } if self.status() == Status::Ok => {
+                self.0.doubt.notify_one();
             }
             _ => {}
         }

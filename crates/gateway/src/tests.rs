@@ -168,7 +168,8 @@ async fn silence_before_the_first_event_is_a_timeout() {
     let gateway = gateway_with(&server, Pace { first_token: SHORT, ..PACE }, |_| {});
     let error = gateway.chat(ask("hello")).await.unwrap_err();
     assert!(matches!(error, ModelGatewayError::ProviderTimeout { stage: Stage::FirstToken }), "{error:?}");
-    assert_eq!(server.requests(), 1);
+    // On a busy machine the time may be over before the request has reached the server; it is never asked twice.
+    assert!(server.requests() <= 1);
     assert_eq!(astrolabe_kernel::Error::from(error).code().name, "upstream_timeout");
     server.until_open(0).await;
 }
@@ -297,6 +298,25 @@ async fn watching_asks_at_once_and_ends_with_the_lifecycle() {
     }
     assert_eq!(gateway.status(), Status::Ok);
     assert!(life.stop(LONG).await);
+}
+
+#[tokio::test]
+async fn a_failed_call_brings_the_next_probe_forward_and_a_bad_request_does_not() {
+    let (life, probing) = (Lifecycle::new(), Lifecycle::new());
+    let script = Script::from_toml("[[rules]]\ntimes = 1\nstatus = 400\n[[rules]]\nanswer = \"ok\"").unwrap();
+    let server = ScriptedServer::start(script, SocketAddr::from(([127, 0, 0, 1], 0)), &life).await.unwrap();
+    let gateway = gateway(&server);
+    assert_eq!(gateway.probe().await, Status::Ok);
+    gateway.chat(ask("hello")).await.unwrap_err();
+    assert_eq!(gateway.status(), Status::Ok);
+    gateway.watch(&probing);
+    assert!(life.stop(LONG).await);
+    gateway.chat(ask("hello")).await.unwrap_err();
+    while gateway.status() == Status::Ok {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(gateway.status().as_str(), "connection_failed");
+    assert!(probing.stop(LONG).await);
 }
 
 #[tokio::test]

@@ -195,7 +195,7 @@ impl Reply {
         let (until, stage) =
             if self.any_event { (Instant::now() + self.limits.idle, Stage::Idle) } else { (self.limits.first, Stage::FirstToken) };
         loop {
-            if let Some(event) = self.parser.next() {
+            if let Some(event) = self.parser.next_event() {
                 return Ok(Some(event.data));
             }
             let piece = self.limits.wait(until, stage, self.response.chunk()).await?;
@@ -203,7 +203,7 @@ impl Reply {
                 Some(piece) => self.parser.push(&piece).map_err(|e| protocol(e.text()))?,
                 None => {
                     self.parser.finish().map_err(|e| protocol(e.text()))?;
-                    return Ok(self.parser.next().map(|e| e.data));
+                    return Ok(self.parser.next_event().map(|e| e.data));
                 }
             }
         }

@@ -33,7 +33,7 @@ impl SseError {
     }
 }
 
-/// Reads events. Feed it bytes with [`Parser::push`], take events with [`Parser::next`].
+/// Reads events. Feed it bytes with [`Parser::push`], take events with [`Parser::next_event`].
 #[derive(Debug, Default)]
 pub struct Parser {
     line: Vec<u8>,
@@ -72,7 +72,7 @@ impl Parser {
     }
 
     /// The next complete event.
-    pub fn next(&mut self) -> Option<Event> {
+    pub fn next_event(&mut self) -> Option<Event> {
         self.ready.pop_front()
     }
 
@@ -143,10 +143,10 @@ mod tests {
         let mut out = Vec::new();
         for piece in pieces {
             parser.push(piece)?;
-            out.extend(std::iter::from_fn(|| parser.next()));
+            out.extend(std::iter::from_fn(|| parser.next_event()));
         }
         parser.finish()?;
-        out.extend(std::iter::from_fn(|| parser.next()));
+        out.extend(std::iter::from_fn(|| parser.next_event()));
         Ok(out)
     }
 
