@@ -1,0 +1,78 @@
+import { expect, test } from "vitest";
+import { cutSpan, inlineSpans, markdownBlocks, plainBlocks } from "./markup.ts";
+
+const TEXT = `---
+tags: [a]
+---
+# Title
+
+A paragraph with **bold**,
+\`code\` and [a link](https://example.org).
+
+- one
+  - two
+1. three
+
+| a | b |
+|---|---|
+
+\`\`\`sh
+# not a heading
+\`\`\`
+> quoted
+`;
+
+test("blocks are told apart", () => {
+  expect(markdownBlocks(TEXT).map(({ kind }) => kind)).toEqual([
+    "pre",
+    "heading",
+    "paragraph",
+    "item",
+    "item",
+    "item",
+    "pre",
+    "pre",
+    "quote",
+  ]);
+});
+
+test("every span shows exactly the source text between its offsets", () => {
+  for (const block of markdownBlocks(TEXT)) {
+    for (const span of block.spans) expect(TEXT.slice(span.start, span.end)).toBe(span.text);
+  }
+});
+
+test("html in a document stays text", () => {
+  const [block] = markdownBlocks("<script>alert(1)</script>");
+  expect(block?.spans).toEqual([{ text: "<script>alert(1)</script>", start: 0, end: 25, style: "plain" }]);
+});
+
+test("a link shows its words and leads nowhere", () => {
+  expect(inlineSpans("see [here](javascript:x) now", 0).map(({ text }) => text)).toEqual(["see ", "here", " now"]);
+});
+
+test("plain text has paragraphs, and headings where the server says so", () => {
+  const text = "Intro\n\nBody one\nBody two\n";
+  expect(plainBlocks(text, new Map([[0, 2]]))).toMatchObject([
+    { kind: "heading", level: 2, start: 0, end: 5 },
+    { kind: "paragraph", start: 7, end: 24 },
+  ]);
+});
+
+test("a span is cut at the borders of the passage", () => {
+  const [span] = inlineSpans("abcdef", 10);
+  if (!span) throw new Error("no span");
+  expect(cutSpan(span, 12, 14).map(({ span: part, inside }) => [part.text, part.start, inside])).toEqual([
+    ["ab", 10, false],
+    ["cd", 12, true],
+    ["ef", 14, false],
+  ]);
+  expect(cutSpan(span, 0, 99).map(({ inside }) => inside)).toEqual([true]);
+  expect(cutSpan(span, 50, 60).map(({ inside }) => inside)).toEqual([false]);
+});
+
+test("text of any shape ends", () => {
+  for (const text of ["", "\n\n", "```", "---", "> ", "- ", "# ", "|", "a\n```\nb", "---\na"]) {
+    expect(() => markdownBlocks(text)).not.toThrow();
+  }
+});

@@ -1,0 +1,116 @@
+import { screen, waitFor } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { expect, test } from "vitest";
+import { open } from "./render.tsx";
+import { json, problem, serve } from "./server.ts";
+
+test("without a session the page says where the link comes from", async () => {
+  serve({ "GET /api/v1/me": () => problem(401, "missing_token", "Unauthorized") });
+  await open("/documents");
+  expect(await screen.findByRole("heading", { name: "Sign in with your one-time link" })).toBeTruthy();
+  expect(screen.getByText("astrolabe login-link")).toBeTruthy();
+  expect(screen.queryByRole("navigation", { name: "Main" })).toBeNull();
+});
+
+test("a session that ends anywhere brings the sign-in view", async () => {
+  serve({ "GET /api/v1/sources": () => problem(401, "invalid_token", "Unauthorized") });
+  await open("/documents");
+  expect(await screen.findByRole("heading", { name: "Sign in with your one-time link" })).toBeTruthy();
+});
+
+test("opening the link elsewhere is noticed on checking", async () => {
+  let signedIn = false;
+  serve({
+    "GET /api/v1/me": () =>
+      signedIn
+        ? json({ principal: { id: "usr_1", name: "admin", roles: [] }, tenant: { id: "ten_1", name: "t" } })
+        : problem(401, "missing_token", "Unauthorized"),
+  });
+  await open("/");
+  const check = await screen.findByRole("button", { name: "I have opened the link" });
+  signedIn = true;
+  await userEvent.click(check);
+  expect(await screen.findByRole("heading", { name: "Ask your documents" })).toBeTruthy();
+});
+
+test("the language is switched at once and remembered", async () => {
+  serve({});
+  await open("/");
+  const user = userEvent.setup();
+  const choice = await screen.findByRole("combobox", { name: "Language" });
+  await user.selectOptions(choice, "pl");
+  expect(await screen.findByRole("heading", { name: "Zapytaj swoje dokumenty" })).toBeTruthy();
+  expect(document.documentElement.lang).toBe("pl");
+  expect(localStorage.getItem("astrolabe.language")).toBe("pl");
+  await user.selectOptions(screen.getByRole("combobox", { name: "Język" }), "ru");
+  expect(await screen.findByRole("heading", { name: "Спросите свои документы" })).toBeTruthy();
+});
+
+test("the colours are switched and remembered", async () => {
+  serve({});
+  await open("/");
+  const user = userEvent.setup();
+  await user.click(await screen.findByRole("button", { name: "Colours: As the system" }));
+  expect(document.documentElement.dataset.theme).toBe("light");
+  await user.click(screen.getByRole("button", { name: "Colours: Light" }));
+  expect(document.documentElement.dataset.theme).toBe("dark");
+  expect(localStorage.getItem("astrolabe.theme")).toBe("dark");
+  await user.click(screen.getByRole("button", { name: "Colours: Dark" }));
+  expect(document.documentElement.dataset.theme).toBeUndefined();
+});
+
+test("an address that leads nowhere says so and leads on", async () => {
+  serve({});
+  await open("/nowhere");
+  expect(await screen.findByRole("heading", { name: "There is nothing at this address" })).toBeTruthy();
+  expect(screen.getByRole("link", { name: "Ask a question" }).getAttribute("href")).toBe("/");
+});
+
+test("a lost connection is said and the page stays", async () => {
+  serve({
+    "GET /readyz": () => {
+      throw new TypeError("failed to fetch");
+    },
+  });
+  await open("/");
+  expect(await screen.findByText("The server does not answer. Trying again…")).toBeTruthy();
+  expect(screen.getByRole("heading", { name: "Ask your documents" })).toBeTruthy();
+});
+
+test("focus goes to the heading of a new view", async () => {
+  serve({});
+  await open("/");
+  await userEvent.click(await screen.findByRole("link", { name: "Documents" }));
+  const heading = await screen.findByRole("heading", { level: 1, name: "Documents" });
+  await waitFor(() => expect(document.activeElement).toBe(heading));
+  expect(document.title).toBe("Documents · Astrolabe");
+});
+
+test("activity lists jobs and audit entries", async () => {
+  serve({
+    "GET /api/v1/jobs": () =>
+      json({
+        items: [
+          {
+            id: "job_1",
+            kind: "ingest_document",
+            state: "failed",
+            created_at: "2026-11-20T10:00:00Z",
+            error: { message: "not text" },
+          },
+        ],
+        next_cursor: null,
+      }),
+    "GET /api/v1/audit": () =>
+      json({
+        items: [
+          { id: "aud_1", action: "source.created", actor: { name: "admin" }, created_at: "2026-11-20T10:00:00Z" },
+        ],
+        next_cursor: null,
+      }),
+  });
+  await open("/activity");
+  expect(await screen.findByText("ingest_document")).toBeTruthy();
+  expect(screen.getByText("not text")).toBeTruthy();
+  expect(await screen.findByText("source.created")).toBeTruthy();
+});
