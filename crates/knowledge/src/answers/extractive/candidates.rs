@@ -112,7 +112,11 @@ fn sentences_of(index: usize, passage: &Passage<'_>, seen: &mut HashSet<String>,
             previous = "";
             continue;
         }
-        if shape == Shape::Row && header.is_none() && all.get(at + 1).is_some_and(|next| shape_of(text, next) == Shape::Row) && !gap_has_row_before(&all, at, text) {
+        if shape == Shape::Row
+            && header.is_none()
+            && all.get(at + 1).is_some_and(|next| shape_of(text, next) == Shape::Row)
+            && !gap_has_row_before(&all, at, text)
+        {
             header = Some(range.clone());
             continue;
         }
@@ -160,7 +164,8 @@ fn gap_is_line(gap: &str) -> bool {
 
 fn gap_has_row_before(all: &[Range<usize>], at: usize, text: &str) -> bool {
     at.checked_sub(1).and_then(|i| all.get(i)).is_some_and(|before| {
-        shape_of(text, before) == Shape::Row && text.get(before.end..all.get(at).map_or(before.end, |r| r.start)).is_some_and(|gap| gap == "\n")
+        shape_of(text, before) == Shape::Row
+            && text.get(before.end..all.get(at).map_or(before.end, |r| r.start)).is_some_and(|gap| gap == "\n")
     })
 }
 
@@ -180,8 +185,27 @@ pub(super) fn shape_of(text: &str, range: &Range<usize>) -> Shape {
 
 /// Words by which a document declares itself out of force.
 const SUPERSEDED: &[&str] = &[
-    "superseded by", "is superseded", "obsolete", "no longer in force", "no longer valid", "for audit purposes only", "nieaktualne", "nieaktualna", "nieaktualny", "nie obowiązuje",
-    "utraciła moc", "utracił moc", "utraciło moc", "archiwalna", "archiwalne", "не действует", "утратил силу", "утратила силу", "утратило силу", "недействительн", "устаревш",
+    "superseded by",
+    "is superseded",
+    "obsolete",
+    "no longer in force",
+    "no longer valid",
+    "for audit purposes only",
+    "nieaktualne",
+    "nieaktualna",
+    "nieaktualny",
+    "nie obowiązuje",
+    "utraciła moc",
+    "utracił moc",
+    "utraciło moc",
+    "archiwalna",
+    "archiwalne",
+    "не действует",
+    "утратил силу",
+    "утратила силу",
+    "утратило силу",
+    "недействительн",
+    "устаревш",
 ];
 
 fn superseded(passage: &Passage<'_>) -> bool {

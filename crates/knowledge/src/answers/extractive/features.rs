@@ -162,7 +162,9 @@ impl Extractor<'_> {
             let [first, second] = pair else { continue };
             let weight = first.weight + second.weight;
             pairs += weight;
-            let places = |concept: &Concept| -> Vec<u32> { concept.alternatives.iter().filter_map(|a| candidate.own.positions.get(&a.text)).flatten().copied().collect() };
+            let places = |concept: &Concept| -> Vec<u32> {
+                concept.alternatives.iter().filter_map(|a| candidate.own.positions.get(&a.text)).flatten().copied().collect()
+            };
             let (a, b) = (places(first), places(second));
             if a.iter().any(|x| b.iter().any(|y| x.abs_diff(*y) <= 3 && x != y)) {
                 near += weight;

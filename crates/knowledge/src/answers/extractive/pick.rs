@@ -149,9 +149,10 @@ pub(super) fn answer(request: &Request<'_>, model: Option<&Model>) -> Extract {
     // Reading order: the passage of the best sentence first, then by place in the passage.
     let first_mention: Vec<usize> = chosen.iter().filter_map(|w| reading.candidates.get(w.at)).map(|c| c.passage).collect();
     chosen.sort_by_key(|w| {
-        reading.candidates.get(w.at).map_or((usize::MAX, 0), |c| {
-            (first_mention.iter().position(|p| *p == c.passage).unwrap_or(usize::MAX), c.bytes.start)
-        })
+        reading
+            .candidates
+            .get(w.at)
+            .map_or((usize::MAX, 0), |c| (first_mention.iter().position(|p| *p == c.passage).unwrap_or(usize::MAX), c.bytes.start))
     });
     let mut picked: Vec<Picked> = Vec::new();
     for weighed in chosen {

@@ -40,17 +40,27 @@ const LIGHT: &str = "get|gets|got|have|has|had|make|makes|made|take|takes|took|u
 /// Words whose meaning the expected kind already carries.
 fn carried(kind: Kind, word: &str) -> bool {
     let list = match kind {
-        Kind::Money => "cost|costs|price|pay|pays|paid|fee|fees|much|amount|kosztuje|kosztują|koszt|cena|płacimy|płaci|płacę|zapłacę|kwota|kwoty|kwocie|стоит|стоимость|цена|платим|платить|плачу|заплачу|сумма|стоят",
-        Kind::Duration => "long|quickly|soon|time|days|hours|weeks|months|years|minutes|take|takes|last|lasts|długo|szybko|czas|czasu|czasie|dni|godzin|godziny|miesięcy|lat|tygodni|minut|trwa|долго|быстро|время|времени|дней|часов|месяцев|лет|недель|минут|срок|длится",
-        Kind::Time => "when|time|date|day|year|century|kiedy|dzień|dnia|roku|rok|godzinie|której|wieku|когда|время|году|года|год|день|дня|веке|часу",
+        Kind::Money => {
+            "cost|costs|price|pay|pays|paid|fee|fees|much|amount|kosztuje|kosztują|koszt|cena|płacimy|płaci|płacę|zapłacę|kwota|kwoty|kwocie|стоит|стоимость|цена|платим|платить|плачу|заплачу|сумма|стоят"
+        }
+        Kind::Duration => {
+            "long|quickly|soon|time|days|hours|weeks|months|years|minutes|take|takes|last|lasts|długo|szybko|czas|czasu|czasie|dni|godzin|godziny|miesięcy|lat|tygodni|minut|trwa|долго|быстро|время|времени|дней|часов|месяцев|лет|недель|минут|срок|длится"
+        }
+        Kind::Time => {
+            "when|time|date|day|year|century|kiedy|dzień|dnia|roku|rok|godzinie|której|wieku|когда|время|году|года|год|день|дня|веке|часу"
+        }
         Kind::Person | Kind::PersonName => "who|person|name|kto|osoba|osoby|nazywa|nazwisko|кто|зовут|имя|фамилия|человек",
         Kind::Percent => "percentage|percent|share|proportion|procent|odsetek|процент|доля|долю|процентов",
         Kind::Temperature => "temperature|degrees|temperatura|temperaturze|stopni|stopniach|температура|температуре|градусов|градусах",
         Kind::Speed => "fast|speed|szybko|prędkość|prędkością|скорость|скоростью|быстро",
-        Kind::Distance => "far|distance|length|tall|high|daleko|odległość|wysokość|długość|далеко|расстояние|длина|длины|высота|kilometrów|километров",
+        Kind::Distance => {
+            "far|distance|length|tall|high|daleko|odległość|wysokość|długość|далеко|расстояние|длина|длины|высота|kilometrów|километров"
+        }
         Kind::Place => "where|place|located|situated|gdzie|miejsce|miejscu|где|место|месте",
         Kind::Contact => "number|phone|telephone|call|numer|numerem|telefon|номер|телефон|телефона|номеру",
-        Kind::Name => "name|company|firm|manufacturer|brand|called|nazwa|firma|firmy|marka|marki|nazywa|название|компания|фирма|марка|называется|марки",
+        Kind::Name => {
+            "name|company|firm|manufacturer|brand|called|nazwa|firma|firmy|marka|marki|nazywa|название|компания|фирма|марка|называется|марки"
+        }
         Kind::Count | Kind::Any => "",
     };
     list.split('|').any(|w| w == word)
@@ -76,7 +86,8 @@ impl Question {
             let raw = text.get(term.start..term.end).unwrap_or_default();
             let surface = raw.to_lowercase();
             let digits = raw.chars().any(|c| c.is_ascii_digit());
-            let opens = text.get(..term.start).is_none_or(|before| before.trim_end().is_empty() || before.trim_end().ends_with(['.', '!', '?']));
+            let opens =
+                text.get(..term.start).is_none_or(|before| before.trim_end().is_empty() || before.trim_end().ends_with(['.', '!', '?']));
             let capitals = raw.chars().filter(|c| c.is_uppercase()).count();
             let entity = digits || (capitals > 0 && !opens) || capitals > 1;
             let mut alternatives = term.alternatives;

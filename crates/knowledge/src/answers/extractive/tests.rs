@@ -1,1 +1,167 @@
+use astrolabe_backends::analysis::detect_language;
+
 use super::*;
+
+/// Documents of one paragraph or more, asked with an index of exactly these passages.
+fn ask_of(question: &str, texts: &[(&str, &str)]) -> (Extract, String) {
+    let passages: Vec<Passage<'_>> = texts
+        .iter()
+        .enumerate()
+        .map(|(rank, (heading, text))| Passage {
+            text,
+            heading,
+            title: heading.split(" > ").next().unwrap_or_default(),
+            document_start: text,
+            lang: detect_language(text),
+            rank,
+            dense_score: None,
+        })
+        .collect();
+    let bags: Vec<candidates::Bag> = passages.iter().map(|p| candidates::Bag::of(&format!("{}\n{}", p.heading, p.text), p.lang)).collect();
+    let idf = |term: &str| {
+        let n = bags.len() as f32;
+        let df = bags.iter().filter(|b| b.positions.contains_key(term)).count() as f32;
+        (1.0 + (n - df + 0.5) / (df + 0.5)).ln()
+    };
+    let extract = extract_answer(&Request { question, lang: None, passages: &passages, idf: &idf, embedder: None });
+    let (text, _) = render(&extract);
+    (extract, text)
+}
+
+const OFFICE: &[(&str, &str)] = &[
+    (
+        "Handbook > Parking",
+        "The car park opens at 6:00 and closes at 22:00. Visitors register at the reception desk. A monthly parking permit costs 40 EUR.",
+    ),
+    (
+        "Handbook > Canteen",
+        "Lunch is served between 12:00 and 14:00. The canteen is on the second floor. Vegetarian meals are marked green.",
+    ),
+    (
+        "Handbook > Library",
+        "The library lends books for four weeks. Anna Lindholm looks after the collection. Returns go into the grey box.",
+    ),
+    (
+        "Handbook > Printers",
+        "When a printer jams, do the following:\n\n1. Open the rear door.\n2. Pull the paper out slowly.\n3. Close the door.\n\nPrinter | Room | Contact\nOslo | 101 | Ingrid Dahl\nBergen | 202 | Erik Moe",
+    ),
+];
+
+#[test]
+fn the_sentence_that_answers_is_picked_and_cited() {
+    let (extract, text) = ask_of("How much does a monthly parking permit cost?", OFFICE);
+    assert!(extract.answered, "{}", extract.confidence);
+    assert!(text.contains("A monthly parking permit costs 40 EUR. [1]"), "{text}");
+    assert_eq!(extract.picked[0].passage, 0);
+}
+
+#[test]
+fn a_question_about_something_else_is_not_answered() {
+    for question in [
+        "Who won the chess tournament?",
+        "What is the boiling point of mercury?",
+        "Kiedy odbędzie się koncert?",
+        "Сколько стоит билет на поезд?",
+    ] {
+        let (extract, text) = ask_of(question, OFFICE);
+        assert!(!extract.answered && text.is_empty() && extract.picked.is_empty(), "{question}: {text}");
+    }
+}
+
+#[test]
+fn the_same_words_without_the_fact_are_not_an_answer() {
+    let (extract, text) = ask_of("How many books does the library own in Norwegian?", OFFICE);
+    assert!(!extract.answered, "{text}");
+}
+
+#[test]
+fn a_row_is_answered_with_its_column_names() {
+    let (extract, text) = ask_of("Who is the contact for printer Bergen?", OFFICE);
+    assert!(extract.answered, "{}", extract.confidence);
+    assert!(text.contains("Printer: Bergen; Room: 202; Contact: Erik Moe [1]"), "{text}");
+}
+
+#[test]
+fn a_lead_in_brings_its_list() {
+    let (_, text) = ask_of("What do I do when a printer jams?", OFFICE);
+    assert!(
+        text.contains("When a printer jams, do the following:\n1. Open the rear door.\n2. Pull the paper out slowly.\n3. Close the door."),
+        "{text}"
+    );
+}
+
+#[test]
+fn offsets_are_characters_of_the_passage() {
+    let (extract, _) = ask_of(
+        "Kto wydaje klucze?",
+        &[("Regulamin", "Łódź. Żółte klucze wydaje portier. Źródło: regulamin."), ("Inne", "Pogoda jest ładna. Śnieg pada.")],
+    );
+    let chars: Vec<char> = "Łódź. Żółte klucze wydaje portier. Źródło: regulamin.".chars().collect();
+    let piece = extract.picked.iter().find(|p| p.passage == 0).unwrap();
+    assert!(chars[piece.start..piece.end].iter().collect::<String>().contains("Żółte klucze wydaje portier."));
+}
+
+#[test]
+fn the_document_in_force_beats_the_superseded_one() {
+    let texts: &[(&str, &str)] = &[
+        ("Remote access 2022", "SUPERSEDED by the new policy. A VPN session lasts 8 hours."),
+        ("Remote access", "In force since March. A VPN session lasts 12 hours."),
+        ("Lunch", "Lunch is at noon."),
+        ("Parking", "Parking is free."),
+    ];
+    let (extract, _) = ask_of("How long does a VPN session last?", texts);
+    let best = extract.picked.iter().max_by(|a, b| a.score.total_cmp(&b.score)).unwrap();
+    assert_eq!(best.passage, 1);
+}
+
+#[test]
+fn overlapping_chunks_do_not_repeat_a_sentence() {
+    let texts: &[(&str, &str)] = &[
+        ("Pool", "The pool opens at seven. Towels are at the desk."),
+        ("Pool", "Towels are at the desk. Lockers need a coin."),
+        ("Gym", "The gym is closed on Mondays."),
+    ];
+    let (_, text) = ask_of("Where are the towels?", texts);
+    assert_eq!(text.matches("Towels are at the desk").count(), 1, "{text}");
+}
+
+#[test]
+fn citation_numbers_follow_the_order_of_mention() {
+    let piece = |passage, text: &str| Picked { passage, start: 0, end: 1, text: text.to_owned(), score: 0.0 };
+    let extract =
+        Extract { answered: true, confidence: 1.0, picked: vec![piece(4, "One."), piece(2, "Two."), piece(4, "Three.")], lang: Lang::En };
+    assert_eq!(render(&extract), ("One. [1] Two. [2] Three. [1]".to_owned(), vec![4, 2]));
+}
+
+#[test]
+fn empty_and_odd_questions_are_refused_quietly() {
+    for question in ["", "?", "   ", "\u{0}", "the of and", "🙂🙂", &"word ".repeat(5000)] {
+        let (extract, _) = ask_of(question, OFFICE);
+        assert!(!extract.answered, "{question:.20}");
+    }
+    assert!(!extract_answer(&Request { question: "Anything?", lang: None, passages: &[], idf: &|_| 1.0, embedder: None }).answered);
+}
+
+#[test]
+fn the_kind_of_answer_is_told_from_the_question() {
+    for (question, kind) in [
+        ("How much does it cost?", Kind::Money),
+        ("Ile kosztuje bilet?", Kind::Money),
+        ("Сколько стоит билет?", Kind::Money),
+        ("How long is the warranty?", Kind::Duration),
+        ("Jak długo trwa urlop?", Kind::Duration),
+        ("Сколько дней отпуска положено?", Kind::Duration),
+        ("When does the shop open?", Kind::Time),
+        ("O której zaczyna się zmiana?", Kind::Time),
+        ("Во сколько начинается смена?", Kind::Time),
+        ("Who approves expenses?", Kind::Person),
+        ("Kto jest kierownikiem działu?", Kind::PersonName),
+        ("Как зовут директора?", Kind::PersonName),
+        ("How many people work here?", Kind::Count),
+        ("Где находится склад?", Kind::Place),
+        ("Która firma dostarcza wodę?", Kind::Name),
+        ("Describe the process", Kind::Any),
+    ] {
+        assert_eq!(expected_kind(question), kind, "{question}");
+    }
+}
