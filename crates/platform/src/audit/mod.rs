@@ -1,0 +1,6 @@
+//! The audit console: reads what the kernel records. Entries are written with the actions themselves
+//! ([`astrolabe_kernel::audit`]) and proved by `astrolabe audit verify`.
+
+pub mod routes;
+#[cfg(test)]
+mod tests;

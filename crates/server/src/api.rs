@@ -1,0 +1,63 @@
+//! The description of the API: what all operations share, and what each domain adds.
+
+use astrolabe_kernel::http::Problem;
+use utoipa::{
+    OpenApi,
+    openapi::{
+        self, SecurityRequirement,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+        server::Server,
+    },
+};
+
+use crate::system::VERSION;
+
+#[derive(OpenApi)]
+#[openapi(
+    components(schemas(Problem)),
+    tags(
+        (name = "system", description = "Probes, metrics and the build, open to everybody who reaches the server."),
+        (name = "session", description = "Who is signed in. Send the bearer token, or let a browser open a one-time link."),
+        (name = "sources", description = "Collections of documents with settings of their own."),
+        (name = "documents", description = "What is in a source: uploaded, ingested, searchable."),
+        (name = "search", description = "Passages that match, by words and by meaning."),
+        (name = "asks", description = "Questions and their answers with citations; streams resume."),
+        (name = "agents", description = "Agents that plan, call tools within the caller's roles, and answer."),
+        (name = "tickets", description = "Tickets that people and agents open."),
+        (name = "jobs", description = "Background work: what waits, runs and failed."),
+        (name = "audit", description = "Who did what; every entry is in a signed chain."),
+    )
+)]
+struct Base;
+
+/// The description before any domain has added its operations. `server` is the public address, or empty.
+pub fn base(server: &str) -> openapi::OpenApi {
+    let mut api = Base::openapi();
+    api.info.title = "Astrolabe".to_owned();
+    api.info.version = VERSION.to_owned();
+    api.info.description = Some(
+        "Answers from your documents with citations, and agents that can only do what the caller may do. Everything under `/api/v1` and `/v1` needs \
+         `Authorization: Bearer <token>`; the token is in the file `token` of the data directory. Errors are `application/problem+json`; compare \
+         `code`, show `detail`. Lists take `limit` and `cursor`. A POST with `Idempotency-Key` is done once."
+            .to_owned(),
+    );
+    api.info.license = Some(openapi::LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build());
+    api.info.contact = None;
+    api.servers = Some(vec![Server::new(if server.is_empty() { "/" } else { server })]);
+    api.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>("bearer", []), SecurityRequirement::new::<_, [&str; 0], &str>("cookie", [])]);
+    let components = api.components.get_or_insert_default();
+    components.add_security_scheme(
+        "bearer",
+        SecurityScheme::Http(
+            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The token in the data directory's `token` file.")).build(),
+        ),
+    );
+    components.add_security_scheme(
+        "cookie",
+        SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
+            astrolabe_platform::sessions::COOKIE,
+            "The session of a browser that opened a one-time link.",
+        ))),
+    );
+    api
+}

@@ -1,0 +1,248 @@
+//! The application: every domain opened on one data directory, and the background work between them.
+//!
+//! `serve`, the commands that work alone on a data directory and the tests open the same [`App`].
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use astrolabe_gateway::{Gateway, GatewayConfig};
+use astrolabe_kernel::{
+    Clock, Db, Error, Kernel, Lifecycle, Random, Result,
+    audit::{Sealer, SigningKey, archive::Archive},
+    config::Secret,
+    db::{KERNEL, Migrations, Plan},
+    egress::Egress,
+    jobs::{Registry, Runner, RunnerConfig},
+};
+use astrolabe_knowledge::{Knowledge, KnowledgeConfig, Paths, ingest::extractor::Extractor};
+use astrolabe_platform::{Platform, sessions};
+
+use crate::{
+    config::Config,
+    data_dir::DataDir,
+    system::{Dependency, Named, Opened, SchemaState, System},
+};
+
+/// The tables of every domain, in the order of their making.
+pub const MIGRATIONS: &[Migrations] = &[KERNEL, astrolabe_platform::MIGRATIONS, astrolabe_knowledge::MIGRATIONS];
+
+/// How often things that are past their time are removed.
+const HOUSEKEEPING: Duration = Duration::from_secs(3600);
+
+/// What an [`App`] is opened with: the handles that a test replaces, and the settings.
+#[derive(Clone)]
+pub struct Parts {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// Where the data is.
+    pub data_dir: DataDir,
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// Where randomness comes from.
+    pub random: Random,
+    /// Starts and stops background tasks.
+    pub lifecycle: Lifecycle,
+    /// Where documents are read.
+    pub extractor: Extractor,
+}
+
+impl Parts {
+    /// The parts of a real process: the system's clock and randomness, and a child process for documents.
+    ///
+    /// # Errors
+    /// When the program cannot tell where it is.
+    pub fn real(config: Config, data_dir: DataDir) -> Result<Self> {
+        let program = std::env::current_exe().map_err(Error::internal)?;
+        Ok(Self {
+            config: Arc::new(config),
+            data_dir,
+            clock: Clock::System,
+            random: Random::system(),
+            lifecycle: Lifecycle::new(),
+            extractor: Extractor::Child(program),
+        })
+    }
+
+    /// The URL of the database: the configured one, or the file in the data directory.
+    pub fn database_url(&self) -> String {
+        match self.config.database.url.as_str() {
+            "" => self.data_dir.database_url(),
+            url => url.to_owned(),
+        }
+    }
+
+    /// Opens the database and the door to the network, without any domain and without migrating.
+    ///
+    /// # Errors
+    /// As [`Db::open`] and [`Egress::new`].
+    pub async fn kernel(&self) -> Result<Kernel> {
+        Ok(Kernel {
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            db: Db::open(&self.database_url(), self.config.database.connections).await?,
+            lifecycle: self.lifecycle.clone(),
+            egress: Egress::new(self.config.settings.section("egress")?)?,
+            stream_idle: Duration::from_secs(self.config.server.stream_idle_s.max(1)),
+        })
+    }
+
+    /// Where the files of the knowledge domain are.
+    pub fn paths(&self) -> Paths {
+        Paths { blobs: self.data_dir.join("blobs"), index: self.data_dir.join("index"), models: self.models() }
+    }
+
+    fn models(&self) -> PathBuf {
+        self.config.models.dir.clone()
+    }
+}
+
+/// Every domain on one data directory.
+pub struct App {
+    /// The handles that nearly everything needs.
+    pub kernel: Kernel,
+    /// The settings.
+    pub config: Arc<Config>,
+    /// Where the data is.
+    pub data_dir: DataDir,
+    /// The bearer token of the data directory.
+    pub token: Secret,
+    /// What probes read.
+    pub system: System,
+    /// Sign-in and the consoles.
+    pub platform: Platform,
+    /// Sources, documents, search and answers.
+    pub knowledge: Knowledge,
+    /// The chat model, when there is one.
+    pub gateway: Gateway,
+    /// What was applied when the app was opened.
+    pub plan: Plan,
+    registry: Registry,
+    sealer: Sealer,
+}
+
+impl App {
+    /// Opens the data directory: brings the database to this version's schema, reads or makes token and keys, and opens every domain.
+    /// Nothing runs in the background until [`App::start`].
+    ///
+    /// # Errors
+    /// What each of them says; a half-opened app leaves nothing behind.
+    pub async fn open(parts: &Parts, system: System) -> Result<Self> {
+        let kernel = parts.kernel().await?;
+        let plan = kernel.db.migrate(MIGRATIONS, &kernel.clock, false).await?;
+        let token = sessions::token(&parts.data_dir.token_file(), &kernel.random)?;
+        let key_file = parts.data_dir.audit_key();
+        if let Some(folder) = key_file.parent() {
+            private_folder(folder)?;
+        }
+        let key = SigningKey::load_or_create(&key_file, &kernel.random)?;
+        let sealer = Sealer::new(kernel.clone(), key, Some(Archive::new(parts.data_dir.archive())));
+
+        let mut model: GatewayConfig = parts.config.settings.section("model")?;
+        let here = std::env::current_dir().map_err(Error::internal)?;
+        astrolabe_gateway::scripted::start_if_configured(&mut model, &here, &kernel.lifecycle).await?;
+        let gateway = Gateway::from_config(model, kernel.egress.clone(), kernel.clock.clone(), kernel.random.clone())?;
+
+        let config: KnowledgeConfig = parts.config.settings.section("knowledge")?;
+        let knowledge = Knowledge::open(kernel.clone(), config, parts.paths(), parts.extractor.clone(), gateway.clone())?;
+        let mut registry = Registry::default();
+        knowledge.register(&mut registry);
+        let platform = Platform::new(kernel.clone(), &token, registry.clone(), parts.config.server.is_https());
+
+        system.opened(Opened {
+            db: kernel.db.clone(),
+            schema: SchemaState { applied: plan.applied.len() + plan.pending.len(), pending: 0 },
+            dependencies: {
+                let (knowledge, gateway) = (knowledge.clone(), gateway.clone());
+                Box::new(move || dependencies(&knowledge, &gateway))
+            },
+            now: {
+                let clock = kernel.clock.clone();
+                Box::new(move || clock.now())
+            },
+        });
+        let (config, data_dir) = (parts.config.clone(), parts.data_dir.clone());
+        Ok(Self { kernel, config, data_dir, token, system, platform, knowledge, gateway, plan, registry, sealer })
+    }
+
+    /// Starts what runs in the background: the sealer, the loading of model and index, then the job workers.
+    pub fn start(&self) {
+        self.sealer.start();
+        self.gateway.watch(&self.kernel.lifecycle);
+        let runner_config = RunnerConfig { workers: self.config.jobs.workers, ..RunnerConfig::default() };
+        let owner = format!("{}-{}", std::process::id(), self.kernel.random.token(6));
+        let runner = Runner::new(self.kernel.clone(), self.registry.clone(), runner_config, owner);
+        let knowledge = self.knowledge.clone();
+        self.kernel.lifecycle.spawn("knowledge", async move {
+            match knowledge.start().await {
+                // Jobs write to the index, so they wait for it.
+                Ok(()) => runner.start(),
+                Err(error) => tracing::error!(error = ?error, "the search index could not be opened; no jobs are run"),
+            }
+        });
+        let kernel = self.kernel.clone();
+        self.kernel.lifecycle.spawn("housekeeping", async move { keep_house(&kernel).await });
+    }
+
+    /// Workers without threads of their own, for tests that drain the queue by hand.
+    pub fn runner(&self) -> Runner {
+        Runner::new(self.kernel.clone(), self.registry.clone(), RunnerConfig::default(), "by-hand".to_owned())
+    }
+
+    /// The sealer, for tests and commands that seal by hand.
+    pub fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
+    /// Stops everything in order and closes the database. Returns whether all ended within `grace`.
+    pub async fn stop(&self, grace: Duration) -> bool {
+        let clean = self.kernel.lifecycle.stop(grace).await;
+        self.kernel.db.close().await;
+        clean
+    }
+}
+
+fn dependencies(knowledge: &Knowledge, gateway: &Gateway) -> Vec<Named> {
+    let mut all: Vec<Named> = knowledge
+        .dependencies()
+        .into_iter()
+        .map(|d| Named { name: d.name, dependency: Dependency { status: d.status.to_owned(), required: d.required, detail: d.detail } })
+        .collect();
+    let status = gateway.status();
+    let detail = match status.detail() {
+        Some(what) => what.to_owned(),
+        None if gateway.is_configured() => gateway.model().to_owned(),
+        None => "answers are put together from sentences of the documents".to_owned(),
+    };
+    all.push(Named { name: "chat_model", dependency: Dependency { status: status.as_str().to_owned(), required: false, detail } });
+    all
+}
+
+async fn keep_house(kernel: &Kernel) {
+    loop {
+        let pruned = async {
+            let mut tx = kernel.db.write().await?;
+            let pruned = tx.prune_idempotency_keys(kernel.now()).await?;
+            tx.commit().await?;
+            Ok::<_, Error>(pruned)
+        };
+        if let Err(error) = pruned.await {
+            tracing::warn!(error = ?error, "old idempotency keys could not be removed");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(HOUSEKEEPING) => {}
+            () = kernel.lifecycle.stopping() => return,
+        }
+    }
+}
+
+/// Makes a folder that only its owner may look into.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn private_folder(path: &std::path::Path) -> Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)?;
+    Ok(())
+}

@@ -1,0 +1,232 @@
+//! The settings of the program: the defaults file with its aliases, and the sections as types.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use astrolabe_kernel::{
+    Error, Result,
+    config::{Schema, Settings},
+    error::code,
+};
+use serde::Deserialize;
+
+/// The defaults, which are the documentation, and what else is known about the keys.
+pub const SCHEMA: Schema = Schema {
+    defaults: include_str!("config.default.toml"),
+    secrets: &["model.api_key"],
+    aliases: &[
+        ("PORT", "server.listen"),
+        ("DATABASE_URL", "database.url"),
+        ("LOG_LEVEL", "log.level"),
+        ("OPENAI_API_KEY", "model.api_key"),
+        ("VLLM_URL", "model.base_url"),
+        ("TICKETS_URL", "tools.tickets_url"),
+        ("PROMETHEUS_URL", "tools.prometheus_url"),
+    ],
+    other_env: &["ASTROLABE_DATA_DIR", "ASTROLABE_CONFIG", "ASTROLABE_SERVER", "ASTROLABE_TOKEN", "ASTROLABE_URL"],
+};
+
+/// Names that operators set for the products that Astrolabe stands in for, and that this version does nothing with. A server that
+/// starts with one of them says so, because silence would look like obedience.
+pub const UNUSED_ENV: &[&str] = &[
+    "REDIS_URL", "NATS_URL", "QDRANT_URL", "OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_JWKS_URL", "S3_AUDIT_BUCKET", "ES_URL", "ES_INDEX_AUDIT",
+    "MODEL_PROVIDER", "BEDROCK_REGION", "BEDROCK_MODEL", "GOOGLE_API_KEY", "NEO4J_URI", "NEO4J_PASSWORD", "JWT_SECRET_KEY", "SECRET_KEY",
+    "DATABASE_URL_CLOUD", "POSTGRES_PASSWORD", "DATABASE_PASSWORD",
+];
+
+/// The section `server`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Where to listen, `host:port`.
+    pub listen: String,
+    /// The address for browsers; empty for the listening address.
+    pub public_url: String,
+    /// Names under which requests are accepted.
+    pub allowed_hosts: Vec<String>,
+    /// Connections at the same time.
+    pub max_connections: usize,
+    /// Bytes of a body.
+    pub max_body_bytes: usize,
+    /// Seconds for the head of a request.
+    pub header_timeout_s: u64,
+    /// Seconds until an answer begins.
+    pub request_timeout_s: u64,
+    /// Seconds of silence of a stream.
+    pub stream_idle_s: u64,
+    /// Seconds for a soft stop.
+    pub shutdown_grace_s: u64,
+}
+
+impl ServerConfig {
+    /// How long a soft stop may take.
+    pub fn shutdown_grace(&self) -> Duration {
+        Duration::from_secs(self.shutdown_grace_s)
+    }
+
+    /// How long an answer may take to begin.
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_secs(self.request_timeout_s.max(1))
+    }
+
+    /// Whether browsers reach the server over https.
+    pub fn is_https(&self) -> bool {
+        self.public_url.starts_with("https://")
+    }
+
+    /// The names under which requests are accepted, that of the public address included.
+    pub fn hosts(&self) -> Vec<String> {
+        let public = self.public_url.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or("").to_owned());
+        self.allowed_hosts.iter().cloned().chain(public.filter(|h| !h.is_empty())).collect()
+    }
+
+    /// The address to print for people when the server listens on `bound`.
+    pub fn url(&self, bound: SocketAddr) -> String {
+        if !self.public_url.is_empty() {
+            return self.public_url.trim_end_matches('/').to_owned();
+        }
+        let host = match bound.ip() {
+            ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+            std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+            ip => ip.to_string(),
+        };
+        format!("http://{host}:{}", bound.port())
+    }
+}
+
+/// The section `database`.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseConfig {
+    /// The URL; empty for the file in the data directory. It may hold a password, so it is never printed.
+    pub url: String,
+    /// Connections at the same time.
+    pub connections: u32,
+}
+
+/// The section `jobs`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobsConfig {
+    /// Jobs at the same time.
+    pub workers: usize,
+}
+
+/// The section `models`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelsConfig {
+    /// The folder with models.
+    pub dir: PathBuf,
+}
+
+/// Every section, checked.
+#[derive(Clone)]
+pub struct Config {
+    /// The layers, for `config show` and for sections that other crates read.
+    pub settings: Settings,
+    /// How the server is reached.
+    pub server: ServerConfig,
+    /// Where records are kept.
+    pub database: DatabaseConfig,
+    /// Background work.
+    pub jobs: JobsConfig,
+    /// Model weights.
+    pub models: ModelsConfig,
+}
+
+impl Config {
+    /// The settings as they are in force after all layers.
+    ///
+    /// # Errors
+    /// `invalid_config` naming the setting that cannot work.
+    pub fn new(settings: Settings) -> Result<Self> {
+        let server: ServerConfig = settings.section("server")?;
+        let bad = |what: &str| Err(Error::new(code::INVALID_CONFIG, what));
+        if !server.public_url.is_empty() && !server.public_url.starts_with("http://") && !server.public_url.starts_with("https://") {
+            return bad("server.public_url: write it as https://name");
+        }
+        if server.max_connections == 0 || server.max_body_bytes == 0 || server.header_timeout_s == 0 || server.request_timeout_s == 0 {
+            return bad("server.max_connections, max_body_bytes, header_timeout_s and request_timeout_s: must be at least 1");
+        }
+        let jobs: JobsConfig = settings.section("jobs")?;
+        if !(1..=256).contains(&jobs.workers) {
+            return bad("jobs.workers: must be between 1 and 256");
+        }
+        let database: DatabaseConfig = settings.section("database")?;
+        if !(1..=1000).contains(&database.connections) {
+            return bad("database.connections: must be between 1 and 1000");
+        }
+        Ok(Self { server, database, jobs, models: settings.section("models")?, settings })
+    }
+
+    /// The layers of a process: defaults, `file`, environment, then `flags` as `(key, value, name of the flag)`.
+    ///
+    /// # Errors
+    /// `invalid_config` naming what is wrong and where it came from.
+    pub fn load(file: Option<&std::path::Path>, env: Vec<(String, String)>, flags: &[(String, String, String)]) -> Result<Self> {
+        let mut settings = Settings::defaults(SCHEMA)?;
+        if let Some(file) = file {
+            settings.add_file(file)?;
+        }
+        settings.add_env(env)?;
+        for (key, value, origin) in flags {
+            settings.set(key, value, origin)?;
+        }
+        Self::new(settings)
+    }
+}
+
+/// The environment of this process. A value that is no text is an error for our names, and nobody's business otherwise.
+///
+/// # Errors
+/// `invalid_config` naming the variable.
+pub fn environment() -> Result<Vec<(String, String)>> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            let ours = name.starts_with("ASTROLABE_") || SCHEMA.aliases.iter().any(|(alias, _)| *alias == name);
+            match value.into_string() {
+                Ok(value) => Some(Ok((name, value))),
+                Err(_) if ours => Some(Err(Error::new(code::INVALID_CONFIG, format!("the environment variable {name} is not valid UTF-8")))),
+                Err(_) => None,
+            }
+        })
+        .collect()
+}
+
+/// Which names of [`UNUSED_ENV`] are set.
+pub fn unused(env: &[(String, String)]) -> Vec<&'static str> {
+    UNUSED_ENV.iter().copied().filter(|name| env.iter().any(|(n, v)| n == name && !v.is_empty())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_a_complete_configuration_and_every_key_is_explained() {
+        let config = Config::load(None, Vec::new(), &[]).unwrap();
+        assert_eq!(config.server.listen, "127.0.0.1:8080");
+        let mut comment = false;
+        for line in SCHEMA.defaults.lines().filter(|l| !l.is_empty()) {
+            assert!(comment || line.starts_with('#'), "no comment above {line}");
+            comment = line.starts_with('#');
+        }
+    }
+
+    #[test]
+    fn the_public_address_is_an_allowed_host_and_makes_cookies_secure() {
+        let flags = [("server.public_url".to_owned(), "https://docs.example.com/".to_owned(), "--set".to_owned())];
+        let config = Config::load(None, Vec::new(), &flags).unwrap();
+        assert_eq!(config.server.hosts(), ["docs.example.com"]);
+        assert!(config.server.is_https());
+        assert_eq!(config.server.url("127.0.0.1:80".parse().unwrap()), "https://docs.example.com");
+    }
+
+    #[test]
+    fn a_wildcard_address_is_printed_as_one_that_can_be_opened() {
+        let config = Config::load(None, Vec::new(), &[]).unwrap();
+        assert_eq!(config.server.url("0.0.0.0:9000".parse().unwrap()), "http://127.0.0.1:9000");
+        assert_eq!(config.server.url("[::1]:9000".parse().unwrap()), "http://[::1]:9000");
+    }
+}
