@@ -1,23 +1,39 @@
 //! Measures the embedded index on synthetic chunks: build, load, searches, disk and memory.
 //!
 //! `cargo run --release -p astrolabe-backends --example index_bench -- CHUNKS...` (such as `10000 100000`). Vectors are
-//! of 384 dimensions in clusters, texts of about 90 words drawn by Zipf's law, ten chunks to a document.
+//! of 384 dimensions in clusters, texts of about 90 words drawn by Zipf's law, ten chunks to a document. Loading and
+//! searching run in a process of their own, so that its memory is the index's.
 
 use std::error::Error;
 use std::io::{Write, stdout};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use astrolabe_backends::analysis::{Lang, analyse_query};
-use astrolabe_backends::index::{EmbeddedIndex, Filter, IndexChunk, IndexDocument};
+use astrolabe_backends::index::{EmbeddedIndex, Filter, IndexChunk, IndexDocument, RRF_K, rrf};
 
 const DIMS: usize = 384;
 const QUERIES: usize = 200;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
     let mut out = stdout().lock();
-    for chunks in std::env::args().skip(1) {
-        let line = measure(chunks.parse()?)?;
-        writeln!(out, "{line}")?;
+    if let [flag, dir] = args.as_slice()
+        && flag == "--load"
+    {
+        writeln!(out, "{}", search(Path::new(dir))?)?;
+        return Ok(());
+    }
+    for chunks in args {
+        let dir = std::env::temp_dir().join(format!("astrolabe-index-bench-{}", std::process::id()));
+        let built = build(&dir, chunks.parse()?)?;
+        let searched = Command::new(std::env::current_exe()?).arg("--load").arg(&dir).output()?;
+        std::fs::remove_dir_all(&dir)?;
+        if !searched.status.success() {
+            return Err(String::from_utf8_lossy(&searched.stderr).into());
+        }
+        writeln!(out, "{chunks} chunks: {built}\n{}", String::from_utf8_lossy(&searched.stdout))?;
     }
     Ok(())
 }
@@ -65,58 +81,69 @@ impl Random {
     }
 }
 
-fn measure(chunks: usize) -> Result<String, Box<dyn Error>> {
-    let scratch = std::env::temp_dir().join(format!("astrolabe-index-bench-{}", std::process::id()));
+fn centres(random: &mut Random) -> Vec<Vec<f32>> {
+    (0..200).map(|_| (0..DIMS).map(|_| random.normal()).collect()).collect()
+}
+
+fn build(dir: &Path, chunks: usize) -> Result<String, Box<dyn Error>> {
     let mut random = Random(7);
-    let centres: Vec<Vec<f32>> = (0..200).map(|_| (0..DIMS).map(|_| random.normal()).collect()).collect();
-    let (index, _) = EmbeddedIndex::open(&scratch, "bench", "1", DIMS)?;
-    let mut built = Duration::ZERO;
+    let centres = centres(&mut random);
+    let (index, _) = EmbeddedIndex::open(dir, "bench", "1", DIMS)?;
+    let (mut built, mut single) = (Duration::ZERO, Vec::new());
     for batch in 0..chunks.div_ceil(1000) {
-        let documents = (0..100).map(|d| document(batch * 100 + d, &mut random, &centres)).collect();
+        let documents: Vec<_> = (0..100).map(|d| document(batch * 100 + d, &mut random, &centres)).collect();
         let started = Instant::now();
         index.replace_documents(documents)?;
         built += started.elapsed();
     }
-    drop(index);
+    for number in 0..100 {
+        let again = document(number, &mut random, &centres);
+        let started = Instant::now();
+        index.replace_document(again)?;
+        single.push(started.elapsed());
+    }
+    let disk = index.stats().bytes_on_disk >> 20;
+    let started = Instant::now();
+    index.compact()?;
+    let compacted = started.elapsed();
+    Ok(format!("build {built:.2?} in batches, one document of ten {}, compaction {compacted:.2?}, disk {disk} MiB", times(single)))
+}
+
+fn search(dir: &Path) -> Result<String, Box<dyn Error>> {
     let before = resident();
     let started = Instant::now();
-    let (index, report) = EmbeddedIndex::open(&scratch, "bench", "1", DIMS)?;
+    let (index, report) = EmbeddedIndex::open(dir, "bench", "1", DIMS)?;
     let loaded = started.elapsed();
-    let memory = resident().saturating_sub(before);
-
+    let memory = resident().saturating_sub(before) >> 20;
+    let mut random = Random(7);
+    let centres = centres(&mut random);
     let all = Filter::tenant("t");
     let percent = Filter { sources: Some(vec!["s0".to_owned()]), ..all.clone() };
-    let mut lines = Vec::new();
-    for (name, filter) in [("all", &all), ("1%", &percent)] {
-        let (mut dense, mut lexical, mut recall) = (Vec::new(), Vec::new(), 0);
+    let mut text = format!("  load {loaded:.2?} memory {memory} MiB");
+    for (name, filter) in [("everything", &all), ("a 1 % filter", &percent)] {
+        let (mut dense, mut lexical, mut both, mut recall) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for query in 0..QUERIES {
             let vector = random.vector(&centres);
-            let text = random.text(6);
+            let words = random.text(6);
             let started = Instant::now();
-            let hits = index.dense(filter, &vector, 50)?;
+            let near = index.dense(filter, &vector, 50)?;
             dense.push(started.elapsed());
-            let started = Instant::now();
-            let words = analyse_query(&text, Some(Lang::En));
-            index.lexical(filter, &words.terms, 50);
-            lexical.push(started.elapsed());
+            let middle = Instant::now();
+            let found = index.lexical(filter, &analyse_query(&words, Some(Lang::En)).terms, 50);
+            lexical.push(middle.elapsed());
+            let _ = rrf(&[(1.0, &near), (1.0, &found)], RRF_K);
+            both.push(started.elapsed());
             if query < 20 {
                 // The same search with every candidate scored by its full vector.
-                let exact = index.dense(filter, &vector, chunks)?;
-                recall += exact[..10].iter().filter(|e| hits[..10].iter().any(|h| h.chunk_id == e.chunk_id)).count();
+                let exact = index.dense(filter, &vector, report.chunks)?;
+                recall += exact[..10].iter().filter(|e| near[..10].iter().any(|h| h.chunk_id == e.chunk_id)).count();
             }
         }
-        lines.push(format!("{name}: dense {} recall@10 {:.3} lexical {}", times(dense), recall as f64 / 200.0, times(lexical)));
+        let recall = recall as f64 / 200.0;
+        text +=
+            &format!("\n  {name}: dense {} recall@10 {recall:.3}, lexical {}, both fused {}", times(dense), times(lexical), times(both));
     }
-    let bytes = index.stats().bytes_on_disk;
-    drop(index);
-    std::fs::remove_dir_all(&scratch)?;
-    Ok(format!(
-        "{} chunks: build {built:.2?} load {loaded:.2?} memory {} MiB disk {} MiB | {}",
-        report.chunks,
-        memory >> 20,
-        bytes >> 20,
-        lines.join(" | ")
-    ))
+    Ok(text)
 }
 
 fn document(number: usize, random: &mut Random, centres: &[Vec<f32>]) -> IndexDocument {

@@ -64,3 +64,9 @@ pub fn without_diacritics(word: &str) -> Option<String> {
     }
     (folded != word).then_some(folded)
 }
+
+/// Scripts written without spaces: a run of them is a sentence, not a word.
+#[must_use]
+pub fn is_unsegmented(word: &str) -> bool {
+    word.chars().any(|c| matches!(c, '\u{e00}'..='\u{eff}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}'))
+}

@@ -18,7 +18,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use snowball_stemmers_rs::{Algorithm, Stemmer};
 
-use fold::{FOLDED, normalise, without_diacritics};
+use fold::{FOLDED, is_unsegmented, normalise, without_diacritics};
 use tokens::{Compound, compounds, pieces};
 
 pub use language::detect_language;
@@ -263,12 +263,7 @@ fn cut(word: String) -> String {
     }
 }
 
-/// Scripts written without spaces: a run of them is a sentence, not a word.
-fn is_unsegmented(word: &str) -> bool {
-    word.chars().any(|c| matches!(c, '\u{e00}'..='\u{eff}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}'))
-}
-
-/// Such a run is indexed by its pairs of characters.
+/// A run without spaces is indexed by its pairs of characters.
 fn unsegmented(word: &str) -> WordForms {
     let chars: Vec<char> = word.chars().collect();
     let mut pairs: Vec<String> = chars.windows(2).map(|pair| pair.iter().collect()).collect();

@@ -1,9 +1,9 @@
 //! A query as groups of weighted alternatives.
 
-use super::fold::{FOLDED, normalise, without_diacritics};
+use super::fold::{FOLDED, is_unsegmented, normalise, without_diacritics};
 use super::stop::is_stop_word;
 use super::tokens::{Compound, Part, compounds, pieces};
-use super::{Lang, Stemmers, cut, detect_language, folded_forms, is_identifier, is_unsegmented, unsegmented, whole_forms, word_lang};
+use super::{Lang, Stemmers, cut, detect_language, folded_forms, is_identifier, unsegmented, whole_forms, word_lang};
 
 /// What a form is worth that comes from another language's stemmer, beside 1 for the query's own.
 const FOREIGN_STEM: f32 = 0.8;
@@ -62,6 +62,9 @@ pub fn analyse_query(text: &str, lang: Option<Lang>) -> Query {
     let mut position = 0;
     let shouting = !text.chars().any(char::is_lowercase);
     for compound in compounds(text) {
+        if groups.len() > 2 * MAX_GROUPS {
+            break;
+        }
         let identifier = compound.joiners.is_empty() || is_identifier(&compound);
         let single = compound.parts.len() == 1;
         push_whole(&mut groups, &compound, lang, position, &stemmers);

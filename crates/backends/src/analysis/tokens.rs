@@ -3,7 +3,8 @@
 //! A compound is a run of words held together by single joiners: `E-4012`, `foo.bar_baz`, `src/main.rs`, `10:30`,
 //! `a@b.org`, `high-speed`. The analyser keeps it whole and takes it apart as well.
 
-use super::fold::{is_ignorable, is_word};
+use super::MAX_TERM_CHARS;
+use super::fold::{is_ignorable, is_unsegmented, is_word};
 
 /// One word of a compound: the raw text and its bytes in the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,11 @@ pub struct Compound<'a> {
     /// `++` or `#` behind a short name, as in C++ and C#.
     pub suffix: &'static str,
 }
+
+/// Words that one compound holds at most; a longer chain is cut into several.
+const MAX_PARTS: usize = 16;
+/// Characters of a run without spaces that are taken at a time.
+const MAX_RUN: usize = 32;
 
 /// Splits `text` into compounds, in reading order.
 #[must_use]
@@ -53,6 +59,9 @@ fn compound_at(text: &str, start: usize) -> (Compound<'_>, usize) {
             at = end;
         }
         parts.push(part);
+        if parts.len() == MAX_PARTS {
+            break;
+        }
         match joiner_at(text, at, &part) {
             Some((joiner, next)) => {
                 joiners.push(joiner);
@@ -76,7 +85,13 @@ fn compound_at(text: &str, start: usize) -> (Compound<'_>, usize) {
 
 fn word_at(text: &str, start: usize) -> Part<'_> {
     let len = text[start..].find(|c| !is_word(c) && !is_ignorable(c)).unwrap_or(text.len() - start);
-    let raw = text[start..start + len].trim_end_matches(is_ignorable);
+    let mut word = &text[start..start + len];
+    if is_unsegmented(word)
+        && let Some((end, _)) = word.char_indices().nth(MAX_RUN)
+    {
+        word = &word[..end];
+    }
+    let raw = word.trim_end_matches(is_ignorable);
     Part { raw, start, end: start + raw.len() }
 }
 
@@ -131,7 +146,7 @@ fn leading_digits(text: &str) -> usize {
 #[must_use]
 pub fn pieces(word: &str) -> Vec<&str> {
     let plain = word.bytes().all(|b| b.is_ascii_lowercase());
-    if plain {
+    if plain || word.len() > MAX_TERM_CHARS {
         return Vec::new();
     }
     let chars: Vec<(usize, char)> = word.char_indices().collect();

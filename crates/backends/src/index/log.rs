@@ -136,6 +136,15 @@ impl Log {
         Ok(Ok(Self { file: Arc::new(file), path, len, header: expected.len() as u64, dirty: false }))
     }
 
+    /// Removes what a compaction left that was cut short.
+    pub fn remove_unfinished(dir: &Path) -> Result<(), IndexError> {
+        let path = dir.join(NEXT_FILE);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(IndexError::io("remove an unfinished index log", path)(e)),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes an empty log under another name; [`Log::install`] puts it in place.
     pub fn create(dir: &Path, generation: &Generation) -> Result<Self, IndexError> {
         let path = dir.join(NEXT_FILE);

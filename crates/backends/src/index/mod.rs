@@ -3,6 +3,9 @@
 //! One directory holds one index generation. A write is on disk before it is in memory; readers hold a lock only for
 //! the length of their search, and a writer takes it only to apply what is already on disk. SQL stays the truth: the
 //! caller compares [`EmbeddedIndex::documents`] with it after opening, and indexes again what is missing or older.
+//!
+//! All calls block: writes wait for the disk, searches use the processor for milliseconds. Call them from threads that
+//! may block. Figures and reasons: `docs/adr/0008-embedded-index.md`.
 
 mod error;
 mod fusion;

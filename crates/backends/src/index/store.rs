@@ -36,7 +36,6 @@ pub struct EmbeddedIndex {
 #[derive(Debug)]
 struct Writer {
     log: Log,
-    dead_bytes: u64,
     /// Dead bytes at which the next compaction is tried; raised when one fails.
     compact_at: u64,
 }
@@ -48,6 +47,9 @@ struct State {
     file: Arc<File>,
     path: PathBuf,
     tenants: HashMap<String, Tenant>,
+    /// Bytes of the log, and those that no live document needs.
+    bytes: u64,
+    dead_bytes: u64,
 }
 
 impl EmbeddedIndex {
@@ -65,6 +67,7 @@ impl EmbeddedIndex {
         let generation = Generation { embed_alias: embed_alias.to_owned(), embed_version: embed_version.to_owned(), dims };
         std::fs::create_dir_all(dir).map_err(IndexError::io("create the index directory", dir))?;
         let lock = lock(dir)?;
+        Log::remove_unfinished(dir)?;
         let mut report = OpenReport::default();
         let mut log = match Log::open(dir, &generation)? {
             Ok(log) => log,
@@ -76,8 +79,8 @@ impl EmbeddedIndex {
                 log
             }
         };
-        let (state, dead_bytes) = load(&mut log, dims, &mut report)?;
-        let writer = Writer { log, dead_bytes, compact_at: COMPACT_FLOOR };
+        let state = load(&mut log, dims, &mut report)?;
+        let writer = Writer { log, compact_at: COMPACT_FLOOR };
         let index = Self { dir: dir.to_owned(), generation, writer: Mutex::new(writer), state: RwLock::new(state), _lock: lock };
         Ok((index, report))
     }
@@ -204,21 +207,20 @@ impl EmbeddedIndex {
         })
     }
 
-    /// Sizes.
+    /// Sizes. Does not wait for writers.
     #[must_use]
     pub fn stats(&self) -> IndexStats {
-        let (bytes_on_disk, dead) = {
-            let writer = self.writer();
-            (writer.log.len, writer.dead_bytes)
-        };
-        let (mut documents, mut chunks, mut vectors) = (0, 0, 0);
-        for document in self.documents() {
-            documents += 1;
-            chunks += document.chunks as usize;
-            vectors += document.vectors as usize;
-        }
-        let live_ratio = 1.0 - dead as f64 / bytes_on_disk.max(1) as f64;
-        IndexStats { documents, chunks, vectors, bytes_on_disk, live_ratio }
+        self.read(|state| {
+            let (mut documents, mut chunks, mut vectors) = (0, 0, 0);
+            for tenant in state.tenants.values() {
+                let totals = tenant.totals();
+                documents += totals.0;
+                chunks += totals.1;
+                vectors += totals.2;
+            }
+            let live_ratio = 1.0 - state.dead_bytes as f64 / state.bytes.max(1) as f64;
+            IndexStats { documents, chunks, vectors, bytes_on_disk: state.bytes, live_ratio }
+        })
     }
 
     /// A consistent state for a backup. Its bytes, copied to a file of its name, are a valid index.
@@ -253,7 +255,7 @@ impl EmbeddedIndex {
         // Reading it back proves that every record is whole before the old log is given up.
         let whole = next.len;
         let mut report = OpenReport::default();
-        let (state, dead_bytes) = load(&mut next, self.generation.dims, &mut report)?;
+        let state = load(&mut next, self.generation.dims, &mut report)?;
         if report.damaged_bytes > 0 || next.len != whole {
             let documents = report.damaged.into_iter().map(|(_, document)| document).collect();
             return Err(IndexError::Damaged { path: writer.log.path.clone(), documents });
@@ -262,7 +264,6 @@ impl EmbeddedIndex {
         let state = State { path: next.path.clone(), ..state };
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
         writer.log = next;
-        writer.dead_bytes = dead_bytes;
         writer.compact_at = COMPACT_FLOOR;
         Ok(())
     }
@@ -275,19 +276,22 @@ impl EmbeddedIndex {
             spans.push(encode(head, body, &mut bytes, writer.log.len)?);
         }
         writer.log.append(&bytes)?;
-        {
+        let dead_bytes = {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
             for ((head, body), span) in changes.into_iter().zip(spans) {
-                writer.dead_bytes += state.apply(&head, body, span, self.generation.dims);
+                let dead = state.apply(&head, body, span, self.generation.dims);
+                state.dead_bytes += dead;
             }
-        }
-        if writer.dead_bytes > writer.compact_at
-            && writer.dead_bytes * 2 > writer.log.len
+            state.bytes = writer.log.len;
+            state.dead_bytes
+        };
+        if dead_bytes > writer.compact_at
+            && dead_bytes * 2 > writer.log.len
             && let Err(e) = self.compact_locked(writer)
         {
             // The write itself has succeeded. Trying again at once would fail again.
-            writer.compact_at = writer.dead_bytes * 2;
-            tracing::warn!(error = %e, dead_bytes = writer.dead_bytes, "compaction of the index log failed, it goes on as it is");
+            writer.compact_at = dead_bytes * 2;
+            tracing::warn!(error = %e, dead_bytes, "compaction of the index log failed, it goes on as it is");
         }
         Ok(())
     }
@@ -315,6 +319,12 @@ impl EmbeddedIndex {
             return Err(IndexError::Dimensions { expected: self.generation.dims, found: vector.len() });
         }
         normalised(vector).ok_or_else(|| IndexError::invalid("vector", "has no direction: all components must be finite and one not zero"))
+    }
+
+    /// Puts another file in the log's place, to make writes fail.
+    #[cfg(test)]
+    pub(super) fn swap_log_file(&self, file: Arc<File>) -> Arc<File> {
+        std::mem::replace(&mut self.writer().log.file, file)
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -349,9 +359,9 @@ impl State {
     }
 }
 
-/// Reads the whole log into memory. Returns the bytes of it that no live document needs.
-fn load(log: &mut Log, dims: usize, report: &mut OpenReport) -> Result<(State, u64), IndexError> {
-    let mut state = State { file: Arc::clone(&log.file), path: log.path.clone(), tenants: HashMap::new() };
+/// Reads the whole log into memory.
+fn load(log: &mut Log, dims: usize, report: &mut OpenReport) -> Result<State, IndexError> {
+    let mut state = State { file: Arc::clone(&log.file), path: log.path.clone(), tenants: HashMap::new(), bytes: 0, dead_bytes: 0 };
     let mut dead = 0;
     let mut damaged = Vec::new();
     let scan = log.scan(|found| match found {
@@ -387,7 +397,9 @@ fn load(log: &mut Log, dims: usize, report: &mut OpenReport) -> Result<(State, u
         report.notice =
             Some(format!("{} damaged bytes of the index log were skipped: index the missing documents again", scan.damaged_bytes));
     }
-    Ok((state, dead + unnamed))
+    state.bytes = log.len;
+    state.dead_bytes = dead + unnamed;
+    Ok(state)
 }
 
 fn lock(dir: &Path) -> Result<File, IndexError> {

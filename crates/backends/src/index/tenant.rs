@@ -167,7 +167,12 @@ impl Tenant {
         })
     }
 
-    /// The records of the live documents, and the ids of those.
+    /// Live documents, their chunks, and those with a vector.
+    pub fn totals(&self) -> (usize, usize, usize) {
+        (self.by_id.len(), self.live_chunks as usize, self.live().map(|d| d.vectors as usize).sum())
+    }
+
+    /// The records of the live documents.
     pub fn spans(&self) -> impl Iterator<Item = Span> {
         self.live().map(|d| d.span)
     }
