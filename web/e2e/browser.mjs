@@ -1,5 +1,7 @@
 // The browser of the journeys: Debian's Chromium, driven without Playwright's own downloads.
-import { mkdirSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { AxeBuilder } from "@axe-core/playwright";
 import { chromium } from "playwright-core";
 
@@ -51,4 +53,33 @@ export async function withPicture(page, name, journey) {
     await page.screenshot({ path: `test-results/${name.replace(/\W+/g, "-")}.png` }).catch(() => undefined);
     throw error;
   }
+}
+
+/** Drags files from the desktop onto an element and releases them there, as the browser itself sees it. */
+export async function dropFiles(page, target, files) {
+  const folder = mkdtempSync(join(tmpdir(), "astrolabe-drop-"));
+  try {
+    const paths = files.map(({ name, text }) => {
+      const path = join(folder, name);
+      writeFileSync(path, text);
+      return path;
+    });
+    await target.scrollIntoViewIfNeeded();
+    const { x, y, width, height } = await target.boundingBox();
+    const at = { x: x + width / 2, y: y + height / 2 };
+    const data = { items: [], files: paths, dragOperationsMask: 1 };
+    const devtools = await page.context().newCDPSession(page);
+    let answers = 0;
+    const answered = page.waitForResponse((response) => isUpload(response) && ++answers === files.length);
+    for (const type of ["dragEnter", "dragOver", "drop"]) {
+      await devtools.send("Input.dispatchDragEvent", { type, ...at, data });
+    }
+    await answered;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function isUpload(response) {
+  return response.request().method() === "POST" && new URL(response.url()).pathname.endsWith("/documents");
 }

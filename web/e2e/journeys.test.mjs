@@ -5,7 +5,7 @@
 // CHROMIUM               path of the browser, when it is not /usr/bin/chromium
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch, openPage, violations, withPicture } from "./browser.mjs";
+import { dropFiles, launch, openPage, violations, withPicture } from "./browser.mjs";
 import { startCuttingProxy } from "./cutting-proxy.mjs";
 
 const base = process.env.ASTROLABE_URL?.replace(/\/$/, "");
@@ -115,28 +115,21 @@ journey("two dropped files become ready before one's eyes", async (page) => {
   await page.getByRole("button", { name: "Create" }).click();
   await page.getByRole("heading", { level: 1, name: SOURCE }).waitFor();
   sourceId = new URL(page.url()).pathname.split("/").at(-1);
-  // A real drop: files in a DataTransfer, released over the drop area.
-  const transfer = await page.evaluateHandle((files) => {
-    const data = new DataTransfer();
-    for (const { name, text } of files) data.items.add(new File([text], name, { type: "text/markdown" }));
-    return data;
-  }, FILES);
-  const area = page.locator("[data-testid=file-input]").locator("..");
-  for (const type of ["dragenter", "dragover", "drop"]) await area.dispatchEvent(type, { dataTransfer: transfer });
+  await dropFiles(page, page.locator("[data-testid=file-input]").locator(".."), FILES);
   for (const { name } of FILES) await page.locator(`tr[data-document="${name}"][data-state=ready]`).waitFor();
 });
 
 journey("an answer streams in with citations", async (page) => {
   await ask(page, QUESTION);
-  assert.match(await page.getByTestId("answer").innerText(), /eleven seconds/);
+  assert.match(await page.getByTestId("answer").textContent(), /eleven seconds/);
   assert.ok((await page.locator("[data-citation]").count()) > 0);
   assert.match(await page.getByTestId("ask-status").textContent(), /Answer complete/);
   assert.match(await page.getByRole("log").textContent(), /eleven seconds/);
   // The address now names the answer: opening it again shows the same one.
-  const shown = await page.getByTestId("answer").innerText();
+  const shown = await page.getByTestId("answer").textContent();
   await page.reload();
   await finished(page);
-  assert.equal(await page.getByTestId("answer").innerText(), shown);
+  assert.equal(await page.getByTestId("answer").textContent(), shown);
 });
 
 journey("a citation opens its document with the passage marked, in view and in focus", async (page) => {
@@ -231,7 +224,7 @@ test("an answer whose stream is cut goes on where it stopped", async () => {
       await finished(page);
       assert.equal(proxy.state.cuts, 1);
       assert.deepEqual(proxy.state.resumedAfter, [2]);
-      assert.match(await page.getByTestId("answer").innerText(), /eleven seconds/);
+      assert.match(await page.getByTestId("answer").textContent(), /eleven seconds/);
     });
   } finally {
     await context.close();
