@@ -21,7 +21,7 @@ const MAX_BODY: usize = 8 * 1024 * 1024;
 const MAX_TEXT: usize = 4 * 1024 * 1024;
 
 /// How long a provider gets to close its stream after the last event, so that the connection can be used again.
-const CLOSING: Duration = Duration::from_millis(20);
+const CLOSING: Duration = Duration::from_millis(200);
 
 /// The waits that a reply is read under.
 #[derive(Debug, Clone, Copy)]

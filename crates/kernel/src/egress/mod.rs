@@ -142,10 +142,21 @@ struct Inner {
     connect_timeout: Duration,
     lookup: Lookup,
     tls: OnceLock<rustls::ClientConfig>,
-    /// One client per purpose and trust: the purpose labels its connections, the trust decides its resolver and redirects.
-    clients: RwLock<HashMap<(&'static str, Trust), reqwest::Client>>,
+    clients: RwLock<HashMap<ClientKey, reqwest::Client>>,
     connections: Arc<AtomicU64>,
     refused: AtomicU64,
+}
+
+/// What a client is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct ClientKey {
+    /// Labels its connections.
+    purpose: &'static str,
+    /// Decides its resolver and redirects.
+    trust: Trust,
+    /// Whether it can meet TLS. One that cannot (plain HTTP, which an operator's address never leaves) does without the certificate
+    /// authorities of the system: some 100 files, 4 MB and 50 ms.
+    tls: bool,
 }
 
 impl Egress {
@@ -199,7 +210,8 @@ impl Egress {
             Trust::User => Error::field("url", "not an http or https address"),
         })?;
         self.check(&url, trust)?;
-        let client = self.client(purpose, trust)?;
+        let tls = trust == Trust::User || url.scheme() == "https" || self.0.proxy.as_ref().is_some_and(|p| p.scheme() == "https");
+        let client = self.client(ClientKey { purpose, trust, tls })?;
         Ok(Request::new(self.clone(), purpose, &url, client.request(method, url.clone())))
     }
 
@@ -224,19 +236,20 @@ impl Egress {
         Error::new(code::EGRESS_REFUSED, refusal.message.clone())
     }
 
-    fn client(&self, purpose: &'static str, trust: Trust) -> Result<reqwest::Client> {
-        if let Some(client) = self.0.clients.read().unwrap_or_else(PoisonError::into_inner).get(&(purpose, trust)) {
+    fn client(&self, key: ClientKey) -> Result<reqwest::Client> {
+        if let Some(client) = self.0.clients.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(client.clone());
         }
-        let made = self.make_client(purpose, trust)?;
+        let made = self.make_client(key)?;
         // Of two that were made at once the first stays, so that connections are shared.
-        Ok(self.0.clients.write().unwrap_or_else(PoisonError::into_inner).entry((purpose, trust)).or_insert(made).clone())
+        Ok(self.0.clients.write().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert(made).clone())
     }
 
-    fn make_client(&self, purpose: &'static str, trust: Trust) -> Result<reqwest::Client> {
+    fn make_client(&self, ClientKey { purpose, trust, tls }: ClientKey) -> Result<reqwest::Client> {
         let inner = &self.0;
         let tls = match inner.tls.get() {
-            Some(tls) => tls.clone(),
+            Some(ready) => ready.clone(),
+            None if !tls => tls::without_authorities()?,
             None => {
                 let made = tls::client_config(&inner.authorities)?;
                 inner.tls.get_or_init(|| made).clone()

@@ -32,6 +32,15 @@ pub(super) fn client_config(authorities: &[CertificateDer<'static>]) -> Result<C
         tracing::warn!("the system has no certificate authorities; https addresses will fail until ca-certificates is installed or egress.ca_file is set");
     }
     roots.add_parsable_certificates(authorities.iter().cloned());
+    with_roots(roots)
+}
+
+/// TLS settings that believe nobody, for clients that never meet TLS.
+pub(super) fn without_authorities() -> Result<ClientConfig> {
+    with_roots(RootCertStore::empty())
+}
+
+fn with_roots(roots: RootCertStore) -> Result<ClientConfig> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(Error::internal)?
