@@ -91,8 +91,9 @@ impl Weights {
         entries.sort_unstable_by_key(|(offsets, ..)| *offsets);
         let data_bytes = entries.last().map_or(0, |((_, end), ..)| *end);
         // Checked before anything is allocated, so that a made-up size cannot ask for made-up memory.
-        if 8 + header_bytes + data_bytes != length {
-            return Err(bad(&format!("it is {length} bytes long, its header says {}", 8 + header_bytes + data_bytes)));
+        let promised = data_bytes.saturating_add(8 + header_bytes);
+        if promised != length {
+            return Err(bad(&format!("it is {length} bytes long, its header says {promised}")));
         }
 
         let mut block = vec![0; BLOCK_BYTES];

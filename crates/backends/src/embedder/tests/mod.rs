@@ -1,0 +1,7 @@
+//! The rules of the embedder: on a tiny model made here, and on the real one when it is there.
+
+mod loading;
+mod parity;
+mod pooling;
+mod tiny;
+mod tokens;
