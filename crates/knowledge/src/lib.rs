@@ -14,6 +14,7 @@ pub mod search;
 pub mod sources;
 
 use astrolabe_kernel::db::{Migration, Migrations};
+pub use astrolabe_backends::analysis::{Lang, detect_language};
 pub use runtime::{Dependency, Knowledge, KnowledgeConfig, Paths};
 use utoipa_axum::{router::OpenApiRouter, routes};
 

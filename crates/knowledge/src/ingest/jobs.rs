@@ -37,6 +37,18 @@ impl Handler for IngestDocument {
         Box::pin(self.ingest(context))
     }
 
+    fn retried<'a>(&'a self, tx: &'a mut Tx, job: &'a Job, now: Timestamp) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let Ok(id) = job.subject.parse::<Id<Document>>() else { return Ok(()) };
+            let Some(mut document) = store::get(tx, job.tenant, id).await?.filter(|d| d.job_id == job.id) else { return Ok(()) };
+            document.state = JobState::Queued;
+            document.error = None;
+            document.updated_at = now;
+            store::put(tx, job.tenant, &document).await?;
+            announce(tx, job.tenant, &document, now).await
+        })
+    }
+
     fn ended<'a>(&'a self, tx: &'a mut Tx, job: &'a Job, now: Timestamp) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let Ok(id) = job.subject.parse::<Id<Document>>() else { return Ok(()) };

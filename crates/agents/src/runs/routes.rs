@@ -1,0 +1,70 @@
+//! Endpoints of runs.
+
+use astrolabe_kernel::{
+    Error, Id, Result,
+    http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query, StreamQuery, event_stream},
+    page::{Page, PageQuery},
+};
+use axum::{
+    extract::State,
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+};
+
+use super::{Run, RunRequest, RunResult, TERMINAL, store, stream};
+use crate::Agents;
+
+/// Run an agent.
+///
+/// The agent plans, calls its tools under their roles, and answers from the documents when no tool applies. Send `Idempotency-Key` (or
+/// `X-Idempotency-Key`): the same request under the same key is done once. With `Accept: text/event-stream` the run is streamed.
+#[utoipa::path(post, path = "/v1/agents/run", tag = "agents", request_body = RunRequest,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Names the request: a repeat gets the first answer.", min_length = 1, max_length = 200, pattern = "^[!-~]+$")),
+    responses((status = 200, description = "What the agent answered.",
+               content((RunResult = "application/json"), (String = "text/event-stream"), (String = "application/x-ndjson"))),
+              CommonProblems, ConflictProblem, BodyProblems))]
+pub async fn run_agent(State(agents): State<Agents>, caller: Caller, headers: HeaderMap, Json(request): Json<RunRequest>) -> Result<Response> {
+    let running = agents.start_run(&caller, request).await?;
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
+    if accept.contains("text/event-stream") || accept.contains("application/x-ndjson") {
+        return Ok(event_stream(&agents.kernel, caller.principal.tenant, stream(running.run.id), 0, &headers, TERMINAL));
+    }
+    Ok(Json(running.result().await?).into_response())
+}
+
+/// List your runs, newest first.
+#[utoipa::path(get, path = "/api/v1/runs", tag = "agents", params(PageQuery),
+    responses((status = 200, description = "A page.", body = Page<Run>), CommonProblems))]
+pub async fn list_runs(State(agents): State<Agents>, caller: Caller, Query(page): Query<PageQuery>) -> Result<Json<Page<Run>>> {
+    let limit = page.limit()?;
+    let mut tx = agents.kernel.db.read().await?;
+    let rows = store::page(&mut tx, caller.principal.tenant, &caller.principal.id, page.after(), limit).await?;
+    Ok(Json(Page::of(rows, limit, |r| r.id.to_string())))
+}
+
+/// Read a run.
+#[utoipa::path(get, path = "/api/v1/runs/{id}", tag = "agents", params(("id" = Id<Run>, Path)),
+    responses((status = 200, description = "The run, with its result when it has one.", body = Run), CommonProblems, NotFoundProblem))]
+pub async fn get_run(State(agents): State<Agents>, caller: Caller, Path(id): Path<Id<Run>>) -> Result<Json<Run>> {
+    let mut tx = agents.kernel.db.read().await?;
+    store::get(&mut tx, caller.principal.tenant, &caller.principal.id, id).await?.map(Json).ok_or_else(|| Error::not_found("run"))
+}
+
+/// Read a run's events, from the beginning or behind `Last-Event-ID`.
+#[utoipa::path(get, path = "/api/v1/runs/{id}/events", tag = "agents", params(("id" = Id<Run>, Path), StreamQuery),
+    responses((status = 200, description = "The stream.", content((String = "text/event-stream"), (String = "application/x-ndjson"))),
+              CommonProblems, NotFoundProblem))]
+pub async fn stream_run_events(
+    State(agents): State<Agents>,
+    caller: Caller,
+    Path(id): Path<Id<Run>>,
+    Query(query): Query<StreamQuery>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let after = query.start(&headers)?;
+    let tenant = caller.principal.tenant;
+    let mut tx = agents.kernel.db.read().await?;
+    store::get(&mut tx, tenant, &caller.principal.id, id).await?.ok_or_else(|| Error::not_found("run"))?;
+    drop(tx);
+    Ok(event_stream(&agents.kernel, tenant, stream(id), after, &headers, TERMINAL))
+}

@@ -1,0 +1,245 @@
+//! Running an agent: plan, tools, and the documents when no tool applies.
+
+use std::time::Duration;
+
+use astrolabe_kernel::{
+    Error, Id, Result,
+    audit::{self, Outcome, Record},
+    error::code,
+    http::Caller,
+};
+use astrolabe_knowledge::{answers::AskRequest, detect_language};
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{Run, RunError, RunRequest, RunResult, RunState, UsedTool, store, stream};
+use crate::{
+    Agents,
+    tools::{ToolCall, ToolContext, ToolName},
+};
+
+/// A run that is being worked on; it goes on when this is dropped.
+pub struct Running {
+    /// The run's row.
+    pub run: Run,
+    result: oneshot::Receiver<Result<RunResult>>,
+}
+
+impl Running {
+    /// Waits for the result.
+    ///
+    /// # Errors
+    /// What kept it from being made.
+    pub async fn result(self) -> Result<RunResult> {
+        self.result.await.unwrap_or_else(|_| Err(Error::new(code::SHUTTING_DOWN, "the process is stopping")))
+    }
+}
+
+/// Counts a run in the metrics as long as it is worked on (C-11).
+struct Counted(bool);
+
+impl Counted {
+    fn start() -> Self {
+        metrics::gauge!("agent_tasks_running").increment(1.0);
+        Self(false)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        metrics::gauge!("agent_tasks_running").decrement(1.0);
+        let name = if self.0 { "agent_tasks_completed_total" } else { "agent_tasks_failed_total" };
+        metrics::counter!(name).increment(1);
+    }
+}
+
+impl Agents {
+    /// Records a request and starts to work on it.
+    ///
+    /// # Errors
+    /// `invalid_request` naming the wrong field; `unknown_tool`; `overloaded` when too many runs are being worked on.
+    pub async fn start_run(&self, caller: &Caller, request: RunRequest) -> Result<Running> {
+        if request.input.trim().is_empty() || request.input.chars().count() > 8000 {
+            return Err(Error::field("input", "must be 1 to 8000 characters, not only white space"));
+        }
+        if request.tool_calls.len() > 10 {
+            return Err(Error::field("tool_calls", "must be at most 10"));
+        }
+        for (i, call) in request.tool_calls.iter().enumerate() {
+            if !call.arguments.is_object() {
+                return Err(Error::field(format!("tool_calls[{i}].arguments"), "must be an object"));
+            }
+            let tool = ToolName::parse(&call.name).map_err(|e| e.and_field(format!("tool_calls[{i}].name"), "is not a tool"))?;
+            if !request.agent.tools().contains(&tool) {
+                let text = format!("the agent {} does not have the tool {}", request.agent.as_str(), tool.as_str());
+                return Err(Error::new(code::UNKNOWN_TOOL, text).and_field(format!("tool_calls[{i}].name"), "is not a tool of this agent"));
+            }
+        }
+        let meta = serde_json::Value::Object(request.meta.clone());
+        if meta.to_string().len() > 20_000 {
+            return Err(Error::field("meta", "must be at most 20000 bytes as JSON"));
+        }
+        let permit = self.slots.clone().try_acquire_owned().map_err(|_| {
+            Error::new(code::OVERLOADED, "too many agent runs are being worked on").with_retry_after(Duration::from_secs(2))
+        })?;
+        let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
+        let run = Run {
+            id: kernel.id(),
+            agent: request.agent,
+            input: request.input.clone(),
+            meta,
+            state: RunState::Running,
+            result: None,
+            trace_id: caller.trace.trace_id.clone(),
+            created_at: now,
+        };
+        let mut tx = kernel.db.write().await?;
+        store::insert(&mut tx, tenant, &caller.principal.id, &run).await?;
+        let started = json!({"run_id": run.id, "agent": run.agent, "trace_id": run.trace_id});
+        tx.append_event(tenant, &stream(run.id), "run.started", &started, now).await?;
+        tx.audit(
+            kernel,
+            Record {
+                principal: &caller.principal,
+                trace: &caller.trace,
+                action: "agents.run",
+                subject: run.id.to_string(),
+                outcome: Outcome::Ok,
+                payload: json!({"agent": run.agent, "input": run.input, "meta": run.meta}),
+            },
+        )
+        .await?;
+        tx.commit().await?;
+        let (sender, result) = oneshot::channel();
+        let work = Work { agents: self.clone(), caller: caller.clone(), run: run.clone(), calls: request.tool_calls, permit };
+        kernel.lifecycle.spawn("agent run", async move {
+            // Nobody may be waiting any more; the result is in the row all the same.
+            let _ = sender.send(work.run().await);
+        });
+        Ok(Running { run, result })
+    }
+}
+
+struct Work {
+    agents: Agents,
+    caller: Caller,
+    run: Run,
+    calls: Vec<ToolCall>,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Work {
+    async fn run(self) -> Result<RunResult> {
+        let mut counted = Counted::start();
+        let result = self.work().await;
+        let (kernel, tenant, now, id) = (&self.agents.kernel, self.caller.principal.tenant, self.agents.kernel.now(), self.run.id);
+        let mut tx = kernel.db.write().await?;
+        match &result {
+            Ok(result) => {
+                store::finish(&mut tx, tenant, id, Some(result), now).await?;
+                tx.append_event(tenant, &stream(id), "run.completed", result, now).await?;
+            }
+            Err(error) => {
+                store::finish(&mut tx, tenant, id, None, now).await?;
+                tx.append_event(tenant, &stream(id), "run.failed", &json!({"code": error.code().name, "message": error.message()}), now).await?;
+                let record = Record {
+                    principal: &self.caller.principal,
+                    trace: &self.caller.trace,
+                    action: "agents.run",
+                    subject: id.to_string(),
+                    outcome: audit::Outcome::Failed,
+                    payload: json!({"code": error.code().name}),
+                };
+                tx.audit(kernel, record).await?;
+            }
+        }
+        tx.commit().await?;
+        counted.0 = result.is_ok();
+        drop(self.permit);
+        result
+    }
+
+    async fn work(&self) -> Result<RunResult> {
+        let mut result = RunResult {
+            run_id: self.run.id,
+            agent: self.run.agent,
+            output: String::new(),
+            used_tools: Vec::new(),
+            citations: Vec::new(),
+            errors: Vec::new(),
+            notices: Vec::new(),
+            trace_id: self.run.trace_id.clone(),
+        };
+        let plan = if self.calls.is_empty() {
+            let (plan, refused) = self.agents.plan(self.run.agent, &self.run.input).await;
+            if let Some(error) = refused {
+                tracing::warn!(error = ?error, "the model's plan was not used; planning by keywords");
+                result.notices.push("keyword_planner".to_owned());
+            }
+            plan
+        } else {
+            self.calls.clone()
+        };
+        let mut lines = Vec::new();
+        for (i, call) in plan.iter().enumerate() {
+            lines.push(self.step(i, call, &mut result).await?);
+        }
+        if plan.is_empty() {
+            let request = AskRequest { question: shorten(&self.run.input, 2000), ..AskRequest::default() };
+            let answer = self.agents.knowledge.start_ask(&self.caller, request).await?.answer().await?;
+            result.output = answer.answer;
+            result.citations = answer.citations;
+            result.notices.extend(answer.notices);
+        } else {
+            result.output = lines.join("\n");
+        }
+        Ok(result)
+    }
+
+    async fn step(&self, i: usize, call: &ToolCall, result: &mut RunResult) -> Result<String> {
+        let name = ToolName::parse(&call.name)?;
+        self.event("step.started", &json!({"step": i + 1, "tool": name, "arguments": call.arguments})).await?;
+        let context = ToolContext {
+            agents: &self.agents,
+            caller: &self.caller,
+            agent: self.run.agent.as_str(),
+            lang: detect_language(&self.run.input),
+            effect_key: effect_key(&self.caller, self.run.id, i),
+        };
+        let (status, value, line) = match self.agents.execute(&context, call).await {
+            Ok(output) => ("ok", Some(output.result), output.text),
+            Err(error) => {
+                let status = if error.code() == code::TOOL_REFUSED { "refused" } else { "failed" };
+                tracing::warn!(tool = name.as_str(), error = ?error, "a tool did not do what it was asked");
+                result.errors.push(RunError {
+                    tool: Some(name.as_str().to_owned()),
+                    code: error.code().name.to_owned(),
+                    message: error.message().to_owned(),
+                });
+                (status, None, format!("{}: {}", name.as_str(), error.message()))
+            }
+        };
+        self.event("step.completed", &json!({"step": i + 1, "tool": name, "status": status})).await?;
+        result.used_tools.push(UsedTool { name, arguments: call.arguments.clone(), status: status.to_owned(), result: value });
+        Ok(line)
+    }
+
+    async fn event(&self, kind: &str, data: &serde_json::Value) -> Result<()> {
+        let kernel = &self.agents.kernel;
+        let mut tx = kernel.db.write().await?;
+        tx.append_event(self.caller.principal.tenant, &stream(self.run.id), kind, data, kernel.now()).await?;
+        tx.commit().await
+    }
+}
+
+/// Names a step's effect. A request with an idempotency key names it by the key, so that its repeat, even after a crash, finds it.
+fn effect_key(caller: &Caller, run: Id<Run>, step: usize) -> String {
+    match &caller.idempotency_key {
+        Some(key) => format!("{} {key} {step}", caller.principal.id),
+        None => format!("{run} {step}"),
+    }
+}
+
+fn shorten(text: &str, limit: usize) -> String {
+    text.chars().take(limit).collect()
+}

@@ -1,0 +1,273 @@
+//! Tools: what an agent may do. [`Agents::execute`] is the one place where a tool is called: it checks the roles, the arguments and the
+//! audit trail, whoever made the plan.
+
+mod metrics;
+mod ops;
+mod tickets;
+mod weather;
+
+use std::time::Duration;
+
+use astrolabe_kernel::{
+    Error, Principal, Result,
+    audit::{self, Outcome, Record},
+    config::Secret,
+    error::code,
+    http::Caller,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use crate::Agents;
+
+/// The section `tools` of the configuration.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ToolsConfig {
+    /// HTTP service that receives tickets; empty keeps them here.
+    pub tickets_url: String,
+    /// Bearer token for it.
+    pub tickets_token: Secret,
+    /// Prometheus server; empty means our own metrics.
+    pub prometheus_url: String,
+    /// Webhook that restarts a service; empty means not configured.
+    pub restart_webhook_url: String,
+    /// Bearer token for it.
+    pub restart_webhook_token: Secret,
+    /// Service that tells the weather; empty means not configured.
+    pub weather_url: String,
+    /// Roles that may open tickets; any one of them is enough.
+    pub create_ticket_roles: Vec<String>,
+    /// Roles that may read metrics.
+    pub get_metrics_roles: Vec<String>,
+    /// Roles that may restart services.
+    pub restart_service_roles: Vec<String>,
+    /// Roles that may ask for the weather.
+    pub get_weather_roles: Vec<String>,
+}
+
+/// How long a tool may take.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// Bytes of a tool's answer at most.
+pub(crate) const MAX_REPLY: usize = 1 << 20;
+
+/// A tool by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolName {
+    /// Of `tickets_proxy`: opens a ticket.
+    CreateTicket,
+    /// Of `metrics`: reads figures of a service.
+    GetMetrics,
+    /// Of `ops_actions`: restarts a service.
+    RestartService,
+    /// Of `weather`: tells the weather of a place.
+    GetWeather,
+}
+
+/// A tool as callers see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ToolInfo {
+    /// Its name.
+    pub name: ToolName,
+    /// The group it belongs to: `tickets_proxy`, `metrics`, `ops_actions` or `weather`.
+    pub group: String,
+    /// What it does.
+    pub description: String,
+    /// Roles of which the caller needs one.
+    pub allowed_roles: Vec<String>,
+    /// Whether it changes something.
+    pub side_effect: bool,
+    /// Whether it can work: a tool without its address cannot.
+    pub configured: bool,
+    /// Whether the caller may use it.
+    pub allowed: bool,
+}
+
+/// A call of a tool.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToolCall {
+    /// Which tool.
+    #[schema(min_length = 1, max_length = 100)]
+    pub name: String,
+    /// Its arguments: see the tool's description in `GET /api/v1/agents`.
+    #[serde(default = "empty_object")]
+    #[schema(value_type = Object)]
+    pub arguments: Value,
+}
+
+fn empty_object() -> Value {
+    json!({})
+}
+
+impl ToolName {
+    /// Every tool.
+    pub const ALL: [Self; 4] = [Self::CreateTicket, Self::GetMetrics, Self::RestartService, Self::GetWeather];
+
+    /// The name as callers write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CreateTicket => "create_ticket",
+            Self::GetMetrics => "get_metrics",
+            Self::RestartService => "restart_service",
+            Self::GetWeather => "get_weather",
+        }
+    }
+
+    /// The tool of a name.
+    ///
+    /// # Errors
+    /// `unknown_tool` listing those there are.
+    pub fn parse(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|t| t.as_str() == name).ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|t| t.as_str()).collect();
+            Error::new(code::UNKNOWN_TOOL, format!("there is no such tool; there are {}", names.join(", ")))
+        })
+    }
+
+    /// Whether it changes something in the world.
+    pub fn has_side_effect(self) -> bool {
+        matches!(self, Self::CreateTicket | Self::RestartService)
+    }
+
+    fn group(self) -> &'static str {
+        match self {
+            Self::CreateTicket => "tickets_proxy",
+            Self::GetMetrics => "metrics",
+            Self::RestartService => "ops_actions",
+            Self::GetWeather => "weather",
+        }
+    }
+
+    /// What it does and with which arguments, for people and for a planning model.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::CreateTicket => "Opens a ticket: {\"title\": text, \"description\": text, \"priority\": \"low\"|\"normal\"|\"high\"}; only the title is needed",
+            Self::GetMetrics => "Reads figures: {\"metric\": \"latency\"|\"errors\"|\"requests\"|\"memory\"|\"cpu\", \"service\": name}; both may be left out",
+            Self::RestartService => "Restarts a service: {\"service\": name, \"reason\": text}; only the service is needed",
+            Self::GetWeather => "Tells the weather: {\"city\": name}",
+        }
+    }
+
+    fn allowed_roles(self, config: &ToolsConfig) -> Vec<String> {
+        let (configured, default): (&[String], &[&str]) = match self {
+            Self::CreateTicket => (&config.create_ticket_roles, &["viewer", "it.support"]),
+            Self::GetMetrics => (&config.get_metrics_roles, &["editor", "sre"]),
+            Self::RestartService => (&config.restart_service_roles, &["tenant_admin", "sre"]),
+            Self::GetWeather => (&config.get_weather_roles, &["viewer"]),
+        };
+        if configured.is_empty() { default.iter().map(|r| (*r).to_owned()).collect() } else { configured.to_vec() }
+    }
+
+    fn configured(self, config: &ToolsConfig) -> bool {
+        match self {
+            Self::CreateTicket | Self::GetMetrics => true,
+            Self::RestartService => !config.restart_webhook_url.is_empty(),
+            Self::GetWeather => !config.weather_url.is_empty(),
+        }
+    }
+
+    pub(crate) fn info(self, config: &ToolsConfig, principal: &Principal) -> ToolInfo {
+        let allowed_roles = self.allowed_roles(config);
+        ToolInfo {
+            name: self,
+            group: self.group().to_owned(),
+            description: self.description().to_owned(),
+            allowed: principal.has_any(&allowed_roles),
+            allowed_roles,
+            side_effect: self.has_side_effect(),
+            configured: self.configured(config),
+        }
+    }
+}
+
+/// What a tool answered.
+pub(crate) struct ToolOutput {
+    /// For the caller's program.
+    pub result: Value,
+    /// For people, in the question's language.
+    pub text: String,
+}
+
+/// What a tool's code gets.
+pub(crate) struct ToolContext<'a> {
+    pub agents: &'a Agents,
+    pub caller: &'a Caller,
+    pub agent: &'a str,
+    pub lang: astrolabe_knowledge::Lang,
+    /// Names the effect: a step that is repeated after a crash or by an idempotent request finds what it did before.
+    pub effect_key: String,
+}
+
+impl Agents {
+    /// Calls a tool for a caller.
+    ///
+    /// # Errors
+    /// `unknown_tool`; `tool_refused` when the caller has none of its roles (recorded in the audit log); `invalid_request` naming a wrong
+    /// argument; `tool_not_configured`; `upstream_timeout` after 30 seconds; what the tool's service said.
+    pub(crate) async fn execute(&self, context: &ToolContext<'_>, call: &ToolCall) -> Result<ToolOutput> {
+        let tool = ToolName::parse(&call.name)?;
+        let started = std::time::Instant::now();
+        let roles = tool.allowed_roles(&self.config);
+        let outcome = if context.caller.principal.has_any(&roles) {
+            let work = async {
+                match tool {
+                    ToolName::CreateTicket => tickets::create(context, arguments(call)?).await,
+                    ToolName::GetMetrics => metrics::get(context, arguments(call)?).await,
+                    ToolName::RestartService => ops::restart(context, arguments(call)?).await,
+                    ToolName::GetWeather => weather::get(context, arguments(call)?).await,
+                }
+            };
+            match tokio::time::timeout(TIME_LIMIT, work).await {
+                Ok(result) => result,
+                Err(_) => Err(Error::new(code::UPSTREAM_TIMEOUT, format!("{} took longer than 30 seconds", tool.as_str()))),
+            }
+        } else {
+            Err(Error::new(code::TOOL_REFUSED, format!("{} needs one of the roles {}", tool.as_str(), roles.join(", "))))
+        };
+        let status = match &outcome {
+            Ok(_) => "ok",
+            Err(error) if error.code() == code::TOOL_REFUSED => "refused",
+            Err(_) => "failed",
+        };
+        ::metrics::counter!("tool_calls_total", "tool" => tool.as_str(), "status" => status).increment(1);
+        ::metrics::histogram!("tool_duration_seconds", "tool" => tool.as_str()).record(started.elapsed().as_secs_f64());
+        tracing::info!(tool = tool.as_str(), agent = context.agent, status, "called a tool");
+        // A tool that wrote a row recorded itself in the same transaction; everything else is recorded here.
+        if !(outcome.is_ok() && tool == ToolName::CreateTicket) {
+            let record = Record {
+                principal: &context.caller.principal,
+                trace: &context.caller.trace,
+                action: tool.as_str(),
+                subject: format!("agent:{}", context.agent),
+                outcome: match status {
+                    "ok" => Outcome::Ok,
+                    "refused" => Outcome::Refused,
+                    _ => Outcome::Failed,
+                },
+                payload: json!({"arguments": call.arguments, "error": outcome.as_ref().err().map(|e| e.code().name)}),
+            };
+            audit::record(&self.kernel, record).await?;
+        }
+        outcome
+    }
+}
+
+fn arguments<T: DeserializeOwned>(call: &ToolCall) -> Result<T> {
+    serde_path_to_error::deserialize(&call.arguments).map_err(|e| {
+        let path = e.path().to_string();
+        let field = if path == "." { format!("{}.arguments", call.name) } else { format!("{}.arguments.{path}", call.name) };
+        Error::field(field, e.into_inner().to_string())
+    })
+}
+
+/// A text in the question's language.
+pub(crate) fn say<'a>(lang: astrolabe_knowledge::Lang, en: &'a str, pl: &'a str, ru: &'a str) -> &'a str {
+    match lang {
+        astrolabe_knowledge::Lang::Pl => pl,
+        astrolabe_knowledge::Lang::Ru => ru,
+        _ => en,
+    }
+}
