@@ -74,7 +74,7 @@ static WEATHER: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"\b(?:weather|forecast|temperature\s+outside|pogod(?:a|ę|e|y)|prognoz(?:a|ę)\s+pogody|погод(?:а|у|ы|е)|прогноз\s+погоды)\b
           (?:\s+(?:like|today|tomorrow|now|right|dziś|dzisiaj|jutro|teraz|сегодня|завтра|сейчас|будет|jest|będzie|is|be))*
-          \s+(?:in|at|for|w|we|dla|на|в|во|для)\s+(?P<city>\p{Lu}[\p{L}'’.-]*(?:[\s-]+\p{Lu}[\p{L}'’.-]*){0,3})",
+          \s+(?:in|at|for|w|we|dla|на|в|во|для)\s+(?P<city>(?-i:\p{Lu}[\p{L}'’.-]*(?:[\s-]+\p{Lu}[\p{L}'’.-]*){0,3}))",
     )
 });
 /// A question about doing it, or a denial, is not an order.
@@ -114,7 +114,6 @@ pub fn plan(agent: AgentName, input: &str) -> Vec<ToolCall> {
     }
     if has(ToolName::GetWeather)
         && let Some(city) = WEATHER.captures(input).and_then(|c| c.name("city"))
-        && city.as_str().chars().next().is_some_and(char::is_uppercase)
     {
         return call(ToolName::GetWeather, json!({"city": city.as_str().trim_end_matches(['.', '-'])}));
     }
