@@ -181,7 +181,11 @@ fn append(text: &mut String, more: &str) {
 }
 
 fn clean(text: &str) -> String {
-    text.replace("\r\n", "\n").chars().map(|c| if c == '\r' { '\n' } else { c }).filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+    text.replace("\r\n", "\n")
+        .chars()
+        .map(|c| if c == '\r' { '\n' } else { c })
+        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
+        .collect()
 }
 
 #[cfg(test)]
@@ -202,13 +206,19 @@ mod tests {
         .unwrap();
         assert_eq!(
             made,
-            [Message::system("be brief\n\nbe kind"), Message::user("first\nline\n\nsecond"), Message::assistant("yes"), Message::user("third")]
+            [
+                Message::system("be brief\n\nbe kind"),
+                Message::user("first\nline\n\nsecond"),
+                Message::assistant("yes"),
+                Message::user("third")
+            ]
         );
     }
 
     #[test]
     fn a_conversation_that_does_not_end_with_the_user_is_refused() {
-        for messages in [vec![], vec![Message::system("a")], vec![Message::user("a"), Message::assistant("b")], vec![Message::user(" \0")]] {
+        for messages in [vec![], vec![Message::system("a")], vec![Message::user("a"), Message::assistant("b")], vec![Message::user(" \0")]]
+        {
             assert_eq!(normalise(&messages).unwrap_err().fields()[0].field, "messages");
         }
     }

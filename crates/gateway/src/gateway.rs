@@ -172,7 +172,9 @@ impl Gateway {
                 status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
                     Status::ConnectionFailed(format!("the provider refuses the key with status {}", status.as_u16()))
                 }
-                status if status.is_server_error() => Status::ConnectionFailed(format!("the provider answers with status {}", status.as_u16())),
+                status if status.is_server_error() => {
+                    Status::ConnectionFailed(format!("the provider answers with status {}", status.as_u16()))
+                }
                 _ => Status::Ok,
             },
             Err(e) => Status::ConnectionFailed(e.message().to_owned()),
@@ -206,7 +208,8 @@ impl Gateway {
                 ChatDelta::End(ended) => end = Some(ended),
             }
         }
-        let ChatEnd { finish_reason, usage, model } = end.ok_or_else(|| ModelGatewayError::Protocol { detail: "the stream gave no end".to_owned() })?;
+        let ChatEnd { finish_reason, usage, model } =
+            end.ok_or_else(|| ModelGatewayError::Protocol { detail: "the stream gave no end".to_owned() })?;
         Ok(ChatReply { text, finish_reason, usage, model })
     }
 
@@ -237,7 +240,8 @@ impl Gateway {
         let config = &self.0.config;
         let messages = chat::normalise(&request.messages).map_err(ModelGatewayError::Invalid)?;
         let prompt_chars = messages.iter().map(|m| m.content.chars().count()).sum();
-        let permit = Arc::clone(&self.0.in_flight).try_acquire_owned().map_err(|_| ModelGatewayError::ProviderOverloaded { retry_after: None })?;
+        let permit =
+            Arc::clone(&self.0.in_flight).try_acquire_owned().map_err(|_| ModelGatewayError::ProviderOverloaded { retry_after: None })?;
         let body = CompletionRequest {
             model: &config.name,
             messages: &messages,
@@ -268,7 +272,12 @@ impl Gateway {
     }
 
     /// One attempt, up to its first piece.
-    async fn attempt(&self, body: &CompletionRequest<'_>, end: Instant, prompt_chars: usize) -> Result<(ChatDelta, Reply), ModelGatewayError> {
+    async fn attempt(
+        &self,
+        body: &CompletionRequest<'_>,
+        end: Instant,
+        prompt_chars: usize,
+    ) -> Result<(ChatDelta, Reply), ModelGatewayError> {
         let limits = Limits { first: Instant::now() + self.0.pace.first_token, idle: self.0.pace.idle, whole: end };
         let request = self.request(Method::POST, "/chat/completions").map_err(from_egress)?;
         let request = request.header("accept", "text/event-stream").json(body).without_timeout();
@@ -319,7 +328,9 @@ impl Gateway {
     /// fault, so it only brings the next probe forward.
     fn learn(&self, error: &ModelGatewayError) {
         match error {
-            ModelGatewayError::Refused { status: None | Some(401 | 403 | 404), .. } => self.remember(Status::ConnectionFailed(error.to_string())),
+            ModelGatewayError::Refused { status: None | Some(401 | 403 | 404), .. } => {
+                self.remember(Status::ConnectionFailed(error.to_string()))
+            }
             ModelGatewayError::ProviderServerError { .. } | ModelGatewayError::ProviderTimeout { .. } if self.status() == Status::Ok => {
                 self.0.doubt.notify_one();
             }

@@ -78,7 +78,9 @@ mod tests {
         let random = Random::seeded(2);
         let waits = |attempt| (0..500).map(|_| delay(&failed(false), attempt, BACKOFF, LONG, &random).unwrap()).collect::<Vec<_>>();
         let (first, second) = (waits(0), waits(1));
-        assert!(first.iter().all(|w| *w <= BACKOFF) && first.iter().any(|w| *w < BACKOFF / 10) && first.iter().any(|w| *w > BACKOFF * 9 / 10));
+        assert!(
+            first.iter().all(|w| *w <= BACKOFF) && first.iter().any(|w| *w < BACKOFF / 10) && first.iter().any(|w| *w > BACKOFF * 9 / 10)
+        );
         assert!(second.iter().all(|w| *w <= BACKOFF * 2) && second.iter().any(|w| *w > BACKOFF));
     }
 

@@ -81,7 +81,14 @@ async fn a_reply_streams_in_pieces_and_ends_with_what_it_cost() {
 
 #[tokio::test]
 async fn a_reply_is_the_same_however_its_bytes_are_cut_and_dressed() {
-    for dress in ["", "wire_bytes = 1", "wire_bytes = 7\ncrlf = true", "comments = true\npiece_chars = 1\npause_ms = 1", "crlf = true\npiece_chars = 3", "never_stream = true"] {
+    for dress in [
+        "",
+        "wire_bytes = 1",
+        "wire_bytes = 7\ncrlf = true",
+        "comments = true\npiece_chars = 1\npause_ms = 1",
+        "crlf = true\npiece_chars = 3",
+        "never_stream = true",
+    ] {
         let whole = reply(&format!("[[rules]]\nanswer = \"Zażółć gęślą jaźń\\n\\n日本 🚀\"\n{dress}")).await.unwrap();
         assert_eq!(whole.text, "Zażółć gęślą jaźń\n\n日本 🚀", "{dress}");
         assert_eq!(whole.usage, Usage { prompt_tokens: 3, completion_tokens: 5, estimated: false }, "{dress}");
@@ -111,7 +118,8 @@ async fn what_is_sent_is_normalised_and_clamped() {
     }
     let sent = server.bodies();
     assert_eq!(sent[0]["messages"], serde_json::json!([{"role": "system", "content": "s"}, {"role": "user", "content": "a\n\nb"}]));
-    let limits: Vec<_> = sent.iter().map(|b| (b["max_tokens"].as_u64().unwrap(), (b["temperature"].as_f64().unwrap() * 10.0).round() as i64)).collect();
+    let limits: Vec<_> =
+        sent.iter().map(|b| (b["max_tokens"].as_u64().unwrap(), (b["temperature"].as_f64().unwrap() * 10.0).round() as i64)).collect();
     assert_eq!(limits, [(100, 20), (1, 0), (100, 2), (7, 5)]);
     assert_eq!(sent[0]["model"], "test-model");
 }
@@ -348,7 +356,8 @@ async fn calls_are_counted_by_outcome() {
 #[tokio::test]
 async fn a_scripted_name_starts_the_provider_and_answers_from_the_file() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("rules.toml"), "[[rules]]\ncontains = \"leave\"\nanswer = \"{{sentence 1}} [1] and wrongly [9]\"").unwrap();
+    std::fs::write(folder.path().join("rules.toml"), "[[rules]]\ncontains = \"leave\"\nanswer = \"{{sentence 1}} [1] and wrongly [9]\"")
+        .unwrap();
     let life = Lifecycle::new();
     let mut config = GatewayConfig { name: "scripted/rules.toml".to_owned(), ..GatewayConfig::default() };
     config.validate().unwrap();

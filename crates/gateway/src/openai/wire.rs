@@ -105,7 +105,8 @@ pub fn error_text(body: &[u8]) -> String {
     let text = match json.get("error").unwrap_or(&json) {
         serde_json::Value::String(text) => text.clone(),
         error @ serde_json::Value::Object(_) => {
-            let field = |name: &str| error.get(name).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).filter(|t| t != "null");
+            let field =
+                |name: &str| error.get(name).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).filter(|t| t != "null");
             match (field("code").or_else(|| field("type")), field("message")) {
                 (Some(code), Some(message)) => format!("{code}: {message}"),
                 (Some(text), None) | (None, Some(text)) => text,

@@ -73,7 +73,9 @@ pub fn stream(behaviour: &Behaviour, answer: &Answer<'_>) -> Vec<Step> {
         Some(Fault::Cut) => steps.push(Step::Cut),
         Some(Fault::End | Fault::Html) => {}
         Some(Fault::InvalidJson) => steps.push(event("{\"choices\":[{")),
-        Some(Fault::InvalidUtf8) => steps.push(Step::Send(Bytes::from_static(b"data: {\"choices\":[{\"delta\":{\"content\":\"\xff\xfe\"}}]}\n\n"))),
+        Some(Fault::InvalidUtf8) => {
+            steps.push(Step::Send(Bytes::from_static(b"data: {\"choices\":[{\"delta\":{\"content\":\"\xff\xfe\"}}]}\n\n")))
+        }
         Some(Fault::ErrorEvent) => steps.push(event(&error("the script says so", "server_error").to_string())),
         Some(Fault::LongLine) => steps.extend((0..64).map(|_| Step::Send(vec![b'x'; 64 * 1024].into()))),
         None => {

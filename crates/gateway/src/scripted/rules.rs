@@ -128,8 +128,20 @@ struct FileRule {
 
 /// The keys of [`Behaviour`], for the message about one that is unknown.
 const BEHAVIOUR_KEYS: &[&str] = &[
-    "piece_chars", "delay_ms", "pause_ms", "comments", "wire_bytes", "crlf", "finish_reason", "usage", "no_usage", "never_stream", "status", "retry_after",
-    "fault", "fault_after",
+    "piece_chars",
+    "delay_ms",
+    "pause_ms",
+    "comments",
+    "wire_bytes",
+    "crlf",
+    "finish_reason",
+    "usage",
+    "no_usage",
+    "never_stream",
+    "status",
+    "retry_after",
+    "fault",
+    "fault_after",
 ];
 
 impl Script {
@@ -211,7 +223,8 @@ mod tests {
     fn json_and_toml_say_the_same() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("rules.JSON");
-        std::fs::write(&file, r#"{"rules":[{"contains":"a","answer":"b","usage":{"prompt_tokens":3},"fault":"hang","fault_after":2}]}"#).unwrap();
+        std::fs::write(&file, r#"{"rules":[{"contains":"a","answer":"b","usage":{"prompt_tokens":3},"fault":"hang","fault_after":2}]}"#)
+            .unwrap();
         let script = Script::read(&file).unwrap();
         assert_eq!(script.rules[0].behaviour.fault, Some(Fault::Hang));
         assert_eq!(script.rules[0].behaviour.usage.unwrap().prompt_tokens, 3);

@@ -208,8 +208,11 @@ async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
         include_usage: request.stream_options.include_usage,
     };
     let streams = request.stream && !behaviour.never_stream;
-    let (kind, steps) =
-        if streams { ("text/event-stream", plan::stream(behaviour, &answer)) } else { ("application/json", plan::whole(behaviour, &answer)) };
+    let (kind, steps) = if streams {
+        ("text/event-stream", plan::stream(behaviour, &answer))
+    } else {
+        ("application/json", plan::whole(behaviour, &answer))
+    };
     ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")], body_of(&shared, steps)).into_response()
 }
 

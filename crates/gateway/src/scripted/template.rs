@@ -98,7 +98,9 @@ mod tests {
     #[test]
     fn an_answer_quotes_passages_matches_and_the_question() {
         let messages = [
-            Message::system("Use the passages.\n[1] guide/leave.md › Leave\nEmployees get 26 days. More is on request.\n[2] Short\nNo mark here"),
+            Message::system(
+                "Use the passages.\n[1] guide/leave.md › Leave\nEmployees get 26 days. More is on request.\n[2] Short\nNo mark here",
+            ),
             Message::user("how many days?"),
         ];
         let fill = |text: &str| Template::parse(text).unwrap().fill(&messages, "how many days?", &["days".to_owned()]);

@@ -14,7 +14,9 @@ pub(super) fn is_metadata(ip: IpAddr) -> bool {
                 || matches!(
                     v6.segments(),
                     // AWS, Google Cloud, and the link-local form of 169.254.169.254.
-                    [0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254] | [0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254] | [0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe]
+                    [0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254]
+                        | [0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254]
+                        | [0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe]
                 )
         }
     }
@@ -78,7 +80,9 @@ fn carried_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
         Ipv4Addr::new(a, b, c, d)
     };
     match ip.segments() {
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 1, _, _, _, high, low] => Some(from(high, low)),
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 1, _, _, _, high, low] => {
+            Some(from(high, low))
+        }
         // `::` and `::1` are addresses of their own, and the rest of ::/16 below is not IPv4.
         [0, 0, 0, 0, 0, 0, high, low] if high != 0 => Some(from(high, low)),
         [0x2002, high, low, ..] => Some(from(high, low)),
@@ -97,9 +101,28 @@ mod tests {
     #[test]
     fn no_special_range_is_public_in_any_spelling() {
         for inside in [
-            "0.0.0.0", "10.1.2.3", "100.64.0.1", "100.127.255.254", "127.0.0.1", "127.8.8.8", "169.254.169.254", "172.16.0.1", "172.31.255.255",
-            "192.0.0.8", "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1", "198.19.255.255", "198.51.100.7", "203.0.113.9", "224.0.0.1",
-            "239.255.255.250", "240.0.0.1", "255.255.255.255", "168.63.129.16",
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "100.127.255.254",
+            "127.0.0.1",
+            "127.8.8.8",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.8",
+            "192.0.2.1",
+            "192.88.99.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "198.51.100.7",
+            "203.0.113.9",
+            "224.0.0.1",
+            "239.255.255.250",
+            "240.0.0.1",
+            "255.255.255.255",
+            "168.63.129.16",
         ] {
             let IpAddr::V4(v4) = ip(inside) else { panic!("{inside} is IPv4") };
             let [a, b] = [u16::from_be_bytes([v4.octets()[0], v4.octets()[1]]), u16::from_be_bytes([v4.octets()[2], v4.octets()[3]])];
@@ -114,14 +137,38 @@ mod tests {
                 assert!(!is_public(IpAddr::V6(carrier)), "{carrier}");
             }
         }
-        for inside in ["::", "::1", "fc00::1", "fd12:3456::1", "fe80::1", "fec0::1", "ff02::1", "2001::1", "2001:db8::1", "3fff::1", "100::1", "5f00::1"] {
+        for inside in [
+            "::",
+            "::1",
+            "fc00::1",
+            "fd12:3456::1",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "2001::1",
+            "2001:db8::1",
+            "3fff::1",
+            "100::1",
+            "5f00::1",
+        ] {
             assert!(!is_public(ip(inside)), "{inside}");
         }
     }
 
     #[test]
     fn ordinary_internet_addresses_are_public() {
-        for public in ["1.1.1.1", "8.8.8.8", "100.63.255.255", "100.128.0.1", "172.32.0.1", "192.1.0.1", "223.255.255.255", "2606:4700::1111", "64:ff9b::808:808", "::ffff:8.8.8.8"] {
+        for public in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "100.63.255.255",
+            "100.128.0.1",
+            "172.32.0.1",
+            "192.1.0.1",
+            "223.255.255.255",
+            "2606:4700::1111",
+            "64:ff9b::808:808",
+            "::ffff:8.8.8.8",
+        ] {
             assert!(is_public(ip(public)), "{public}");
             assert!(!is_local(ip(public)), "{public}");
         }
@@ -129,7 +176,16 @@ mod tests {
 
     #[test]
     fn a_metadata_address_is_recognised_in_every_spelling() {
-        for metadata in ["169.254.169.254", "169.254.170.2", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1", "fd00:ec2::254", "fd20:ce::254", "100.100.100.200"] {
+        for metadata in [
+            "169.254.169.254",
+            "169.254.170.2",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "100.100.100.200",
+        ] {
             assert!(is_metadata(ip(metadata)), "{metadata}");
         }
         assert!(!is_metadata(ip("127.0.0.1")));

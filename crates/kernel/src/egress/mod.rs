@@ -11,9 +11,9 @@ mod address;
 mod policy;
 mod request;
 mod resolve;
-mod tls;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::{
     collections::HashMap,
@@ -32,11 +32,11 @@ pub use reqwest::{Method, StatusCode, header};
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
+pub use self::request::{Request, Response};
 use self::{
     policy::{Policy, Refusal},
     resolve::{GuardedResolver, Lookup},
 };
-pub use self::request::{Request, Response};
 use crate::{Error, Result, error::code};
 
 /// Redirects followed at most.
@@ -206,7 +206,9 @@ impl Egress {
     /// `egress_refused` when the policy forbids the address; `invalid_config` (operator) or `invalid_request` (user) when it is no URL.
     pub fn request(&self, purpose: &'static str, trust: Trust, method: Method, url: &str) -> Result<Request> {
         let url = Url::parse(url.trim()).map_err(|_| match trust {
-            Trust::Operator => Error::new(code::INVALID_CONFIG, format!("the address of {purpose} is not a URL; write it as http://host:port/path")),
+            Trust::Operator => {
+                Error::new(code::INVALID_CONFIG, format!("the address of {purpose} is not a URL; write it as http://host:port/path"))
+            }
             Trust::User => Error::field("url", "not an http or https address"),
         })?;
         self.check(&url, trust)?;
@@ -256,10 +258,11 @@ impl Egress {
             }
         };
         let policy = Arc::clone(&inner.policy);
-        let redirects = reqwest::redirect::Policy::custom(move |attempt| match policy.check_redirect(attempt.url(), attempt.previous(), trust) {
-            Ok(()) => attempt.follow(),
-            Err(refusal) => attempt.error(refusal),
-        });
+        let redirects =
+            reqwest::redirect::Policy::custom(move |attempt| match policy.check_redirect(attempt.url(), attempt.previous(), trust) {
+                Ok(()) => attempt.follow(),
+                Err(refusal) => attempt.error(refusal),
+            });
         #[expect(clippy::disallowed_methods, reason = "this is the one place that makes clients")]
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("astrolabe/", env!("CARGO_PKG_VERSION")))
@@ -277,8 +280,9 @@ impl Egress {
         if let (Some(proxy), Trust::Operator) = (&inner.proxy, trust) {
             inner.policy.check_url(proxy, Trust::Operator).map_err(|refusal| self.refuse(&refusal))?;
             let direct = "localhost,127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,::1,fc00::/7,fe80::/10";
-            let proxy = reqwest::Proxy::all(proxy.clone())
-                .map_err(|e| Error::new(code::INVALID_CONFIG, "egress.proxy: write it as http://host:port").with_internal(e.without_url()))?;
+            let proxy = reqwest::Proxy::all(proxy.clone()).map_err(|e| {
+                Error::new(code::INVALID_CONFIG, "egress.proxy: write it as http://host:port").with_internal(e.without_url())
+            })?;
             builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(direct)));
         }
         builder.build().map_err(|e| Error::internal(e.without_url()))

@@ -42,7 +42,12 @@ pub(super) struct Policy {
 impl Policy {
     pub(super) fn new(config: &EgressConfig) -> Self {
         let set = |hosts: &[String]| hosts.iter().map(|h| normal(h)).filter(|h| !h.is_empty()).collect();
-        Self { offline: config.offline, local: set(&config.local_hosts), allowed: set(&config.allow_hosts), user_ports: config.user_ports.clone() }
+        Self {
+            offline: config.offline,
+            local: set(&config.local_hosts),
+            allowed: set(&config.allow_hosts),
+            user_ports: config.user_ports.clone(),
+        }
     }
 
     pub(super) fn is_offline(&self) -> bool {
@@ -77,7 +82,10 @@ impl Policy {
     pub(super) fn check_name(&self, name: &str) -> Result<(), Refusal> {
         let name = normal(name);
         if self.offline && !is_localhost(&name) && !self.local.contains(&name) {
-            return refuse("offline", format!("offline mode does not open {name}; if it is a host of the local network, add it to egress.local_hosts"));
+            return refuse(
+                "offline",
+                format!("offline mode does not open {name}; if it is a host of the local network, add it to egress.local_hosts"),
+            );
         }
         Ok(())
     }

@@ -204,7 +204,8 @@ impl Response {
     /// As [`Response::bytes`], and `upstream_failed` when it is not JSON of that shape.
     pub async fn json<T: DeserializeOwned>(self, limit: usize) -> Result<T> {
         let way = self.way.clone();
-        serde_json::from_slice(&self.bytes(limit).await?).map_err(|e| way.failed("sent JSON of another shape than expected").with_internal(e))
+        serde_json::from_slice(&self.bytes(limit).await?)
+            .map_err(|e| way.failed("sent JSON of another shape than expected").with_internal(e))
     }
 }
 

@@ -33,7 +33,12 @@ pub(super) struct GuardedResolver {
 
 impl GuardedResolver {
     /// The addresses of `name` that may be connected to; a refusal when it has some and none of them may.
-    async fn addresses(policy: &Policy, trust: Trust, lookup: Lookup, name: &str) -> Result<Vec<IpAddr>, Box<dyn std::error::Error + Send + Sync>> {
+    async fn addresses(
+        policy: &Policy,
+        trust: Trust,
+        lookup: Lookup,
+        name: &str,
+    ) -> Result<Vec<IpAddr>, Box<dyn std::error::Error + Send + Sync>> {
         policy.check_name(name)?;
         let found = if is_localhost(name) {
             vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]

@@ -31,7 +31,10 @@ impl Server {
         let app = Router::new()
             .route("/", get(|| async { "hello" }))
             .route("/fail", get(|| async { (StatusCode::IM_A_TEAPOT, "no").into_response() }))
-            .route("/to/{target}", get(|Path(target): Path<String>| async move { Redirect::temporary(&String::from_utf8(hex(&target)).unwrap()) }))
+            .route(
+                "/to/{target}",
+                get(|Path(target): Path<String>| async move { Redirect::temporary(&String::from_utf8(hex(&target)).unwrap()) }),
+            )
             .layer(axum::middleware::from_fn(move |request: axum::extract::Request, next: axum::middleware::Next| {
                 counted.fetch_add(1, Ordering::SeqCst);
                 next.run(request)
@@ -98,10 +101,28 @@ async fn an_operator_address_may_be_inside_and_a_user_address_may_not() {
 async fn a_user_address_is_refused_in_every_spelling_of_an_inside_host() {
     let (egress, _) = door(EgressConfig::default(), &[("rebind.example", &["127.0.0.1"]), ("v6.example", &["::ffff:10.0.0.1", "fd00::1"])]);
     for url in [
-        "http://127.0.0.1/", "http://127.1/", "http://2130706433/", "http://0x7f000001/", "http://0177.0.0.1/", "http://localhost/", "http://LOCALHOST./",
-        "http://a.localhost/", "http://[::1]/", "http://[::ffff:127.0.0.1]/", "http://[::ffff:a00:1]/", "http://[64:ff9b::7f00:1]/", "http://[2002:a00:1::]/",
-        "http://0/", "http://10.0.0.1/", "http://100.64.0.1/", "http://192.168.0.1/", "http://224.0.0.1/", "http://169.254.169.254/latest/meta-data/",
-        "http://rebind.example/", "http://v6.example/", "http://\u{ff11}27.0.0.1/",
+        "http://127.0.0.1/",
+        "http://127.1/",
+        "http://2130706433/",
+        "http://0x7f000001/",
+        "http://0177.0.0.1/",
+        "http://localhost/",
+        "http://LOCALHOST./",
+        "http://a.localhost/",
+        "http://[::1]/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://[::ffff:a00:1]/",
+        "http://[64:ff9b::7f00:1]/",
+        "http://[2002:a00:1::]/",
+        "http://0/",
+        "http://10.0.0.1/",
+        "http://100.64.0.1/",
+        "http://192.168.0.1/",
+        "http://224.0.0.1/",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://rebind.example/",
+        "http://v6.example/",
+        "http://\u{ff11}27.0.0.1/",
     ] {
         assert_eq!(refused(&egress, Trust::User, url).await, "egress_refused", "{url}");
     }
@@ -111,7 +132,14 @@ async fn a_user_address_is_refused_in_every_spelling_of_an_inside_host() {
 #[tokio::test]
 async fn a_user_address_needs_an_ordinary_scheme_and_port_and_no_credentials() {
     let (egress, _) = door(EgressConfig::default(), &[]);
-    for url in ["file:///etc/passwd", "ftp://example.org/", "gopher://example.org/", "http://example.org:22/", "http://me:secret@example.org/", "http://example.org:6379/"] {
+    for url in [
+        "file:///etc/passwd",
+        "ftp://example.org/",
+        "gopher://example.org/",
+        "http://example.org:22/",
+        "http://me:secret@example.org/",
+        "http://example.org:6379/",
+    ] {
         let error = egress.check_url(Trust::User, url).unwrap_err();
         assert_eq!(error.code().name, "egress_refused", "{url}");
         assert!(!error.message().contains("secret"));
@@ -172,10 +200,13 @@ async fn a_redirect_loop_ends_after_five_hops() {
     let hits = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&hits);
     server._life.spawn("loop", async move {
-        let app = Router::new().route("/", get(move || async move {
-            counted.fetch_add(1, Ordering::SeqCst);
-            Redirect::temporary("/")
-        }));
+        let app = Router::new().route(
+            "/",
+            get(move || async move {
+                counted.fetch_add(1, Ordering::SeqCst);
+                Redirect::temporary("/")
+            }),
+        );
         axum::serve(listener, app).await.unwrap();
     });
     assert_eq!(refused(&egress, Trust::Operator, &url).await, "egress_refused");
@@ -192,7 +223,9 @@ async fn offline_mode_makes_no_outside_connection_and_asks_no_dns_question() {
     let (egress, asked) = door(config, &[("api.provider.example", &["127.0.0.1"])]);
     let port = server.address.port();
     for trust in [Trust::Operator, Trust::User] {
-        for url in [&format!("http://api.provider.example:{port}/v1"), "https://1.1.1.1/", "http://[2606:4700::1111]/", "http://100.64.0.1/"] {
+        for url in
+            [&format!("http://api.provider.example:{port}/v1"), "https://1.1.1.1/", "http://[2606:4700::1111]/", "http://100.64.0.1/"]
+        {
             assert_eq!(refused(&egress, trust, url).await, "egress_refused", "{url}");
         }
     }

@@ -29,7 +29,9 @@ pub(super) fn client_config(authorities: &[CertificateDer<'static>]) -> Result<C
     let system = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(system.certs);
     if roots.is_empty() && authorities.is_empty() {
-        tracing::warn!("the system has no certificate authorities; https addresses will fail until ca-certificates is installed or egress.ca_file is set");
+        tracing::warn!(
+            "the system has no certificate authorities; https addresses will fail until ca-certificates is installed or egress.ca_file is set"
+        );
     }
     roots.add_parsable_certificates(authorities.iter().cloned());
     with_roots(roots)
