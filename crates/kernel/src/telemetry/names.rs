@@ -1,0 +1,94 @@
+//! Every metric of the program in one table: what the code may use, what `/metrics` explains and what the documentation lists.
+//!
+//! Names follow Prometheus: base units, `_total` on counters. Labels come from small fixed sets, never from what a user typed.
+
+/// What sort of number a metric is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MetricKind {
+    /// Only grows; starts at 0 with the process.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts by size, in the buckets below these upper bounds.
+    Histogram(&'static [f64]),
+}
+
+/// A metric.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// What sort of number it is.
+    pub kind: MetricKind,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+    /// What it counts or measures, and in which unit.
+    pub help: &'static str,
+}
+
+/// Upper bounds in seconds for statements of a database.
+const QUICK: &[f64] = &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+
+/// Upper bounds in seconds for what a person waits for; 0.5, 2, 3 and 5 are the limits that alerts and goals name.
+const WAITED_FOR: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0];
+
+/// Upper bounds in seconds for work that may take minutes.
+const LONG: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0];
+
+const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: MetricKind::Counter, labels, help }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: MetricKind::Gauge, labels, help }
+}
+
+const fn histogram(name: &'static str, labels: &'static [&'static str], buckets: &'static [f64], help: &'static str) -> Metric {
+    Metric { name, kind: MetricKind::Histogram(buckets), labels, help }
+}
+
+/// Every metric, in the order of the documentation.
+pub const METRICS: &[Metric] = &[
+    counter("http_requests_total", &["method", "path", "status"], "Requests answered; `path` is the route's template"),
+    histogram("http_request_duration_seconds", &["method", "path"], WAITED_FOR, "Seconds until an answer begins"),
+    counter("connections_refused_total", &[], "Connections refused because server.max_connections were open"),
+    counter("auth_refused_total", &["reason"], "Requests refused for a missing or bad token"),
+    counter("panics_total", &["task"], "Panics contained; each is a defect"),
+    gauge("sse_connections_active", &[], "Event streams open now"),
+    counter("sse_connections_total", &[], "Event streams opened"),
+    gauge("db_connection_pool_size", &[], "Database connections that may be open"),
+    gauge("db_connection_pool_available", &[], "Database connections of those that are free"),
+    histogram("db_query_duration_seconds", &["operation"], QUICK, "Seconds that statements took; `operation` is their first word, or commit"),
+    gauge("jobs", &["state"], "Jobs queued and running"),
+    gauge("jobs_oldest_age_seconds", &["state"], "Seconds since the oldest queued or running job last changed; grows when one is stuck"),
+    counter("jobs_failed_total", &["kind"], "Jobs that failed for good"),
+    histogram("job_duration_seconds", &["kind", "outcome"], LONG, "Seconds that attempts of jobs took"),
+    gauge("agent_tasks_queued", &[], "Agent tasks waiting"),
+    gauge("agent_tasks_running", &[], "Agent tasks running"),
+    counter("agent_tasks_completed_total", &[], "Agent tasks completed"),
+    counter("agent_tasks_failed_total", &[], "Agent tasks failed"),
+    histogram("tool_duration_seconds", &["tool", "status"], WAITED_FOR, "Seconds that tools of agents took, by how they ended"),
+    histogram("search_duration_seconds", &["mode"], WAITED_FOR, "Seconds that searches took; `mode` is hybrid or lexical"),
+    histogram("embed_duration_seconds", &[], WAITED_FOR, "Seconds that embedding calls took"),
+    histogram("model_request_duration_seconds", &["model", "outcome"], LONG, "Seconds that replies of chat models took"),
+    counter("model_errors_total", &["model", "kind"], "Replies of chat models that failed, by the kind of failure"),
+    counter("model_retries_total", &["model", "kind"], "Requests to chat models that were repeated after a wait"),
+    counter("model_tokens_total", &["model", "kind"], "Tokens sent to and received from chat models"),
+    counter("egress_connections_total", &["purpose"], "Connections to other servers that were let through"),
+    counter("egress_refused_total", &["reason"], "Requests to other servers that the policy refused"),
+    counter("audit_entries_total", &["action"], "Audit entries written"),
+    counter("audit_sealed_total", &[], "Audit entries sealed into their chain"),
+    counter("audit_archived_total", &[], "Audit entries written to the archive"),
+    counter("audit_errors_total", &["step"], "Failures to seal or archive audit entries"),
+    counter("log_lines_dropped_total", &["reason"], "Log lines that could not be written"),
+    counter("otlp_spans_exported_total", &[], "Spans that the collector took"),
+    counter("otlp_spans_dropped_total", &["reason"], "Spans that did not reach the collector"),
+];
+
+/// Read from the system with each scrape; absent where there is no `/proc`.
+pub(super) const PROCESS: &[Metric] = &[
+    counter("process_cpu_seconds_total", &[], "Seconds of processor time used"),
+    gauge("process_resident_memory_bytes", &[], "Bytes of memory in use (resident)"),
+    gauge("process_open_fds", &[], "File descriptors open"),
+    gauge("process_start_time_seconds", &[], "When the process started, in seconds since 1970"),
+];
