@@ -21,7 +21,9 @@ export default defineConfig({
     cssTarget: ["chrome123", "firefox120", "safari17.5"],
   },
   server: {
-    proxy: Object.fromEntries(forwarded.map((path) => [path, { target: server, changeOrigin: true }])),
+    proxy: Object.fromEntries(
+      forwarded.map((path) => [path, { target: server, changeOrigin: true, headers: { origin: server } }]),
+    ),
   },
   test: {
     environment: "happy-dom",

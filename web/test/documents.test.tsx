@@ -114,7 +114,7 @@ test("a source name that is taken is said inside of the dialog", async () => {
 });
 
 test("a cited passage is marked and has the focus, also behind wide characters", async () => {
-  const text = "# 🧭 Guide\n\nBefore 🛰️ it. The passage is here. After.\n";
+  const text = "🧭 Guide\n\nBefore 🛰️ it. The passage is here. After.\n";
   const start = Array.from(text.slice(0, text.indexOf("The passage"))).length;
   const passage = "The passage is here.";
   serve({

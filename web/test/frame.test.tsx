@@ -1,6 +1,7 @@
 import { screen, waitFor } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, test } from "vitest";
+import type { AuditEntry, Job } from "../src/api/types.ts";
 import { open } from "./render.tsx";
 import { json, problem, serve } from "./server.ts";
 
@@ -87,30 +88,39 @@ test("focus goes to the heading of a new view", async () => {
 });
 
 test("activity lists jobs and audit entries", async () => {
-  serve({
-    "GET /api/v1/jobs": () =>
-      json({
-        items: [
-          {
-            id: "job_1",
-            kind: "ingest_document",
-            state: "failed",
-            created_at: "2026-11-20T10:00:00Z",
-            error: { message: "not text" },
-          },
-        ],
-        next_cursor: null,
-      }),
-    "GET /api/v1/audit": () =>
-      json({
-        items: [
-          { id: "aud_1", action: "source.created", actor: { name: "admin" }, created_at: "2026-11-20T10:00:00Z" },
-        ],
-        next_cursor: null,
-      }),
+  const times = { created_at: "2026-11-20T10:00:00Z", updated_at: "2026-11-20T10:00:00Z", finished_at: null };
+  const job: Job = {
+    id: "job_1",
+    kind: "ingest_document",
+    subject: "doc_1",
+    state: "failed",
+    attempts: 1,
+    max_attempts: 5,
+    done: 0,
+    total: 0,
+    stage: "",
+    error: { code: "unreadable", message: "not text" },
+    ...times,
+  };
+  const entry: AuditEntry = {
+    id: "aud_1",
+    actor: "user:local-admin",
+    action: "sources.create",
+    subject: "src_1",
+    outcome: "ok",
+    trace_id: "4bf92f35",
+    created_at: times.created_at,
+  };
+  const { seen } = serve({
+    "GET /api/v1/jobs": () => json({ items: [job], next_cursor: null }),
+    "GET /api/v1/audit": () => json({ items: [entry], next_cursor: null }),
+    "POST /api/v1/jobs/job_1/retry": () => json({ ...job, state: "queued" }),
   });
   await open("/activity");
   expect(await screen.findByText("ingest_document")).toBeTruthy();
   expect(screen.getByText("not text")).toBeTruthy();
-  expect(await screen.findByText("source.created")).toBeTruthy();
+  expect(screen.getByRole("link", { name: "doc_1" }).getAttribute("href")).toBe("/documents/doc_1");
+  expect(await screen.findByText("sources.create")).toBeTruthy();
+  await userEvent.click(screen.getByRole("button", { name: "Retry: ingest_document doc_1" }));
+  await waitFor(() => expect(seen.some(({ path }) => path.endsWith("/retry"))).toBe(true));
 });

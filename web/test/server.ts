@@ -1,5 +1,6 @@
 import { vi } from "vitest";
 import type {
+  Answer,
   Ask,
   AskEvent,
   Citation,
@@ -60,7 +61,7 @@ export function stream(text: string, then: "end" | "break" | "stay" = "end"): Re
 }
 
 /** The events of a whole ask, as a server would store them. */
-export function askEvents(result: Ask): AskEvent[] {
+export function askEvents(result: Answer): AskEvent[] {
   return [
     { kind: "ask.started", data: { id: result.id, question: result.question, trace_id: result.trace_id } },
     { kind: "ask.retrieved", data: { retrieval: result.retrieval, passages: result.citations.length } },
@@ -106,7 +107,8 @@ export function document(parts: Partial<Document> = {}): Document {
     tags: [],
     created_at: "2026-11-20T10:00:00.000000Z",
     updated_at: "2026-11-20T10:00:00.000000Z",
-    job_id: null,
+    job_id: "job_1",
+    version: 1,
     ...parts,
   };
 }
@@ -129,7 +131,7 @@ export function citation(parts: Partial<Citation> = {}): Citation {
 }
 
 /** A finished ask with the given parts. */
-export function askResult(parts: Partial<Ask> = {}): Ask {
+export function askResult(parts: Partial<Answer> = {}): Answer {
   return {
     id: "ask_1",
     question: "Which network do guests use?",
@@ -180,7 +182,16 @@ export function serve(routes: Record<string, Handler>): { seen: Seen[] } {
 
 /** The text of a document with its headings. */
 export function content(parts: Partial<DocumentContent>): DocumentContent {
-  return { id: "doc_1", name: "network.md", title: null, mime: "text/markdown", text: "", headings: [], ...parts };
+  return {
+    id: "doc_1",
+    source_id: "src_1",
+    name: "network.md",
+    title: "",
+    mime: "text/markdown",
+    text: "",
+    headings: [],
+    ...parts,
+  };
 }
 
 /** A document event as a source stream sends it. */

@@ -43,7 +43,7 @@ export async function* sourceEvents(
   const path = `/api/v1/sources/${encodeURIComponent(id)}/events`;
   const stream = follow({
     open: (after, inner) => openStream(path, after, inner),
-    isTerminal: () => false,
+    isTerminal: (event) => event.event === "source.deleted",
     signal,
     onState,
   });

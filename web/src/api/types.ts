@@ -54,8 +54,10 @@ export interface Document {
   name: string;
   mime: string;
   size: number;
-  lang: string | null;
-  title: string | null;
+  /** ISO 639-1, empty when unknown. */
+  lang: string;
+  /** Empty when the text has none. */
+  title: string;
   state: DocumentState;
   error: { code: string; message: string } | null;
   content_hash: string;
@@ -65,10 +67,11 @@ export interface Document {
   tags: string[];
   created_at: string;
   updated_at: string;
-  job_id: string | null;
+  job_id: string;
+  version: number;
 }
 
-/** A heading of a document's text; offsets are in code points. */
+/** A heading of a document's text. `start` is its line, `end` one past its section; both in code points. */
 export interface Heading {
   level: number;
   title: string;
@@ -76,11 +79,12 @@ export interface Heading {
   end: number;
 }
 
-/** The extracted text that all offsets refer to. Plain text or markdown source, never HTML. */
+/** The extracted text that all offsets refer to: words without marks, never HTML. */
 export interface DocumentContent {
   id: string;
+  source_id: string;
   name: string;
-  title: string | null;
+  title: string;
   mime: string;
   text: string;
   headings: Heading[];
@@ -93,7 +97,8 @@ export interface Citation {
   document: string;
   source_id: string;
   source: string;
-  heading: string | null;
+  /** Titles of the sections around the passage, joined by ` > `; empty at the top of a document. */
+  heading: string;
   start: number;
   end: number;
   score: number;
@@ -101,7 +106,7 @@ export interface Citation {
 }
 
 /** A question and its finished answer. */
-export interface Ask {
+export interface Answer {
   id: string;
   question: string;
   answer: string;
@@ -115,12 +120,22 @@ export interface Ask {
   created_at: string;
 }
 
+/** An ask as it stands: `answer` is there when it is completed. */
+export interface Ask {
+  id: string;
+  question: string;
+  state: "running" | "completed" | "failed";
+  answer: Answer | null;
+  trace_id: string;
+  created_at: string;
+}
+
 /** The events of an ask stream, by kind. */
 export type AskEvent =
   | { kind: "ask.started"; data: { id: string; question: string; trace_id: string } }
   | { kind: "ask.retrieved"; data: { retrieval: "hybrid" | "lexical"; passages: number } }
   | { kind: "answer.delta"; data: { text: string } }
-  | { kind: "ask.completed"; data: Ask }
+  | { kind: "ask.completed"; data: Answer }
   | { kind: "ask.failed"; data: { code: string; message: string } };
 
 /** The data of a source stream's `document.*` events. */
@@ -128,8 +143,10 @@ export interface DocumentEvent {
   document_id: string;
   name: string;
   state: DocumentState | "deleted";
-  error?: { code: string; message: string } | string | null;
+  error?: { code: string; message: string } | null;
   chunks?: number;
+  embedded?: boolean;
+  duplicate_of?: string | null;
 }
 
 /** One dependency in the readiness report. */
@@ -141,7 +158,7 @@ export interface Dependency {
 
 /** What `/readyz` says. */
 export interface Readiness {
-  status: "ready" | "warming" | "degraded" | string;
+  status: "ready" | "warming" | "degraded" | "stopping" | string;
   version?: string;
   degraded?: string[];
   dependencies?: Record<string, Dependency>;
@@ -156,27 +173,33 @@ export interface Version {
   api_version: string;
 }
 
-/** A unit of background work. */
+/** A unit of background work. Its states are those of a document. */
 export interface Job {
   id: string;
   kind: string;
-  state: string;
-  attempts?: number;
-  max_attempts?: number;
-  error?: { code?: string; message?: string } | string | null;
+  /** What it is about, such as the id of a document. */
+  subject: string;
+  state: DocumentState;
+  attempts: number;
+  max_attempts: number;
+  /** Steps done of how many, and what it is at; zero and empty when it does not say. */
+  done: number;
+  total: number;
+  stage: string;
+  error: { code: string; message: string } | null;
   created_at: string;
-  updated_at?: string;
+  updated_at: string;
+  finished_at: string | null;
 }
 
 /** A record of who did what. */
 export interface AuditEntry {
   id: string;
+  /** The principal's stable id. */
+  actor: string;
   action: string;
-  actor?: string | { id?: string; name?: string } | null;
-  principal?: string | { id?: string; name?: string } | null;
-  resource?: string | { kind?: string; id?: string } | null;
-  object?: string | null;
-  outcome?: string | null;
-  created_at?: string;
-  at?: string;
+  subject: string;
+  outcome: string;
+  trace_id: string;
+  created_at: string;
 }

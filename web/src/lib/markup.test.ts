@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { cutSpan, inlineSpans, markdownBlocks, plainBlocks } from "./markup.ts";
+import { cutSpan, inlineSpans, markdownBlocks, textBlocks } from "./markup.ts";
 
 const TEXT = `---
 tags: [a]
@@ -51,11 +51,62 @@ test("a link shows its words and leads nowhere", () => {
   expect(inlineSpans("see [here](javascript:x) now", 0).map(({ text }) => text)).toEqual(["see ", "here", " now"]);
 });
 
-test("plain text has paragraphs, and headings where the server says so", () => {
-  const text = "Intro\n\nBody one\nBody two\n";
-  expect(plainBlocks(text, new Map([[0, 2]]))).toMatchObject([
-    { kind: "heading", level: 2, start: 0, end: 5 },
-    { kind: "paragraph", start: 7, end: 24 },
+const EXTRACTED = `Guide
+
+Plug it in.
+Then wait.
+
+- one
+  - deep
+1. first
+
+A | B
+1 | 2
+3 |
+
+ls -l
+  cd x
+
+Next
+text
+`;
+
+test("extracted text has the blocks that its lines mean", () => {
+  const at = EXTRACTED.indexOf("Next");
+  const blocks = textBlocks(
+    EXTRACTED,
+    new Map([
+      [0, 1],
+      [at, 2],
+    ]),
+  );
+  expect(blocks.map(({ kind }) => kind)).toEqual([
+    "heading",
+    "paragraph",
+    "item",
+    "item",
+    "item",
+    "table",
+    "pre",
+    "heading",
+    "paragraph",
+  ]);
+  expect(blocks[3]).toMatchObject({ depth: 1, marker: "•" });
+  expect(blocks[4]).toMatchObject({ depth: 0, marker: "1." });
+  const table = blocks[5];
+  expect(table?.kind === "table" && table.rows.map((row) => row.map(({ text }) => text))).toEqual([
+    ["A", "B"],
+    ["1", "2"],
+    ["3", ""],
+  ]);
+  for (const block of blocks) {
+    for (const span of block.spans) expect(EXTRACTED.slice(span.start, span.end)).toBe(span.text);
+  }
+});
+
+test("marks in extracted text are the author's words and stay", () => {
+  expect(textBlocks("# not a heading **here**")).toMatchObject([
+    { kind: "paragraph", spans: [{ text: "# not a heading **here**", style: "plain" }] },
   ]);
 });
 
@@ -73,6 +124,6 @@ test("a span is cut at the borders of the passage", () => {
 
 test("text of any shape ends", () => {
   for (const text of ["", "\n\n", "```", "---", "> ", "- ", "# ", "|", "a\n```\nb", "---\na"]) {
-    expect(() => markdownBlocks(text)).not.toThrow();
+    expect(() => [markdownBlocks(text), textBlocks(text)]).not.toThrow();
   }
 });

@@ -1,6 +1,7 @@
 /**
- * A small reader of markdown source for display. It never produces HTML: it cuts a text into blocks and inline
- * spans that carry their offsets, and the page renders those as elements. Whatever it does not know stays
+ * A small reader of text for display: of the markdown that a model may write ({@link markdownBlocks}), and of the
+ * text that the server extracted from a document ({@link textBlocks}). It never produces HTML: it cuts a text into
+ * blocks and inline spans that carry their offsets, and the page renders those as elements. Whatever it does not know stays
  * visible as plain text, which is the safe and honest fallback. Offsets are UTF-16 indexes of the given text.
  */
 
@@ -28,6 +29,14 @@ export type Block =
       readonly marker: string;
       readonly start: number;
       readonly end: number;
+      readonly spans: Span[];
+    }
+  | {
+      readonly kind: "table";
+      readonly start: number;
+      readonly end: number;
+      /** Rows of cells; the first row heads the columns. */
+      readonly rows: readonly (readonly Span[])[];
       readonly spans: Span[];
     }
   | { readonly kind: "pre"; readonly start: number; readonly end: number; readonly spans: Span[] }
@@ -77,6 +86,13 @@ export function inlineSpans(text: string, offset: number): Span[] {
   }
   push(from, text.length, "plain");
   return spans;
+}
+
+/** What a list item's lead says: its depth and its bullet or number. */
+function itemOf(item: RegExpExecArray): { kind: "item"; depth: number; marker: string } {
+  const indent = (item[1] ?? "").replace(/\t/g, "    ").length;
+  const marker = /\d/.test(item[2] ?? "") ? (item[2] as string) : "•";
+  return { kind: "item", depth: Math.min(Math.floor(indent / 2), 4), marker };
 }
 
 function raw(text: string, start: number, end: number): Span[] {
@@ -155,9 +171,7 @@ export function markdownBlocks(text: string): Block[] {
     const end = (lines[last] as Line).end;
     const spans = inlineSpans(text.slice(line.start + lead, end), line.start + lead);
     if (item) {
-      const indent = (item[1] ?? "").replace(/\t/g, "    ").length;
-      const marker = /\d/.test(item[2] ?? "") ? (item[2] as string) : "•";
-      blocks.push({ kind: "item", depth: Math.min(Math.floor(indent / 2), 4), marker, start: line.start, end, spans });
+      blocks.push({ ...itemOf(item), start: line.start, end, spans });
     } else {
       blocks.push({ kind: quote ? "quote" : "paragraph", start: line.start, end, spans });
     }
@@ -166,23 +180,78 @@ export function markdownBlocks(text: string): Block[] {
   return blocks;
 }
 
-/** Cuts plain text into paragraphs at blank lines; `headingLines` (UTF-16 starts to levels) become headings. */
-export function plainBlocks(text: string, headings: ReadonlyMap<number, number> = new Map()): Block[] {
+/** The cells of a line of a table (`a | b | c`), with their places. */
+function cellsOf(text: string, line: Line): Span[] {
+  const cells: Span[] = [];
+  let from = line.start;
+  for (const piece of line.text.split(/ \|(?: |$)/)) {
+    const at = text.indexOf(piece, from);
+    cells.push({ text: piece, start: at, end: at + piece.length, style: "plain" });
+    from = at + piece.length;
+  }
+  return cells;
+}
+
+function isRow(line: Line): boolean {
+  return / \|( |$)/.test(line.text);
+}
+
+/** Lines without a blank one between them, as a table, code, list items or a paragraph. */
+function groupBlocks(text: string, lines: readonly Line[]): Block[] {
+  const [first] = lines;
+  const last = lines.at(-1);
+  if (!first || !last) return [];
+  const whole = { start: first.start, end: last.end };
+  if (lines.length > 1 && lines.every(isRow)) {
+    const rows = lines.map((line) => cellsOf(text, line));
+    return [{ kind: "table", ...whole, rows, spans: rows.flat() }];
+  }
+  const items = lines.filter((line) => ITEM.test(line.text)).length;
+  // Indented lines outside of a list are code: their shape means something.
+  if (items === 0 && lines.some((line) => /^\s{2,}\S/.test(line.text))) {
+    return [{ kind: "pre", ...whole, spans: raw(text, whole.start, whole.end) }];
+  }
   const blocks: Block[] = [];
   let open: { start: number; end: number } | undefined;
   const close = () => {
     if (open) blocks.push({ kind: "paragraph", ...open, spans: raw(text, open.start, open.end) });
     open = undefined;
   };
+  for (const line of lines) {
+    const item = ITEM.exec(line.text);
+    if (!item) {
+      open = { start: open?.start ?? line.start, end: line.end };
+      continue;
+    }
+    close();
+    const start = line.start + item[0].length;
+    blocks.push({ ...itemOf(item), start: line.start, end: line.end, spans: raw(text, start, line.end) });
+  }
+  close();
+  return blocks;
+}
+
+/**
+ * Cuts extracted text into blocks. The server has taken the marks off: headings are lines that its list names
+ * (`headings` maps their UTF-16 starts to levels), list items keep their bullet or number, table rows read
+ * `a | b`, and every line end means something.
+ */
+export function textBlocks(text: string, headings: ReadonlyMap<number, number> = new Map()): Block[] {
+  const blocks: Block[] = [];
+  let group: Line[] = [];
+  const close = () => {
+    blocks.push(...groupBlocks(text, group));
+    group = [];
+  };
   for (const line of linesOf(text)) {
     const level = headings.get(line.start);
-    if (level !== undefined && line.text.trim() !== "") {
+    if (line.text.trim() === "") {
+      close();
+    } else if (level !== undefined) {
       close();
       blocks.push({ kind: "heading", level, start: line.start, end: line.end, spans: raw(text, line.start, line.end) });
-    } else if (line.text.trim() === "") {
-      close();
     } else {
-      open = { start: open?.start ?? line.start, end: line.end };
+      group.push(line);
     }
   }
   close();

@@ -12,7 +12,7 @@ export function spanElement(span: Span, key: string, children: ReactNode): React
 
 /**
  * Draws blocks of text as elements, never as HTML. `top` is the level that a first-rank heading gets on this
- * page; `render` draws the words of a block.
+ * page; `render` draws words of a block.
  */
 export function Prose({
   blocks,
@@ -23,7 +23,7 @@ export function Prose({
 }: {
   blocks: readonly Block[];
   top: number;
-  render: (block: Block) => ReactNode;
+  render: (spans: readonly Span[], block: Block) => ReactNode;
   className?: string;
   /** Gives the element id of a heading, so that an outline can lead to it. */
   anchor?: (block: Block) => string | undefined;
@@ -42,29 +42,52 @@ export function Prose({
                 tabIndex: anchor ? -1 : undefined,
                 className: css[`h${block.level}`] ?? css.h4,
               },
-              render(block),
+              render(block.spans, block),
             );
           case "pre":
             return (
               // A wide block scrolls, so the keyboard must be able to reach it.
               // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region needs to take focus
               <pre key={key} tabIndex={0}>
-                {render(block)}
+                {render(block.spans, block)}
               </pre>
             );
+          case "table":
+            return (
+              // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region needs to take focus
+              <div key={key} className={css.table} tabIndex={0}>
+                <table>
+                  <tbody>
+                    {block.rows.map((row, index) => (
+                      <tr key={`${row[0]?.start}`}>
+                        {row.map((cell) =>
+                          index === 0 ? (
+                            <th key={`${cell.start}`} scope="col">
+                              {render([cell], block)}
+                            </th>
+                          ) : (
+                            <td key={`${cell.start}`}>{render([cell], block)}</td>
+                          ),
+                        )}
+                      </tr>
+                    ))}
+                  </tbody>
+                </table>
+              </div>
+            );
           case "quote":
-            return <blockquote key={key}>{render(block)}</blockquote>;
+            return <blockquote key={key}>{render(block.spans, block)}</blockquote>;
           case "rule":
             return <hr key={key} />;
           case "item":
             return (
               <p key={key} className={css.item} style={{ "--depth": block.depth } as CSSProperties}>
                 <span className={css.marker}>{block.marker}</span>
-                <span>{render(block)}</span>
+                <span>{render(block.spans, block)}</span>
               </p>
             );
           default:
-            return <p key={key}>{render(block)}</p>;
+            return <p key={key}>{render(block.spans, block)}</p>;
         }
       })}
     </div>

@@ -1,7 +1,8 @@
 import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { actOnJob, auditQuery, jobsQuery } from "../../api/activity.ts";
-import type { AuditEntry, Job } from "../../api/types.ts";
+import type { AuditEntry, DocumentState, Job } from "../../api/types.ts";
 import { formatTime, formatWhen } from "../../lib/format.ts";
 import { useI18n } from "../../lib/i18n/index.ts";
 import { Button } from "../../ui/button.tsx";
@@ -73,8 +74,17 @@ function Section({
   );
 }
 
-const OPEN: ReadonlySet<string> = new Set(["queued", "running", "scheduled", "leased"]);
-const BROKEN: ReadonlySet<string> = new Set(["failed", "dead", "canceled"]);
+const BROKEN: ReadonlySet<DocumentState> = new Set<DocumentState>(["failed", "canceled"]);
+
+/** What a job or an entry is about; a document can be opened. */
+function Subject({ id }: { id: string }) {
+  if (!id.startsWith("doc_")) return <span className={css.subject}>{id}</span>;
+  return (
+    <Link to="/documents/$documentId" params={{ documentId: id }} className={css.subject}>
+      {id}
+    </Link>
+  );
+}
 
 function JobRow({ job, now }: { job: Job; now: number }) {
   const { t, language } = useI18n();
@@ -83,13 +93,19 @@ function JobRow({ job, now }: { job: Job; now: number }) {
     mutationFn: (action: "cancel" | "retry") => actOnJob(job.id, action),
     onSuccess: () => client.invalidateQueries({ queryKey: ["jobs"] }),
   });
-  const error = typeof job.error === "string" ? job.error : job.error?.message;
-  const action = OPEN.has(job.state) ? "cancel" : BROKEN.has(job.state) ? "retry" : undefined;
+  const broken = BROKEN.has(job.state);
+  const action = broken ? "retry" : job.state === "ready" ? undefined : "cancel";
   return (
     <li className={css.row}>
       <code className={css.kind}>{job.kind}</code>
-      <span className={BROKEN.has(job.state) ? `${css.state} ${css.bad}` : css.state}>{job.state}</span>
-      <span className={css.rest}>{error}</span>
+      <span className={broken ? `${css.state} ${css.bad}` : css.state}>
+        {job.state === "ready" ? t("activity.job.done") : t(`document.state.${job.state}`)}
+        {job.state === "running" && job.total > 0 && ` ${job.done}/${job.total}`}
+      </span>
+      <span className={css.rest}>
+        <Subject id={job.subject} />
+        {job.error && <span className={css.bad}> {job.error.message}</span>}
+      </span>
       <time className={css.when} dateTime={job.created_at} title={formatTime(job.created_at, language)}>
         {formatWhen(job.created_at, now, language)}
       </time>
@@ -98,7 +114,7 @@ function JobRow({ job, now }: { job: Job; now: number }) {
           small
           emphasis="quiet"
           isDisabled={act.isPending}
-          aria-label={`${t(`activity.job.${action}`)}: ${job.kind}`}
+          aria-label={`${t(`activity.job.${action}`)}: ${job.kind} ${job.subject}`}
           onPress={() => act.mutate(action)}
         >
           {t(`activity.job.${action}`)}
@@ -109,22 +125,18 @@ function JobRow({ job, now }: { job: Job; now: number }) {
   );
 }
 
-function nameOf(value: AuditEntry["actor"] | AuditEntry["resource"]): string {
-  if (!value) return "";
-  if (typeof value === "string") return value;
-  return ("name" in value ? value.name : undefined) ?? value.id ?? "";
-}
-
 function AuditRow({ entry }: { entry: AuditEntry }) {
   const { language } = useI18n();
-  const at = entry.created_at ?? entry.at ?? "";
   return (
     <li className={css.row}>
       <code className={css.kind}>{entry.action}</code>
-      <span className={css.state}>{nameOf(entry.actor ?? entry.principal)}</span>
-      <span className={css.rest}>{nameOf(entry.resource ?? entry.object)}</span>
-      <time className={css.when} dateTime={at}>
-        {formatTime(at, language)}
+      <span className={entry.outcome === "ok" ? css.state : `${css.state} ${css.bad}`}>{entry.outcome}</span>
+      <span className={css.rest}>
+        <Subject id={entry.subject} />
+      </span>
+      <span className={css.actor}>{entry.actor}</span>
+      <time className={css.when} dateTime={entry.created_at}>
+        {formatTime(entry.created_at, language)}
       </time>
     </li>
   );

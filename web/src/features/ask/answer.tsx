@@ -1,8 +1,8 @@
 import { type ReactNode, useMemo, useRef, useState } from "react";
-import type { Ask, Citation } from "../../api/types.ts";
+import type { Answer, Citation } from "../../api/types.ts";
 import { splitCitations } from "../../lib/citations.ts";
 import { type MessageKey, useI18n } from "../../lib/i18n/index.ts";
-import { type Block, markdownBlocks } from "../../lib/markup.ts";
+import { type Block, markdownBlocks, type Span } from "../../lib/markup.ts";
 import { Banner, CodeText } from "../../ui/banner.tsx";
 import { Icon } from "../../ui/icons.tsx";
 import { Mark } from "../../ui/mark.tsx";
@@ -15,7 +15,12 @@ import { CopyAnswer } from "./copy-answer.tsx";
 import type { AskState } from "./use-ask.ts";
 
 /** Notices whose meaning the page can explain; others are shown by their code. */
-const NOTICES: ReadonlySet<string> = new Set(["no_embedder", "no_chat_model", "model_failed", "citation_dropped"]);
+const NOTICES: ReadonlySet<string> = new Set([
+  "no_embedder",
+  "model_unavailable",
+  "model_interrupted",
+  "citation_removed",
+]);
 
 /** The notice in words. Texts for all known codes are in the catalogue under `ask.notice.`. */
 function noticeText(code: string, t: ReturnType<typeof useI18n>["t"]): string {
@@ -65,7 +70,7 @@ export function AnswerView({ state, onRetry }: { state: AskState; onRetry: () =>
         )}
         {phase === "failed" && <ProblemView cause={state.error} onRetry={onRetry} />}
         {result?.notices.map((code) => (
-          <Banner key={code} tone={code === "no_chat_model" ? "info" : "warn"}>
+          <Banner key={code} tone={code === "citation_removed" ? "info" : "warn"}>
             <CodeText text={noticeText(code, t)} />
           </Banner>
         ))}
@@ -103,7 +108,7 @@ function Progress({ state }: { state: AskState }) {
   );
 }
 
-function NotFound({ result }: { result: Ask }) {
+function NotFound({ result }: { result: Answer }) {
   const { t } = useI18n();
   return (
     <div className={css.notFound} data-testid="not-found" lang={undefined}>
@@ -116,7 +121,7 @@ function NotFound({ result }: { result: Ask }) {
 }
 
 /** How the answer came about, in one quiet line. */
-function Facts({ result }: { result: Ask }) {
+function Facts({ result }: { result: Answer }) {
   const { t } = useI18n();
   return (
     <div className={css.facts}>
@@ -150,8 +155,8 @@ function AnswerText({
 }) {
   const { t } = useI18n();
   const blocks = useMemo(() => markdownBlocks(text), [text]);
-  const render = (block: Block): ReactNode =>
-    block.spans.map((span) => {
+  const render = (spans: readonly Span[], block: Block): ReactNode =>
+    spans.map((span) => {
       if (block.kind === "pre" || span.style === "code") return spanElement(span, `${span.start}`, span.text);
       let at = span.start;
       const parts = splitCitations(span.text, known).map((part) => {

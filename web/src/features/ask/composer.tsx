@@ -70,7 +70,7 @@ export function Composer({
           ref={box}
           className={css.input}
           rows={compact ? 1 : 2}
-          maxLength={4000}
+          maxLength={2000}
           value={draft}
           placeholder={t("ask.placeholder")}
           aria-describedby={hint}

@@ -1,11 +1,11 @@
 import { useState } from "react";
-import type { Ask } from "../../api/types.ts";
+import type { Answer } from "../../api/types.ts";
 import { useI18n } from "../../lib/i18n/index.ts";
 import { Button } from "../../ui/button.tsx";
 import { Icon } from "../../ui/icons.tsx";
 
 /** Copies the answer together with the list of what it cites. */
-export function CopyAnswer({ result }: { result: Ask }) {
+export function CopyAnswer({ result }: { result: Answer }) {
   const { t } = useI18n();
   const [copied, setCopied] = useState(false);
   const copy = () => {

@@ -22,7 +22,7 @@ export function History({ current }: { current?: string }) {
         {t("ask.history")}
       </h2>
       <ul className={css.list}>
-        {items.map(({ id, question, answered, created_at }) => (
+        {items.map(({ id, question, answer, created_at }) => (
           <li key={id}>
             <Link to="/" search={(before) => ({ ...before, ask: id })} className={css.entry}>
               <span className={css.icon}>
@@ -30,7 +30,7 @@ export function History({ current }: { current?: string }) {
               </span>
               <span className={css.question}>{question}</span>
               <span className={css.when}>
-                {answered ? "" : `${t("ask.history.unanswered")} · `}
+                {answer && !answer.answered ? `${t("ask.history.unanswered")} · ` : ""}
                 {formatWhen(created_at, history.dataUpdatedAt, language)}
               </span>
             </Link>

@@ -1,7 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useReducer, useRef } from "react";
 import { ask, type Question, replayAsk } from "../../api/asks.ts";
-import type { Ask, AskEvent } from "../../api/types.ts";
+import type { Answer, AskEvent } from "../../api/types.ts";
 
 /** Where an answer is on its way. */
 export type Phase = "idle" | "searching" | "answering" | "done" | "failed" | "stopped";
@@ -13,7 +13,7 @@ export interface AskState {
   readonly question: string;
   readonly text: string;
   readonly passages?: number;
-  readonly result?: Ask;
+  readonly result?: Answer;
   readonly error?: unknown;
   readonly resuming: boolean;
   /** True for an answer that was asked earlier and is only shown again. */

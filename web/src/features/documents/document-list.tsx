@@ -115,7 +115,7 @@ function DocumentRow({ document, now }: { document: Document; now: number }) {
         ) : (
           name
         )}
-        {title && title !== name && <span className={css.title}>{title}</span>}
+        {title !== "" && title !== name && <span className={css.title}>{title}</span>}
         {error && state === "failed" && <span className={css.reason}>{error.message}</span>}
         {document.duplicate_of && <span className={css.title}>{t("document.duplicate")}</span>}
         {problem && <ProblemView cause={problem} />}

@@ -10,38 +10,58 @@ export interface Landing {
   readonly reason: string;
 }
 
-/** Lists and counts are read again at most this often while events come in, in milliseconds. */
-const REFRESH_MS = 400;
+/**
+ * Events are gathered until the stream pauses for the first time, or for the second one at most, in milliseconds:
+ * a stream begins with all that ever happened to the source, and only where that leads to is worth drawing.
+ */
+const PAUSE_MS = 60;
+const LONGEST_MS = 400;
 
-function reasonOf(error: DocumentEvent["error"]): Document["error"] {
-  if (!error) return null;
-  return typeof error === "string" ? { code: "failed", message: error } : error;
+/** The last event of each document, by its id. */
+export type Changes = ReadonlyMap<string, DocumentEvent>;
+
+/** A page of documents with changes applied to it. */
+export function applyChanges(page: Page<Document>, changes: Changes): Page<Document> {
+  const items = page.items.flatMap((document) => {
+    const event = changes.get(document.id);
+    if (!event) return [document];
+    const { state } = event;
+    if (state === "deleted") return [];
+    return [
+      {
+        ...document,
+        state,
+        error: event.error ?? null,
+        chunk_count: event.chunks ?? document.chunk_count,
+        embedded: event.embedded ?? document.embedded,
+        duplicate_of: event.duplicate_of === undefined ? document.duplicate_of : event.duplicate_of,
+      },
+    ];
+  });
+  return { ...page, items };
 }
 
-/** A page of documents with one event applied to it. */
-export function applyDocumentEvent(page: Page<Document>, event: DocumentEvent): Page<Document> {
-  if (event.state === "deleted") {
-    return { ...page, items: page.items.filter(({ id }) => id !== event.document_id) };
+/** The last of the changes that ended the reading of a document that the page showed as waiting. */
+export function landingOf(documents: readonly Document[], changes: Changes): Landing | undefined {
+  let landing: Landing | undefined;
+  for (const { id, name, state } of documents) {
+    const event = changes.get(id);
+    if ((state === "queued" || state === "running") && (event?.state === "ready" || event?.state === "failed")) {
+      landing = { name, state: event.state, reason: event.error?.message ?? "" };
+    }
   }
-  const { state } = event;
-  return {
-    ...page,
-    items: page.items.map((document) =>
-      document.id === event.document_id
-        ? {
-            ...document,
-            state,
-            error: reasonOf(event.error),
-            chunk_count: event.chunks ?? document.chunk_count,
-          }
-        : document,
-    ),
-  };
+  return landing;
+}
+
+/** In a list of one state a changed document would be wrong, not moved: such lists are only read again. */
+function isUnfiltered(key: readonly unknown[]): boolean {
+  const filter = key.at(-1);
+  return typeof filter === "object" && filter !== null && "state" in filter && filter.state === null;
 }
 
 /**
  * Follows a source: states of documents change on the page as they change on the server, and the lists are read
- * again soon after, for what the events do not carry. Returns whether the stream is up, and the last landing.
+ * again behind that, for what the events do not carry. Returns whether the stream is up, and the last landing.
  */
 export function useSourceEvents(sourceId: string): { live: boolean; landing: Landing | undefined } {
   const client = useQueryClient();
@@ -49,44 +69,43 @@ export function useSourceEvents(sourceId: string): { live: boolean; landing: Lan
   const [landing, setLanding] = useState<Landing>();
   useEffect(() => {
     const controller = new AbortController();
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const refresh = () => {
-      timer ??= setTimeout(() => {
-        timer = undefined;
-        void client.invalidateQueries({ queryKey: ["sources", sourceId] });
-      }, REFRESH_MS);
+    const lists = { queryKey: ["sources", sourceId, "documents"] };
+    let changes = new Map<string, DocumentEvent>();
+    let pause: ReturnType<typeof setTimeout> | undefined;
+    let limit: ReturnType<typeof setTimeout> | undefined;
+
+    const flush = () => {
+      clearTimeout(pause);
+      clearTimeout(limit);
+      limit = undefined;
+      const gathered = changes;
+      changes = new Map();
+      const shown = client
+        .getQueriesData<InfiniteData<Page<Document>>>(lists)
+        .flatMap(([, data]) => data?.pages.flatMap((page) => page.items) ?? []);
+      setLanding((before) => landingOf(shown, gathered) ?? before);
+      client.setQueriesData<InfiniteData<Page<Document>>>(
+        { ...lists, predicate: ({ queryKey }) => isUnfiltered(queryKey) },
+        (data) => data && { ...data, pages: data.pages.map((page) => applyChanges(page, gathered)) },
+      );
+      void client.invalidateQueries({ queryKey: ["sources", sourceId] });
     };
-    // The stream begins with what happened before this page was opened; that is no news to announce.
-    const opened = Date.now();
-    const isNews = () => Date.now() - opened > 1_500;
+
     const run = async () => {
-      const onState = (state: "open" | "resuming") => {
-        setLive(state === "open");
-        // What happened during a cut may have been deleted from the stream: read the lists again.
-        if (state === "open") refresh();
-      };
+      const onState = (state: "open" | "resuming") => setLive(state === "open");
       for await (const event of sourceEvents(sourceId, controller.signal, onState)) {
-        client.setQueriesData<InfiniteData<Page<Document>>>(
-          { queryKey: ["sources", sourceId, "documents"], predicate: ({ queryKey }) => isUnfiltered(queryKey) },
-          (data) => data && { ...data, pages: data.pages.map((page) => applyDocumentEvent(page, event)) },
-        );
-        refresh();
-        if (isNews() && (event.state === "ready" || event.state === "failed")) {
-          setLanding({ name: event.name, state: event.state, reason: reasonOf(event.error)?.message ?? "" });
-        }
+        changes.set(event.document_id, event);
+        clearTimeout(pause);
+        pause = setTimeout(flush, PAUSE_MS);
+        limit ??= setTimeout(flush, LONGEST_MS);
       }
     };
     run().catch(() => setLive(false));
     return () => {
-      clearTimeout(timer);
+      clearTimeout(pause);
+      clearTimeout(limit);
       controller.abort();
     };
   }, [client, sourceId]);
   return { live, landing };
-}
-
-/** In a list of one state a changed document would be wrong, not moved: such lists are read again instead. */
-function isUnfiltered(key: readonly unknown[]): boolean {
-  const filter = key.at(-1);
-  return typeof filter === "object" && filter !== null && "state" in filter && filter.state === null;
 }

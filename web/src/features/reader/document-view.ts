@@ -1,6 +1,6 @@
 import type { DocumentContent } from "../../api/types.ts";
 import { codePointIndex } from "../../lib/codepoints.ts";
-import { type Block, markdownBlocks, plainBlocks } from "../../lib/markup.ts";
+import { type Block, textBlocks } from "../../lib/markup.ts";
 
 /** An entry of the outline: a heading and the block that shows it. */
 export interface OutlineEntry {
@@ -30,18 +30,14 @@ function lineStart(text: string, at: number): number {
 
 /** Cuts a document into blocks and finds its passage; `start` and `end` are code-point offsets. */
 export function viewDocument(content: DocumentContent, start?: number, end?: number): DocumentView {
-  const { text, mime, name, headings } = content;
+  const { text, headings } = content;
   const index = codePointIndex(text);
-  const markdown = /markdown/.test(mime) || /\.(md|markdown|mdx)$/i.test(name);
   const byLine = new Map(headings.map((heading) => [lineStart(text, index.toUnit(heading.start)), heading]));
-  const blocks = markdown
-    ? markdownBlocks(text)
-    : plainBlocks(text, new Map([...byLine].map(([at, heading]) => [at, heading.level])));
-  const titles = new Map([...byLine].map(([at, heading]) => [at, heading.title]));
+  const blocks = textBlocks(text, new Map([...byLine].map(([at, heading]) => [at, heading.level])));
   const outline = blocks.flatMap((block) => {
     const id = headingId(block);
     if (id === undefined || block.kind !== "heading") return [];
-    const title = titles.get(block.start) ?? block.spans.map((span) => span.text).join("");
+    const title = byLine.get(block.start)?.title ?? block.spans.map((span) => span.text).join("");
     return title.trim() === "" ? [] : [{ id, level: block.level, title }];
   });
   const asked = start !== undefined && end !== undefined && end > start;

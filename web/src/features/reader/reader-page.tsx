@@ -6,7 +6,7 @@ import { contentQuery, documentQuery } from "../../api/documents.ts";
 import type { Document, DocumentContent } from "../../api/types.ts";
 import { formatBytes } from "../../lib/format.ts";
 import { useI18n } from "../../lib/i18n/index.ts";
-import { type Block, cutSpan } from "../../lib/markup.ts";
+import { cutSpan, type Span } from "../../lib/markup.ts";
 import { Banner } from "../../ui/banner.tsx";
 import { Button } from "../../ui/button.tsx";
 import { Icon } from "../../ui/icons.tsx";
@@ -125,7 +125,7 @@ function Reader({
         {view.outline.length > 1 && <Outline view={view} />}
         <article
           className={css.sheet}
-          lang={document?.lang ?? undefined}
+          lang={document?.lang || undefined}
           data-claims-focus={view.passage ? "" : undefined}
         >
           {view.blocks.length === 0 ? <p>{t("reader.empty")}</p> : <Text view={view} passageRef={passage} />}
@@ -138,35 +138,33 @@ function Reader({
 function Text({ view, passageRef }: { view: DocumentView; passageRef: React.RefObject<HTMLElement | null> }) {
   const { t } = useI18n();
   const { passage, blocks } = view;
+  // The passage may run over several blocks, each with a mark of its own: the first takes the focus.
   const marked = passage
-    ? blocks.filter((block) => block.spans.some((span) => span.end > passage.from && span.start < passage.to))
+    ? blocks.flatMap((block) => block.spans.filter((span) => span.end > passage.from && span.start < passage.to))
     : [];
-  const first = marked[0];
-  const last = marked.at(-1);
-  const render = (block: Block): ReactNode => {
-    if (!passage || block.end <= passage.from || block.start >= passage.to) {
-      return block.spans.map((span) => spanElement(span, `${span.start}`, span.text));
-    }
-    const pieces = block.spans.flatMap((span) => cutSpan(span, passage.from, passage.to));
-    const before = pieces.filter((piece) => !piece.inside && piece.span.end <= passage.from);
-    const inside = pieces.filter((piece) => piece.inside);
-    const after = pieces.filter((piece) => !piece.inside && piece.span.start >= passage.to);
+  const first = marked[0]?.start;
+  const last = marked.at(-1)?.start;
+  const render = (spans: readonly Span[]): ReactNode => {
+    if (!passage) return spans.map((span) => spanElement(span, `${span.start}`, span.text));
+    const pieces = spans.flatMap((span) => cutSpan(span, passage.from, passage.to));
     const draw = (list: typeof pieces) => list.map(({ span }) => spanElement(span, `${span.start}`, span.text));
+    const inside = pieces.filter((piece) => piece.inside);
     if (inside.length === 0) return draw(pieces);
+    const holds = (start: number | undefined) => spans.some((span) => span.start === start);
     return (
       <>
-        {draw(before)}
+        {draw(pieces.filter((piece) => !piece.inside && piece.span.end <= passage.from))}
         <mark
-          ref={block === first ? passageRef : undefined}
-          tabIndex={block === first ? -1 : undefined}
+          ref={holds(first) ? passageRef : undefined}
+          tabIndex={holds(first) ? -1 : undefined}
           className={css.mark}
           data-passage
         >
-          {block === first && <span className="visually-hidden">{t("reader.passage.start")} </span>}
+          {holds(first) && <span className="visually-hidden">{t("reader.passage.start")} </span>}
           {draw(inside)}
-          {block === last && <span className="visually-hidden"> {t("reader.passage.end")}</span>}
+          {holds(last) && <span className="visually-hidden"> {t("reader.passage.end")}</span>}
         </mark>
-        {draw(after)}
+        {draw(pieces.filter((piece) => !piece.inside && piece.span.start >= passage.to))}
       </>
     );
   };
