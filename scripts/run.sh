@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# From a fresh clone to a server that answers from documents: builds the page and the program, fetches the weights, starts on a data
+# directory, ingests, and serves until Ctrl+C. Run it as often as you like; what is done already is not done again.
+#
+#   scripts/run.sh                       all of this
+#   scripts/run.sh --stop                stop the server that runs on the data directory
+#   scripts/run.sh --command ARG...      build, and run one `astrolabe` command on the data directory
+#
+#   DOCS=path         ingest this folder as source "docs" instead of the handbook and the examples
+#   PORT=8080         port to listen on; 0 picks a free one
+#   DATA_DIR=data     data directory
+#   RUN_PROFILE=run   cargo profile: run (fast to build, fast embedder), dev, release
+#   RUN_BACKGROUND=1  return when everything is ready; the server goes on
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+DATA=${DATA_DIR:-data}
+PROFILE=${RUN_PROFILE:-run}
+PORT=${PORT:-8080}
+
+case ${1:-} in
+  '') ;;
+  --stop)
+    pid=$(pid_of "$DATA" || true)
+    if [ -z "$pid" ] || [ -z "$(url_of "$DATA")" ] || ! kill -0 "$pid" 2>/dev/null || ! tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q 'astrolabe'; then
+      say "no server runs on $DATA"
+      exit 0
+    fi
+    kill -TERM "$pid"
+    tries=0
+    while kill -0 "$pid" 2>/dev/null; do
+      tries=$((tries + 1))
+      [ "$tries" -le 300 ] || die "process $pid does not stop"
+      sleep 0.1
+    done
+    say "stopped the server on $DATA"
+    exit 0
+    ;;
+  --command)
+    shift
+    build_server "$PROFILE" 2>&1 | grep -v '^ *Finished' >&2 || true
+    BINARY=$(binary_of "$PROFILE")
+    exec "${serve_env[@]:?}" "$BINARY" "$@" --data-dir "$DATA"
+    ;;
+  *)
+    sed -n '2,/^set -euo/{/^set -euo/d;s/^# \{0,1\}//;p;}' "$0"
+    [ "$1" = --help ] && exit 0
+    exit 2
+    ;;
+esac
+
+need cargo 'install Rust 1.95 or later with rustup'
+need curl 'apt-get install curl'
+if [ -n "${DOCS:-}" ] && [ ! -d "$DOCS" ] && [ ! -f "$DOCS" ]; then
+  die "DOCS=$DOCS is neither a folder nor a file"
+fi
+
+started=$SECONDS
+scripts/web.sh --optional
+
+say "building the program (cargo, profile $PROFILE); the first time this takes some minutes"
+build_server "$PROFILE"
+
+# Exit 3: cannot be had, which is no reason to stop.
+scripts/models.sh || [ $? -eq 3 ] || say 'going on without the model: search works by words alone'
+
+# Also makes the data directory, so that the log can lie in it.
+astrolabe migrate --data-dir "$DATA" >/dev/null
+trap stop_server EXIT
+trap 'echo; say "stopping"; exit 0' INT TERM
+start_server "$DATA" "$DATA/server.log" "127.0.0.1:$PORT"
+
+add() {
+  say "ingesting $1 as source $2"
+  astrolabe ingest "$1" --source "$2" --data-dir "$DATA"
+}
+if [ -n "${DOCS:-}" ]; then
+  add "$DOCS" docs
+  question='What is in these documents?'
+else
+  add docs/handbook handbook
+  add examples/en examples-en
+  add examples/pl examples-pl
+  add examples/ru examples-ru
+  question='How do I report a network incident?'
+fi
+
+token=$(cat "$DATA/token")
+link=$(astrolabe login-link --data-dir "$DATA")
+lacking=$(curl -s --noproxy '*' "$URL/readyz" | sed -n 's/.*"degraded":\[\([^]]*\)\].*/\1/p')
+cat <<TEXT
+
+Astrolabe answers at $URL (ready after $((SECONDS - started)) s)
+
+  open this once in a browser:
+    $link
+
+  ask from the command line:
+    curl -s $URL/api/v1/ask -H 'Authorization: Bearer $token' \\
+      -H 'Content-Type: application/json' -d '{"question":"$question"}'
+
+  run an agent:
+    curl -s $URL/v1/agents/run -H 'Authorization: Bearer $token' \\
+      -H 'Content-Type: application/json' -d '{"agent":"support","input":"$question","tool_calls":[],"meta":{}}'
+
+  API: $URL/docs    log: $DATA/server.log${lacking:+
+  not there: $lacking (search works by words alone)}
+TEXT
+
+if [ -n "${RUN_BACKGROUND:-}" ]; then
+  trap - EXIT INT TERM
+  disown "$SERVER_PID" 2>/dev/null || true
+  printf '\nIt goes on in the background; stop it with: make down\n'
+  exit 0
+fi
+printf '\nStop it with Ctrl+C.\n'
+wait "$SERVER_PID"

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Schemathesis against the real binary: every phase and check, signed in, at least 50 examples an operation, on an empty data directory.
+#
+#   scripts/schemathesis.sh [ARG...]   further arguments for `schemathesis run`, such as --include-path /api/v1/ask
+#
+#   RUN_PROFILE=dev   cargo profile of the binary
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+tool=$(venv schemathesis 'schemathesis==4.32.5')
+build_server "${RUN_PROFILE:-dev}"
+
+work=$(mktemp -d)
+trap 'stop_server; rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+DATA=$work/data
+# Streams without an end would hold a worker until its time is over; one second of silence ends them here.
+start_server "$DATA" "$work/server.log" 127.0.0.1:0 ASTROLABE_SERVER_STREAM_IDLE_S=1
+astrolabe ingest docs/handbook --source handbook --data-dir "$DATA" >/dev/null
+
+status=0
+ASTROLABE_TOKEN=$(cat "$DATA/token") "$tool/bin/schemathesis" --config-file schemathesis.toml run "$URL/api/openapi.json" "$@" || status=$?
+if grep -q '"panicked\|panicked at' "$work/server.log"; then
+  warn 'a handler panicked:'
+  grep 'panicked' "$work/server.log" | head -n 20 >&2
+  status=1
+fi
+exit "$status"
