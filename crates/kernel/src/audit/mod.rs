@@ -11,7 +11,7 @@ mod sealer;
 mod store;
 pub mod verify;
 
-pub use key::SigningKey;
+pub use key::{PublicKey, SigningKey};
 pub use sealer::Sealer;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

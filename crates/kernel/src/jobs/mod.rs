@@ -6,6 +6,8 @@
 
 mod queue;
 mod runner;
+#[cfg(all(test, feature = "testing"))]
+mod tests;
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -1,0 +1,237 @@
+//! What a job promises; with `TEST_POSTGRES_URI` these run on PostgreSQL.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use serde_json::json;
+
+use super::*;
+use crate::{principal::default_tenant, testing::TestKernel};
+
+type Work = Box<dyn for<'a> Fn(&'a Context) -> BoxFuture<'a, Result<()>> + Send + Sync>;
+
+struct Tested {
+    work: Work,
+    ended: AtomicUsize,
+}
+
+impl Handler for Tested {
+    fn kind(&self) -> &'static str {
+        "tested"
+    }
+
+    fn run<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<()>> {
+        (self.work)(context)
+    }
+
+    fn ended<'a>(&'a self, _: &'a mut Tx, _: &'a Job, _: Timestamp) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async {
+            self.ended.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        })
+    }
+}
+
+struct Setup {
+    test: TestKernel,
+    handler: Arc<Tested>,
+    runner: Runner,
+}
+
+async fn setup(work: Work) -> Setup {
+    let test = TestKernel::new(&[]).await;
+    let handler = Arc::new(Tested { work, ended: AtomicUsize::new(0) });
+    let mut registry = Registry::default();
+    registry.add(handler.clone());
+    let runner = Runner::new(test.kernel.clone(), registry, RunnerConfig::default(), "worker".to_owned());
+    Setup { test, handler, runner }
+}
+
+impl Setup {
+    async fn enqueue(&self) -> Id<Job> {
+        let kernel = &self.test.kernel;
+        let id = kernel.id();
+        let mut tx = kernel.db.write().await.unwrap();
+        let job = NewJob { id, tenant: default_tenant(), kind: "tested", subject: "s", payload: json!({}), priority: 0 };
+        tx.enqueue(job, kernel.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        id
+    }
+
+    async fn job(&self, id: Id<Job>) -> Job {
+        self.test.kernel.db.read().await.unwrap().job(default_tenant(), id).await.unwrap().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_does_its_work_is_ready() {
+    let s = setup(Box::new(|c| Box::pin(async { c.progress("half", 1, 2).await }))).await;
+    let id = s.enqueue().await;
+    assert!(s.runner.run_one().await.unwrap());
+    let job = s.job(id).await;
+    assert_eq!((job.state, job.attempts, job.stage.as_str(), job.done, job.total), (JobState::Ready, 1, "half", 1, 2));
+    assert!(!s.runner.run_one().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_job_enqueued_in_a_transaction_that_is_dropped_does_not_exist() {
+    let s = setup(Box::new(|_| Box::pin(async { Ok(()) }))).await;
+    let kernel = &s.test.kernel;
+    let mut tx = kernel.db.write().await.unwrap();
+    let job = NewJob { id: kernel.id(), tenant: default_tenant(), kind: "tested", subject: "s", payload: json!({}), priority: 0 };
+    tx.enqueue(job, kernel.now()).await.unwrap();
+    drop(tx);
+    assert!(!s.runner.run_one().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_passing_fault_is_tried_again_later_and_given_up_after_three_attempts() {
+    let s = setup(Box::new(|_| Box::pin(async { Err(Error::new(code::UPSTREAM_FAILED, "the other server is down")) }))).await;
+    let id = s.enqueue().await;
+    for attempt in 1..=3 {
+        assert!(s.runner.run_one().await.unwrap());
+        let job = s.job(id).await;
+        assert_eq!(job.attempts, attempt);
+        assert_eq!(job.error.unwrap().code, "upstream_failed");
+        assert_eq!(job.state, if attempt < 3 { JobState::Queued } else { JobState::Failed });
+        assert!(!s.runner.run_one().await.unwrap(), "the next attempt is due only later");
+        s.test.kernel.clock.advance(Duration::from_secs(60));
+    }
+    assert_eq!(s.handler.ended.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_lasting_fault_fails_at_once_with_its_reason() {
+    let s = setup(Box::new(|_| Box::pin(async { Err(Error::new(code::DOCUMENT_EMPTY, "the file has no text")) }))).await;
+    let id = s.enqueue().await;
+    s.runner.run_one().await.unwrap();
+    let job = s.job(id).await;
+    assert_eq!((job.state, job.attempts), (JobState::Failed, 1));
+    assert_eq!(job.error.unwrap().message, "the file has no text");
+}
+
+#[tokio::test]
+async fn a_panic_is_contained_counted_as_an_attempt_and_never_shown() {
+    let s = setup(Box::new(|_| Box::pin(async { panic!("secret detail") }))).await;
+    let id = s.enqueue().await;
+    s.runner.run_one().await.unwrap();
+    let job = s.job(id).await;
+    assert_eq!((job.state, job.attempts), (JobState::Queued, 1));
+    assert!(!job.error.unwrap().message.contains("secret"));
+}
+
+#[tokio::test]
+async fn a_worker_that_lost_its_lease_cannot_write() {
+    let s = setup(Box::new(|c| {
+        Box::pin(async move {
+            // Another worker claims the job meanwhile, as if this one had been asleep beyond its lease.
+            c.kernel.clock.advance(Duration::from_secs(60));
+            let mut tx = c.kernel.db.write().await?;
+            let again = tx.claim("other", c.kernel.now(), Duration::from_secs(10)).await?.expect("the lease ran out");
+            tx.commit().await?;
+            assert!(again.fence > c.job.fence);
+            c.progress("late", 1, 1).await
+        })
+    }))
+    .await;
+    let id = s.enqueue().await;
+    s.runner.run_one().await.unwrap();
+    let job = s.job(id).await;
+    assert_eq!((job.state, job.attempts, job.stage.as_str()), (JobState::Running, 2, ""), "the other worker still has it");
+}
+
+#[tokio::test]
+async fn a_queued_job_is_canceled_at_once_and_a_running_one_within_a_second() {
+    let s = setup(Box::new(|c| Box::pin(async move { Ok(c.stopped().await) }))).await;
+    let queued = s.enqueue().await;
+    let kernel = s.test.kernel.clone();
+    let mut tx = kernel.db.write().await.unwrap();
+    assert_eq!(tx.request_cancel(default_tenant(), queued, kernel.now()).await.unwrap().state, JobState::Canceled);
+    tx.commit().await.unwrap();
+    let running = s.enqueue().await;
+    let cancel = async {
+        loop {
+            let mut tx = kernel.db.write().await.unwrap();
+            let job = tx.request_cancel(default_tenant(), running, kernel.now()).await.unwrap();
+            if job.state == JobState::Running {
+                return tx.commit().await.unwrap();
+            }
+            drop(tx);
+            tokio::task::yield_now().await;
+        }
+    };
+    // The request comes only once the job runs: a queued one would end without ever starting.
+    let wait = async {
+        while s.job(running).await.state != JobState::Running {
+            tokio::task::yield_now().await;
+        }
+        cancel.await;
+    };
+    let started = std::time::Instant::now();
+    let (ran, ()) = tokio::join!(s.runner.run_one(), wait);
+    assert!(ran.unwrap());
+    assert_eq!(s.job(running).await.state, JobState::Canceled);
+    assert_eq!(s.handler.ended.load(Ordering::SeqCst), 1);
+    assert!(started.elapsed() < Duration::from_secs(5), "a hang would have been seen as one");
+}
+
+#[tokio::test]
+async fn a_failed_job_can_be_retried_and_a_ready_one_cannot() {
+    let s = setup(Box::new(|c| {
+        Box::pin(async move { if c.job.fence == 1 { Err(Error::new(code::DOCUMENT_EMPTY, "no")) } else { Ok(()) } })
+    }))
+    .await;
+    let id = s.enqueue().await;
+    s.runner.run_one().await.unwrap();
+    let kernel = &s.test.kernel;
+    let mut tx = kernel.db.write().await.unwrap();
+    tx.retry_job(default_tenant(), id, kernel.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(s.runner.run_one().await.unwrap());
+    assert_eq!(s.job(id).await.state, JobState::Ready);
+    let mut tx = kernel.db.write().await.unwrap();
+    assert_eq!(tx.retry_job(default_tenant(), id, kernel.now()).await.unwrap_err().code().name, "invalid_state");
+    assert_eq!(tx.retry_job(crate::Id::derived(b"other"), id, kernel.now()).await.unwrap_err().code().name, "not_found");
+}
+
+#[tokio::test]
+async fn many_workers_run_each_job_once() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = runs.clone();
+    let s = setup(Box::new(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async { Ok(()) })
+    }))
+    .await;
+    for _ in 0..40 {
+        s.enqueue().await;
+    }
+    let workers = (0..8).map(|_| async { while s.runner.run_one().await.unwrap() {} });
+    futures_util::future::join_all(workers).await;
+    // A worker that found the others' locked rows may have stopped early; what is left is done here.
+    while s.runner.run_one().await.unwrap() {}
+    assert_eq!(runs.load(Ordering::SeqCst), 40);
+}
+
+#[tokio::test]
+async fn a_stopping_process_gives_its_job_back_without_spending_an_attempt() {
+    let s = setup(Box::new(|_| Box::pin(std::future::pending()))).await;
+    let id = s.enqueue().await;
+    let life = s.test.kernel.lifecycle.clone();
+    let stop = async {
+        while s.job(id).await.state != JobState::Running {
+            tokio::task::yield_now().await;
+        }
+        life.begin_stop();
+    };
+    let (ran, ()) = tokio::join!(s.runner.run_one(), stop);
+    ran.unwrap();
+    let job = s.job(id).await;
+    assert_eq!((job.state, job.attempts), (JobState::Queued, 0));
+}
