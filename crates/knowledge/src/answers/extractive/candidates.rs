@@ -106,7 +106,7 @@ fn sentences_of(index: usize, passage: &Passage<'_>, seen: &mut HashSet<String>,
             }
             previous = "";
         }
-        if titles.contains(&sentence) && gap_is_line(gap) {
+        if titles.contains(&line_of(text, range)) {
             after_heading = true;
             lead_in = None;
             previous = "";
@@ -158,8 +158,11 @@ fn sentences_of(index: usize, passage: &Passage<'_>, seen: &mut HashSet<String>,
     }
 }
 
-fn gap_is_line(gap: &str) -> bool {
-    gap.is_empty() || gap.contains('\n')
+/// The whole line a sentence stands in, without surrounding white space.
+fn line_of<'a>(text: &'a str, range: &Range<usize>) -> &'a str {
+    let start = text.get(..range.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+    let end = text.get(range.end..).and_then(|after| after.find('\n')).map_or(text.len(), |at| range.end + at);
+    text.get(start..end).unwrap_or_default().trim()
 }
 
 fn gap_has_row_before(all: &[Range<usize>], at: usize, text: &str) -> bool {
@@ -172,8 +175,7 @@ fn gap_has_row_before(all: &[Range<usize>], at: usize, text: &str) -> bool {
 /// The shape by the line the sentence stands in.
 pub(super) fn shape_of(text: &str, range: &Range<usize>) -> Shape {
     let start = text.get(..range.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
-    let end = text.get(range.end..).and_then(|after| after.find('\n')).map_or(text.len(), |at| range.end + at);
-    let line = text.get(start..end).unwrap_or_default();
+    let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
     if is_table_row(line) {
         Shape::Row
     } else if list_marker(line).is_some() || line.starts_with("  ") {

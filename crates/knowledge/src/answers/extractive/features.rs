@@ -1,12 +1,13 @@
 //! Evidence that a sentence answers a question, as numbers.
 
 use super::candidates::{Bag, Candidate, Shape, Surroundings};
-use super::kinds::{self, Kind};
+use super::holdings::{Holdings, holdings};
+use super::kinds::Kind;
 use super::question::{Concept, Question};
 use super::{Embedding, Passage};
 
 /// Number of features.
-pub const FEATURES: usize = 22;
+pub const FEATURES: usize = 23;
 
 /// Names of the features, for reports.
 pub const FEATURE_NAMES: [&str; FEATURES] = [
@@ -19,8 +20,9 @@ pub const FEATURE_NAMES: [&str; FEATURES] = [
     "entity_missing_context",
     "entity_missing_passage",
     "unseen_share",
-    "kind_asked_and_found",
-    "kind_asked_and_absent",
+    "kind_found",
+    "plain_kind_absent",
+    "loose_kind_absent",
     "kind_absent_from_passage",
     "count_beside_its_noun",
     "adjacent_concepts",
@@ -104,10 +106,10 @@ impl Extractor<'_> {
         let text = self.passages.get(candidate.passage).map_or("", |p| p.text);
         let sentence = text.get(candidate.bytes.clone()).unwrap_or_default();
         let asked = |word: &str| question.words.contains(word);
-        let held = kinds::holdings(sentence, &asked);
+        let held = holdings(sentence, &asked);
         let asks = question.kind != Kind::Any;
         let kind = held.match_of(question.kind);
-        let passage_kind = if asks && kind < 1.0 { kinds::holdings(text, &asked).match_of(question.kind) } else { 1.0 };
+        let passage_kind = if asks && kind < 1.0 { holdings(text, &asked).match_of(question.kind) } else { 1.0 };
         let rank = self.passages.get(candidate.passage).map_or(usize::MAX, |p| p.rank);
         let length = sentence.chars().count() as f32;
         let mut f = [0.0f32; FEATURES];
@@ -122,7 +124,8 @@ impl Extractor<'_> {
             entity_passage,
             unseen,
             if asks { kind } else { 0.0 },
-            if asks { 1.0 - kind } else { 0.0 },
+            if question.kind.is_plain_to_see() { 1.0 - kind } else { 0.0 },
+            if asks && !question.kind.is_plain_to_see() { 1.0 - kind } else { 0.0 },
             1.0 - passage_kind,
             self.count_beside_noun(candidate, &held),
             self.adjacency(candidate),
@@ -140,13 +143,13 @@ impl Extractor<'_> {
     }
 
     /// For "how many X": 1 when a number stands within four words before X or two after it.
-    fn count_beside_noun(&self, candidate: &Candidate, held: &kinds::Holdings) -> f32 {
-        if self.question.kind != Kind::Count || held.numbers_at.is_empty() {
+    fn count_beside_noun(&self, candidate: &Candidate, held: &Holdings) -> f32 {
+        if self.question.kind != Kind::Count || held.counts_at.is_empty() {
             return 0.0;
         }
         let Some(concept) = self.question.focus.and_then(|i| self.question.concepts.get(i)) else { return 0.0 };
         let near = concept.alternatives.iter().filter_map(|a| candidate.own.positions.get(&a.text)).flatten().any(|position| {
-            held.numbers_at.iter().any(|number| {
+            held.counts_at.iter().any(|number| {
                 let distance = i64::from(*position) - *number as i64;
                 (-3..=5).contains(&distance)
             })

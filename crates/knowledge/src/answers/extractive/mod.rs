@@ -2,15 +2,17 @@
 //!
 //! [`extract_answer`] scores every sentence of the passages with a small calibrated model over evidence that can be named (`features`): which of the
 //! question's words the sentence and its surroundings hold, whether the rarest of them is missing, whether the kind of thing asked for is there
-//! (`kinds`), and, with an embedder, how close sentence and question are. Below a threshold the answer is "not found". [`render`] writes the picked
+//! (`kinds`, `holdings`), and, with an embedder, how close sentence and question are. Below a threshold the answer is "not found". [`render`] writes the picked
 //! sentences in reading order, each followed by its citation mark.
 //!
 //! Reading order: `question` (what is asked), `candidates` (what may answer), `features`, `weights`, `pick`.
 
 mod candidates;
 mod features;
+mod holdings;
 mod kinds;
 mod lexicon;
+mod numbers;
 mod pick;
 mod question;
 mod weights;

@@ -14,8 +14,8 @@ use crate::ingest::sentences::sentences;
 const MOST: usize = 3;
 /// Most sentences that are embedded for one question.
 const EMBEDDED: usize = 24;
-/// A further sentence is added when its score is at most this far below the best one's: 0.7 is half the odds.
-const COMPANION: f32 = 0.7;
+/// A further sentence is added when its score is at most this far below the best one's: 1.5 is a fifth of the odds.
+const COMPANION: f32 = 1.5;
 /// Share of shared words from which two sentences say the same.
 const SAME: f32 = 0.75;
 /// What a sentence loses whose document says that it is no longer in force.
@@ -122,6 +122,7 @@ pub(super) fn answer(request: &Request<'_>, model: Option<&Model>) -> Extract {
         .iter()
         .zip(&reading.features)
         .enumerate()
+        .filter(|(_, (candidate, _))| adds_something(&reading.question, candidate))
         .map(|(at, (candidate, features))| {
             let superseded = !asks_for_the_past && reading.surroundings.get(candidate.passage).is_some_and(|s| s.superseded);
             Weighed { at, score: model.score(features) - if superseded { SUPERSEDED } else { 0.0 } }
@@ -138,7 +139,13 @@ pub(super) fn answer(request: &Request<'_>, model: Option<&Model>) -> Extract {
         return nothing;
     }
     let mut chosen: Vec<&Weighed> = Vec::new();
+    // A companion without the thing asked for would only dilute an answer that has it.
+    let kind = |at: usize| reading.features.get(at).map_or(0.0, |f| kind_absence(f));
+    let lacking = weighed.first().map_or(0.0, |w| kind(w.at));
     for candidate in &weighed {
+        if kind(candidate.at) > lacking {
+            continue;
+        }
         if chosen.len() == MOST || candidate.score < best - COMPANION {
             break;
         }
@@ -168,6 +175,19 @@ pub(super) fn answer(request: &Request<'_>, model: Option<&Model>) -> Extract {
         picked.push(Picked { passage: candidate.passage, start, end, text: shown(passage.text, candidate, &bytes), score: weighed.score });
     }
     Extract { answered: !picked.is_empty(), picked, ..nothing }
+}
+
+/// How far a sentence lacks the kind of thing asked for.
+fn kind_absence(features: &Features) -> f32 {
+    features.iter().zip(super::FEATURE_NAMES).filter(|(_, name)| name.ends_with("kind_absent")).map(|(value, _)| value).sum()
+}
+
+/// A sentence made of the question's own words, such as a lone error code, answers nothing.
+fn adds_something(question: &Question, candidate: &Candidate) -> bool {
+    let known = |term: &str| question.concepts.iter().any(|c| c.alternatives.iter().any(|a| a.weight >= 0.7 && a.text == term));
+    let positions: HashSet<u32> = candidate.own.positions.values().flatten().copied().collect();
+    let repeated: HashSet<u32> = candidate.own.positions.iter().filter(|(term, _)| known(term)).flat_map(|(_, at)| at).copied().collect();
+    positions.len() > repeated.len()
 }
 
 /// Two sentences that share most of their words say the same.

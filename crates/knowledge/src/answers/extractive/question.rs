@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use astrolabe_backends::analysis::{Alternative, Lang, analyse_query, detect_language};
 
 use super::kinds::{self, Kind};
-use super::lexicon;
+use super::{lexicon, numbers};
 
 /// A word of the question that an answer should share.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ fn carried(kind: Kind, word: &str) -> bool {
         Kind::Duration => {
             "long|quickly|soon|time|days|hours|weeks|months|years|minutes|take|takes|last|lasts|długo|szybko|czas|czasu|czasie|dni|godzin|godziny|miesięcy|lat|tygodni|minut|trwa|долго|быстро|время|времени|дней|часов|месяцев|лет|недель|минут|срок|длится"
         }
-        Kind::Time => {
+        Kind::Time | Kind::Deadline => {
             "when|time|date|day|year|century|kiedy|dzień|dnia|roku|rok|godzinie|której|wieku|когда|время|году|года|год|день|дня|веке|часу"
         }
         Kind::Person | Kind::PersonName => "who|person|name|kto|osoba|osoby|nazywa|nazwisko|кто|зовут|имя|фамилия|человек",
@@ -61,6 +61,7 @@ fn carried(kind: Kind, word: &str) -> bool {
         Kind::Name => {
             "name|company|firm|manufacturer|brand|called|nazwa|firma|firmy|marka|marki|nazywa|название|компания|фирма|марка|называется|марки"
         }
+        Kind::Amount => "big|large|high|size|limit|maximum|capacity|limitu|лимит|размер|maksymalny|максимальный",
         Kind::Count | Kind::Any => "",
     };
     list.split('|').any(|w| w == word)
@@ -89,10 +90,13 @@ impl Question {
             let opens =
                 text.get(..term.start).is_none_or(|before| before.trim_end().is_empty() || before.trim_end().ends_with(['.', '!', '?']));
             let capitals = raw.chars().filter(|c| c.is_uppercase()).count();
-            let entity = digits || (capitals > 0 && !opens) || capitals > 1;
+            let year = raw.len() == 4 && digits && raw.chars().all(|c| c.is_ascii_digit()) && raw.starts_with(['1', '2']);
+            // A plain number is mostly a condition ("for 40 thousand", "after ten years") that the answer states as a range.
+            let quantity = !year && !raw.chars().any(char::is_alphabetic) || numbers::is_number_word(&surface);
+            let entity = !quantity && (digits || (capitals > 0 && !opens) || capitals > 1);
             let mut alternatives = term.alternatives;
             lexicon::expand(&surface, lang, &mut alternatives);
-            if let Some(value) = kinds::number_value(&surface) {
+            if let Some(value) = numbers::number_value(&surface) {
                 push(&mut alternatives, value.to_string(), 1.0);
             }
             // The most frequent sure form decides how rare the word is; a synonym counts when the word itself is unknown.
@@ -101,7 +105,9 @@ impl Question {
             let unseen = any >= ceiling * 0.999;
             let rarity = if sure < ceiling * 0.999 { sure } else { (sure + any) / 2.0 };
             let mut weight = (0.15 + rarity / ceiling) * term.weight;
-            if several && !entity && (LIGHT.split('|').any(|w| w == surface) || carried(kind, &surface)) {
+            if several && quantity {
+                weight *= 0.4;
+            } else if several && !entity && (LIGHT.split('|').any(|w| w == surface) || carried(kind, &surface)) {
                 weight *= 0.2;
             } else if unseen && !entity {
                 weight *= 0.7;

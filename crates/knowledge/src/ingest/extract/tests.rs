@@ -139,6 +139,16 @@ fn wrapped_lines_and_hyphenated_words_of_plain_text_are_joined() {
 }
 
 #[test]
+fn headings_of_plain_text_are_found_by_the_habits_of_writers() {
+    let source = "ERROR CODES\nFor engineers.\n\n1. Purpose\n\nThis text says why.\n\n1. first\n2. second\n\n§ 2. Scope\nAll sites.\n\nE-4012\n  The session is lost.\n  Call the carrier.\n\nNot a heading\nbut two lines.\n";
+    let extracted = read("a.txt", source);
+    let seen: Vec<(u8, &str)> = extracted.headings.iter().map(|h| (h.level, h.title.as_str())).collect();
+    assert_eq!(seen, [(1, "ERROR CODES"), (2, "1. Purpose"), (2, "§ 2. Scope"), (3, "E-4012")]);
+    assert_eq!(extracted.title.as_deref(), Some("ERROR CODES"));
+    assert!(text("a.txt", source).contains("1. first\n2. second"));
+}
+
+#[test]
 fn characters_are_normalised() {
     let source =
         "\u{feff}Cafe\u{301}\u{a0}a\u{200b}b so\u{ad}ft\r\nx\u{7}\u{0b}y\u{202e}z\r\r\r\r\rend  \n";
