@@ -12,7 +12,6 @@ SOURCE ?= docs
 export DATA_DIR
 
 CARGO := cargo
-WEB := cd web &&
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +37,7 @@ models: ## fetch the embedding model and check its SHA-256
 
 sync: ## fetch every dependency, for Rust and for the page
 	$(CARGO) fetch --locked
-	@if command -v npm >/dev/null; then $(WEB) npm ci; else echo "npm is missing: the page's dependencies were not fetched"; fi
+	@if command -v npm >/dev/null; then scripts/web.sh --install; else echo "npm is missing: the page's dependencies were not fetched"; fi
 
 migrate: ## bring the database to the schema of this version
 	@scripts/run.sh --command migrate
@@ -51,8 +50,7 @@ test: ## the Rust tests on SQLite, then on PostgreSQL, which is started for them
 	@scripts/test.sh
 
 test-web: ## the page's unit and route tests
-	@scripts/web.sh --install
-	$(WEB) npm test
+	@scripts/web.sh --exec npm test
 
 e2e: ## a person's journeys in headless Chromium against the real binary
 	@scripts/e2e.sh
@@ -62,19 +60,17 @@ check: ## the fastest answer to "does it compile?"
 
 fmt: ## format Rust and TypeScript
 	$(CARGO) fmt --all
-	@if [ -d web/node_modules ]; then $(WEB) npm run fix; fi
+	@if command -v npm >/dev/null; then scripts/web.sh --exec npm run --silent fix; fi
 
 lint: ## what CI refuses: format, clippy, biome, shell
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
-	@scripts/web.sh --install
-	$(WEB) npm run lint
+	@scripts/web.sh --exec npm run lint
 	@scripts/lint-shell.sh
 
 type: ## types only: cargo check and tsc
 	$(CARGO) check --locked --workspace
-	@scripts/web.sh --install
-	$(WEB) npx tsc --noEmit
+	@scripts/web.sh --exec npx tsc --noEmit
 
 gen: ## write docs/generated and the page's API types again
 	@scripts/gen.sh

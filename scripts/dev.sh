@@ -22,8 +22,7 @@ start_server "$DATA" "$DATA/server.log" "127.0.0.1:$PORT"
 say "the server is at $URL; its log is $DATA/server.log; sign in: $(astrolabe login-link --data-dir "$DATA")"
 
 if command -v npm >/dev/null; then
-  scripts/web.sh --install
-  (cd web && ASTROLABE_URL=$URL exec npx vite) &
+  ASTROLABE_URL=$URL scripts/web.sh --exec npx vite &
   vite=$!
 else
   say 'npm is missing: only the server reloads'

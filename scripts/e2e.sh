@@ -19,7 +19,7 @@ trap 'exit 130' INT TERM
 start_server "$work/data" "$work/server.log" 127.0.0.1:0
 link=$(astrolabe login-link --data-dir "$work/data")
 status=0
-(cd web && ASTROLABE_URL=$URL ASTROLABE_SIGNIN_URL=$link npm run --silent e2e) || status=$?
+ASTROLABE_URL=$URL ASTROLABE_SIGNIN_URL=$link scripts/web.sh --exec npm run --silent e2e || status=$?
 if [ "$status" -ne 0 ]; then
   warn 'the end of the server log:'
   tail -n 30 "$work/server.log" >&2

@@ -18,9 +18,8 @@ write openapi.json openapi
 write config.md config markdown
 write errors.md docs errors
 write metrics.md docs metrics
-if [ -d web/node_modules ] || command -v npm >/dev/null; then
-  scripts/web.sh --install
-  (cd web && npm run --silent gen >/dev/null)
+if command -v npm >/dev/null; then
+  scripts/web.sh --exec npm run --silent gen >/dev/null
 else
   say 'npm is missing: the types of the page were left as they are'
 fi
