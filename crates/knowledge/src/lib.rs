@@ -7,6 +7,7 @@
 //! [`Knowledge`] is the state that the routes and jobs share.
 
 pub mod answers;
+pub mod check;
 pub mod documents;
 pub mod ingest;
 mod runtime;

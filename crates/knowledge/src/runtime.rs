@@ -156,7 +156,7 @@ impl Knowledge {
             None => ("words".to_owned(), "1".to_owned(), 1),
         };
         let root = self.paths.index.clone();
-        let name = format!("{}-{version}", alias.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '.', "_"));
+        let name = generation(&alias, &version);
         let (index, report) = blocking(move || {
             let opened = EmbeddedIndex::open(&root.join(&name), &alias, &version, dims)?;
             remove_other_generations(&root, &name);
@@ -364,6 +364,11 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::resu
         IndexError::NewerFormat { .. } => Error::new(code::DATA_DIR_NEWER, error.to_string()),
         other => Error::internal(other),
     })
+}
+
+/// The folder of an index generation.
+pub(crate) fn generation(alias: &str, version: &str) -> String {
+    format!("{}-{version}", alias.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '.', "_"))
 }
 
 /// Removes the folders of other generations: SQL has the vectors, so a generation that is wanted again is rebuilt.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 /// The defaults, which are the documentation, and what else is known about the keys.
 pub const SCHEMA: Schema = Schema {
     defaults: include_str!("config.default.toml"),
-    secrets: &["model.api_key"],
+    secrets: &["model.api_key", "tools.tickets_token", "tools.restart_webhook_token"],
     aliases: &[
         ("PORT", "server.listen"),
         ("DATABASE_URL", "database.url"),

@@ -1,2 +1,5 @@
 //! The astrolabe binary.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    astrolabe_server::cli::main()
+}

@@ -1,0 +1,18 @@
+//! One file per command: what can be said, and what is done.
+
+pub mod ask;
+pub mod audit;
+pub mod backup;
+pub mod check;
+pub mod completions;
+pub mod config;
+pub mod extract;
+pub mod ingest;
+pub mod login_link;
+pub mod migrate;
+pub mod openapi;
+pub mod restore;
+pub mod search;
+pub mod seed;
+pub mod serve;
+pub mod version;
