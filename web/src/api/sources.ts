@@ -3,11 +3,20 @@ import { getJson, query, sendJson } from "./client.ts";
 import { follow, openStream, type StreamState } from "./stream.ts";
 import type { DocumentEvent, Page, Source } from "./types.ts";
 
-/** All sources, up to the largest page the server gives (200). */
+/** How often the sources are read again while documents are on their way, in milliseconds. */
+const BUSY_MS = 2_000;
+
+/** Documents of these sources that have not been read yet. */
+export function pendingOf(sources: readonly Source[]): number {
+  return sources.reduce((sum, { documents_by_state: by }) => sum + (by.queued ?? 0) + (by.running ?? 0), 0);
+}
+
+/** All sources, up to the largest page the server gives (200). Read again while documents are on their way. */
 export function sourcesQuery() {
   return queryOptions({
     queryKey: ["sources"] as const,
     queryFn: ({ signal }) => getJson<Page<Source>>(`/api/v1/sources${query({ limit: 200 })}`, signal),
+    refetchInterval: ({ state }) => (state.data && pendingOf(state.data.items) > 0 ? BUSY_MS : false),
   });
 }
 

@@ -3,6 +3,7 @@ import type { Answer, Citation } from "../../api/types.ts";
 import { splitCitations } from "../../lib/citations.ts";
 import { type MessageKey, useI18n } from "../../lib/i18n/index.ts";
 import { type Block, markdownBlocks, type Span } from "../../lib/markup.ts";
+import { scrollBehavior } from "../../lib/motion.ts";
 import { Banner, CodeText } from "../../ui/banner.tsx";
 import { Icon } from "../../ui/icons.tsx";
 import { Mark } from "../../ui/mark.tsx";
@@ -40,7 +41,7 @@ export function AnswerView({ state, onRetry }: { state: AskState; onRetry: () =>
   const openCitation = (n: number) => {
     setActive(n);
     const card = cards.current?.querySelector<HTMLElement>(`[data-citation="${n}"]`);
-    card?.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    card?.scrollIntoView({ block: "nearest", behavior: scrollBehavior() });
     card?.querySelector<HTMLElement>("a")?.focus({ preventScroll: true });
   };
 

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { useCallback, useMemo, useState } from "react";
-import { sourcesQuery } from "../../api/sources.ts";
+import { pendingOf, sourcesQuery } from "../../api/sources.ts";
 import { useI18n } from "../../lib/i18n/index.ts";
 import { Astrolabe } from "../../ui/mark.tsx";
 import { useTitle } from "../../ui/page.tsx";
@@ -35,7 +35,7 @@ export function AskPage() {
 
   const items = sources.data?.items;
   const documents = items?.reduce((sum, source) => sum + source.document_count, 0);
-  const pending = items?.reduce((sum, { documents_by_state: by }) => sum + (by.queued ?? 0) + (by.running ?? 0), 0);
+  const pending = items && pendingOf(items);
 
   const askNow = (question: string) => {
     const known = chosen.filter((id) => items?.some((source) => source.id === id));

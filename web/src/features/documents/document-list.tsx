@@ -1,5 +1,6 @@
 import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
+import { useRef } from "react";
 import { deleteDocument, documentsQuery, retryDocument } from "../../api/documents.ts";
 import { refreshSources } from "../../api/sources.ts";
 import { DOCUMENT_STATES, type Document, type DocumentState, type Source } from "../../api/types.ts";
@@ -17,9 +18,10 @@ import { StateBadge } from "./state-counts.tsx";
 export function DocumentList({ source, state }: { source: Source; state: DocumentState | undefined }) {
   const { t } = useI18n();
   const list = useInfiniteQuery(documentsQuery(source.id, state));
+  const section = useRef<HTMLElement>(null);
   const documents = list.data?.pages.flatMap((page) => page.items) ?? [];
   return (
-    <section className={css.section} aria-label={t("source.table", { name: source.name })}>
+    <section ref={section} tabIndex={-1} className={css.section} aria-label={t("source.table", { name: source.name })}>
       <Filter source={source} state={state} />
       {list.isError ? (
         <ProblemView cause={list.error} onRetry={() => void list.refetch()} />
@@ -48,7 +50,13 @@ export function DocumentList({ source, state }: { source: Source; state: Documen
             </thead>
             <tbody>
               {documents.map((document) => (
-                <DocumentRow key={document.id} document={document} now={list.dataUpdatedAt} />
+                <DocumentRow
+                  key={document.id}
+                  document={document}
+                  now={list.dataUpdatedAt}
+                  // The button that had the focus goes with its row: the list takes it.
+                  onDeleted={() => section.current?.focus()}
+                />
               ))}
             </tbody>
           </table>
@@ -97,12 +105,18 @@ function Filter({ source, state }: { source: Source; state: DocumentState | unde
   );
 }
 
-function DocumentRow({ document, now }: { document: Document; now: number }) {
+function DocumentRow({ document, now, onDeleted }: { document: Document; now: number; onDeleted: () => void }) {
   const { t, language } = useI18n();
   const client = useQueryClient();
   const refresh = () => refreshSources(client);
   const retry = useMutation({ mutationFn: () => retryDocument(document.id), onSuccess: refresh });
-  const remove = useMutation({ mutationFn: () => deleteDocument(document.id), onSuccess: refresh });
+  const remove = useMutation({
+    mutationFn: () => deleteDocument(document.id),
+    onSuccess: async () => {
+      await refresh();
+      onDeleted();
+    },
+  });
   const { name, title, state, error } = document;
   const problem = retry.error ?? remove.error;
   return (

@@ -7,6 +7,7 @@ import type { Document, DocumentContent } from "../../api/types.ts";
 import { formatBytes } from "../../lib/format.ts";
 import { useI18n } from "../../lib/i18n/index.ts";
 import { cutSpan, type Span } from "../../lib/markup.ts";
+import { scrollBehavior } from "../../lib/motion.ts";
 import { Banner } from "../../ui/banner.tsx";
 import { Button } from "../../ui/button.tsx";
 import { Icon } from "../../ui/icons.tsx";
@@ -73,7 +74,7 @@ function Back({ askId, document }: { askId: string | undefined; document: Docume
 
 /** Brings the passage into the middle of the window and moves a screen reader to it. */
 function goToPassage(passage: HTMLElement | null, smooth: boolean): void {
-  passage?.scrollIntoView({ block: "center", behavior: smooth ? "smooth" : "auto" });
+  passage?.scrollIntoView({ block: "center", behavior: smooth ? scrollBehavior() : "auto" });
   passage?.focus({ preventScroll: true });
 }
 
@@ -187,7 +188,7 @@ function Outline({ view }: { view: DocumentView }) {
               onClick={(event) => {
                 event.preventDefault();
                 const heading = window.document.getElementById(id);
-                heading?.scrollIntoView({ behavior: "smooth", block: "start" });
+                heading?.scrollIntoView({ behavior: scrollBehavior(), block: "start" });
                 heading?.focus({ preventScroll: true });
               }}
             >
