@@ -214,7 +214,12 @@ impl Egress {
         self.check(&url, trust)?;
         let tls = trust == Trust::User || url.scheme() == "https" || self.0.proxy.as_ref().is_some_and(|p| p.scheme() == "https");
         let client = self.client(ClientKey { purpose, trust, tls })?;
-        Ok(Request::new(self.clone(), purpose, &url, client.request(method, url.clone())))
+        let mut builder = client.request(method, url.clone());
+        // Our own servers may join the trace; a stranger's learns nothing about us.
+        if let (Trust::Operator, Some(traceparent)) = (trust, crate::telemetry::traceparent()) {
+            builder = builder.header("traceparent", traceparent);
+        }
+        Ok(Request::new(self.clone(), purpose, &url, builder))
     }
 
     /// Judges an address without opening it: for validating what a user saves. A name that leads inside shows only when it is opened.

@@ -15,7 +15,7 @@ use super::{
     Trace,
     problem::{self, Carried},
 };
-use crate::{Clock, Error, Random, error::code, lifecycle};
+use crate::{Clock, Error, Random, error::code, lifecycle, telemetry};
 
 /// What the observing middleware needs.
 #[derive(Clone)]
@@ -36,7 +36,18 @@ pub async fn observe(State(observer): State<Observer>, mut request: Request, nex
     let path = request.uri().path().to_owned();
     let matched = request.extensions().get::<MatchedPath>().map_or_else(|| "unmatched".to_owned(), |p| p.as_str().to_owned());
     request.extensions_mut().insert(trace.clone());
-    let span = tracing::info_span!("request", trace_id = %trace.trace_id, request_id = %trace.request_id, method, path = %matched, tenant_id = tracing::field::Empty);
+    let caller_span = request.headers().get("traceparent").and_then(|v| v.to_str().ok()).and_then(telemetry::parent_span_id);
+    let span = tracing::info_span!(
+        "request",
+        trace_id = %trace.trace_id,
+        request_id = %trace.request_id,
+        parent_span_id = caller_span,
+        method,
+        path = %matched,
+        tenant_id = tracing::field::Empty,
+        principal = tracing::field::Empty,
+        status = tracing::field::Empty,
+    );
     let refused = request.uri().path_and_query().is_some_and(|p| p.as_str().contains("%00"));
     let answer = async {
         if refused {
@@ -70,6 +81,7 @@ pub async fn observe(State(observer): State<Observer>, mut request: Request, nex
     }
     let elapsed = observer.clock.now().since(started);
     let status = response.status().as_u16();
+    span.record("status", status);
     metrics::counter!("http_requests_total", "method" => method, "path" => matched.clone(), "status" => status.to_string()).increment(1);
     metrics::histogram!("http_request_duration_seconds", "method" => method, "path" => matched).record(elapsed.as_secs_f64());
     tracing::info!(status, latency_ms = elapsed.as_secs_f64() * 1000.0, "request");

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{Context, Handler, Job, JobError, JobState, Registry};
 use crate::{Error, Kernel, Result, error::code, lifecycle};
@@ -91,7 +92,11 @@ impl Runner {
         let stop = CancellationToken::new();
         let context = Context { kernel: self.kernel.clone(), job, stop: stop.clone() };
         let result = {
-            let contained = std::panic::AssertUnwindSafe(handler.run(&context)).catch_unwind();
+            let job = &context.job;
+            // A trace of its own, which ends with the attempt; `doc_id` is what operators search by.
+            let doc_id = job.subject.starts_with("doc_").then_some(job.subject.as_str());
+            let span = tracing::info_span!(parent: None, "job", otel.name = job.kind, kind = job.kind, job_id = %job.id, tenant_id = %job.tenant, doc_id, attempt = job.attempts);
+            let contained = std::panic::AssertUnwindSafe(handler.run(&context).instrument(span)).catch_unwind();
             tokio::select! {
                 result = contained => result.unwrap_or_else(|panic| {
                     lifecycle::report_panic("job", panic.as_ref());

@@ -2,7 +2,8 @@
 //! around them, and hands finished spans to the exporter when there is one.
 
 use tracing::{
-    Event, Level, Metadata, Subscriber, level_filters::LevelFilter,
+    Event, Level, Metadata, Subscriber,
+    level_filters::LevelFilter,
     span::{Attributes, Id, Record},
     subscriber::Interest,
 };
@@ -202,7 +203,8 @@ where
 /// Reads the filter of `log.level`: a level, or `target=level` parts separated by commas. `warning` and `critical` are understood.
 pub(super) fn parse_filter(text: &str) -> crate::Result<EnvFilter> {
     let bad = |what: &str| {
-        let message = format!("log.level: {what}; write error, warn, info, debug or trace, or filters such as info,astrolabe_knowledge=debug");
+        let message =
+            format!("log.level: {what}; write error, warn, info, debug or trace, or filters such as info,astrolabe_knowledge=debug");
         crate::Error::new(crate::error::code::INVALID_CONFIG, message)
     };
     let mut parts = Vec::new();

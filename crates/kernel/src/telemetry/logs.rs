@@ -72,11 +72,13 @@ impl Line<'_> {
         self.fields.first().and_then(|own| own.text("message")).unwrap_or("")
     }
 
-    /// Every field but the message, the inner one of each name.
+    /// Every field but the message and what steers the export of spans (`otel.…`), the inner one of each name.
     fn each(&self) -> impl Iterator<Item = (&'static str, &Value)> {
         self.fields.iter().enumerate().flat_map(move |(depth, fields)| {
             let seen = &self.fields[..depth];
-            fields.iter().filter(move |(name, _)| !(depth == 0 && *name == "message") && seen.iter().all(|inner| inner.get(name).is_none()))
+            fields.iter().filter(move |(name, _)| {
+                !(depth == 0 && *name == "message" || name.starts_with("otel.")) && seen.iter().all(|inner| inner.get(name).is_none())
+            })
         })
     }
 

@@ -130,8 +130,11 @@ impl Guard {
     /// # Errors
     /// `egress_refused` when the policy forbids the collector's address.
     pub fn start(&self, lifecycle: &Lifecycle, egress: &Egress) -> Result<()> {
+        if let Some(export) = &self.export {
+            export.start(lifecycle, egress)?;
+        }
         recorder().start_upkeep(lifecycle);
-        self.export.as_ref().map_or(Ok(()), |export| export.start(lifecycle, egress))
+        Ok(())
     }
 
     /// Waits until every line handed over so far is written, for two seconds at most. Returns whether it was.

@@ -118,9 +118,7 @@ impl Task {
                 got = self.spans.recv_many(&mut batch, BATCH) => if got == 0 { return },
                 () = lifecycle.stopping() => return self.finish(batch).await,
             }
-            let full = async {
-                while batch.len() < BATCH && self.spans.recv_many(&mut batch, BATCH).await > 0 {}
-            };
+            let full = async { while batch.len() < BATCH && self.spans.recv_many(&mut batch, BATCH).await > 0 {} };
             tokio::select! {
                 _ = tokio::time::timeout(LINGER, full) => {}
                 () = lifecycle.stopping() => {}

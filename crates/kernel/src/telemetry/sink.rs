@@ -84,11 +84,8 @@ impl Sink {
 
     /// Waits until everything handed over has been written, or for two seconds. Returns whether it was.
     pub fn flush(&self) -> bool {
-        let (state, timeout) = self
-            .0
-            .idle
-            .wait_timeout_while(self.0.lock(), LAST_WORDS, |state| state.bytes > 0)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (state, timeout) =
+            self.0.idle.wait_timeout_while(self.0.lock(), LAST_WORDS, |state| state.bytes > 0).unwrap_or_else(PoisonError::into_inner);
         drop(state);
         !timeout.timed_out()
     }
@@ -233,7 +230,9 @@ impl Daily {
         for entry in entries.flatten() {
             let name = entry.file_name();
             let day = name.to_str().and_then(|n| n.strip_prefix("astrolabe.")).and_then(|n| n.strip_suffix(".log"));
-            let is_day = |d: &&str| d.len() == 10 && d.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() });
+            let is_day = |d: &&str| {
+                d.len() == 10 && d.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() })
+            };
             if day.filter(is_day).is_some_and(|day| *day < *oldest) {
                 let _ = std::fs::remove_file(entry.path());
             }

@@ -8,11 +8,7 @@ use std::{
 
 use serde_json::{Value as Json, json};
 
-use super::{
-    names::PROCESS,
-    otlp::Finished,
-    *,
-};
+use super::{names::PROCESS, otlp::Finished, *};
 use crate::{Timestamp, egress::EgressConfig};
 
 /// 2026-01-01T00:00:00Z.
@@ -201,7 +197,8 @@ fn each_day_has_a_file_and_old_ones_go_while_foreign_ones_stay() {
     let clock = Clock::manual(START);
     let config = LogConfig { dir: dir.clone(), keep_days: 2, ..LogConfig::default() };
     let stream = Written::default();
-    let (dispatch, guard) = build(&config, &TelemetryConfig::default(), clock.clone(), Random::seeded(1), Box::new(stream.clone())).unwrap();
+    let (dispatch, guard) =
+        build(&config, &TelemetryConfig::default(), clock.clone(), Random::seeded(1), Box::new(stream.clone())).unwrap();
     let names = || files(&dir).into_keys().collect::<Vec<_>>();
     let foreign = ["astrolabe.2025-12-01.log.gz".to_owned(), "astrolabe.notes.log".to_owned()];
     assert_eq!(names(), [&foreign[..1], &["astrolabe.2025-12-31.log".into(), "astrolabe.2026-01-01.log".into()], &foreign[1..]].concat());
@@ -305,10 +302,20 @@ fn every_metric_in_the_code_is_in_the_table_with_its_kind_and_labels() {
         }
         let text = std::fs::read_to_string(&file).unwrap();
         for kind in ["counter", "gauge", "histogram"] {
-            for call in text.split(&format!("metrics::{kind}!(")).skip(1) {
-                let call = call.split(';').next().unwrap();
-                let mut quoted = call.split('"').skip(1).step_by(2);
-                let name = quoted.next().unwrap_or_else(|| panic!("{}: the name of a metric must be written out", file.display()));
+            for (at, start) in text.match_indices(&format!("metrics::{kind}!(")) {
+                let call = text[at + start.len()..].split(';').next().unwrap();
+                let Some(name) = call.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next()) else {
+                    // A name that was chosen just before: each choice must be in the table.
+                    let variable = call.split(&[',', ')']).next().unwrap().trim();
+                    let (_, choice) = text[..at].rsplit_once(&format!("let {variable} = ")).unwrap();
+                    let names: Vec<_> = choice.split(';').next().unwrap().split('"').skip(1).step_by(2).collect();
+                    assert!(
+                        !names.is_empty() && names.iter().all(|name| METRICS.iter().any(|m| m.name == *name)),
+                        "{}: {names:?}",
+                        file.display()
+                    );
+                    continue;
+                };
                 let metric = METRICS
                     .iter()
                     .find(|metric| metric.name == name)
@@ -452,7 +459,14 @@ async fn a_span_reaches_the_collector_with_the_trace_id_of_the_log_also_after_a_
     let refused = received.recv().await.unwrap();
     let taken = received.recv().await.unwrap();
     assert_eq!(refused, taken);
-    for part in [&hex::decode(trace).unwrap()[..], &hex::decode(line["span_id"].as_str().unwrap()).unwrap(), &hex::decode("b7ad6b7169203331").unwrap(), b"GET /x", b"get_metrics", b"service.name"] {
+    for part in [
+        &hex::decode(trace).unwrap()[..],
+        &hex::decode(line["span_id"].as_str().unwrap()).unwrap(),
+        &hex::decode("b7ad6b7169203331").unwrap(),
+        b"GET /x",
+        b"get_metrics",
+        b"service.name",
+    ] {
         assert!(contains(&taken, part), "{part:02x?}");
     }
     assert!(!contains(&taken, b"hunter2"));
@@ -474,7 +488,8 @@ async fn spans_that_wait_at_the_stop_are_sent_before_it_ends() {
 #[test]
 fn a_collector_that_is_no_address_or_not_allowed_is_refused_at_the_start() {
     let telemetry = |endpoint: &str| TelemetryConfig { otlp_endpoint: endpoint.to_owned() };
-    let built = |endpoint: &str| build(&json_log("info"), &telemetry(endpoint), Clock::manual(START), Random::seeded(1), Box::new(io::sink()));
+    let built =
+        |endpoint: &str| build(&json_log("info"), &telemetry(endpoint), Clock::manual(START), Random::seeded(1), Box::new(io::sink()));
     assert!(built("collector:4318").err().unwrap().message().starts_with("telemetry.otlp_endpoint: "));
     let (_, guard) = built("http://203.0.113.7:4318").unwrap();
     let egress = Egress::new(EgressConfig { offline: true, ..EgressConfig::default() }).unwrap();

@@ -121,6 +121,9 @@ pub async fn new_code(kernel: &Kernel, principal: &Principal) -> Result<Secret> 
 pub async fn authenticate(State(platform): State<Platform>, mut request: Request, next: Next) -> Response {
     match platform.who(request.headers()).await {
         Ok((principal, session)) => {
+            // The request's span has room for both, so every line of the log says for whom it was written.
+            let span = tracing::Span::current();
+            span.record("tenant_id", tracing::field::display(principal.tenant)).record("principal", principal.id.as_str());
             request.extensions_mut().insert(principal);
             if let Some(session) = session {
                 request.extensions_mut().insert(Current(session));
