@@ -1,11 +1,15 @@
-// A proxy in front of the server that cuts one answer's stream after a given number of events: the lost
-// connection that a page must survive, without any waiting.
+// A proxy in front of the server that holds one answer's stream back after a given number of events and cuts it
+// when told: the lost connection that a page must survive, without any waiting for time to pass.
 import http from "node:http";
 
-/** Starts the proxy; `cutAfter` is how many stream blocks of the next `POST /api/v1/ask` come through. */
+/**
+ * Starts the proxy. `state.holdAfter` is how many events of the next `POST /api/v1/ask` come through; `cut` then
+ * breaks that connection. `state.resumedAfter` lists the `Last-Event-ID` of each resumption.
+ */
 export async function startCuttingProxy(target) {
   const to = new URL(target);
-  const state = { cutAfter: 0, cuts: 0, resumedAfter: [] };
+  const state = { holdAfter: 0, resumedAfter: [] };
+  let held;
   const server = http.createServer((request, response) => {
     const headers = { ...request.headers, host: to.host };
     // The server checks where a request comes from; for it the page is at its own address.
@@ -14,12 +18,13 @@ export async function startCuttingProxy(target) {
     if (/\/asks\/[^/]+\/events/.test(request.url) && headers["last-event-id"]) {
       state.resumedAfter.push(Number(headers["last-event-id"]));
     }
-    const cutting = request.method === "POST" && request.url === "/api/v1/ask" && state.cutAfter > 0;
+    const holding = request.method === "POST" && request.url === "/api/v1/ask" && state.holdAfter > 0;
+    if (holding) held = response;
     const upstream = http.request(
       { host: to.hostname, port: to.port, method: request.method, path: request.url, headers },
       (answer) => {
         response.writeHead(answer.statusCode, answer.headers);
-        if (!cutting) {
+        if (!holding) {
           answer.pipe(response);
           return;
         }
@@ -34,17 +39,11 @@ export async function startCuttingProxy(target) {
             if (response.destroyed) return;
             // Only whole events count; the retry hint and heartbeats pass.
             if (/^data:/m.test(block)) events++;
-            if (events > state.cutAfter) {
-              state.cutAfter = 0;
-              state.cuts++;
-              response.destroy();
-              upstream.destroy();
-              return;
-            }
+            if (events > state.holdAfter) return;
             response.write(block);
           }
         });
-        answer.on("end", () => response.end());
+        // The end is held back too: for the page the answer is still on its way.
         answer.on("error", () => response.destroy());
       },
     );
@@ -53,5 +52,10 @@ export async function startCuttingProxy(target) {
     request.pipe(upstream);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return { url: `http://127.0.0.1:${server.address().port}`, state, close: () => server.close() };
+  return {
+    url: `http://127.0.0.1:${server.address().port}`,
+    state,
+    cut: () => held.destroy(),
+    close: () => server.close(),
+  };
 }
