@@ -21,7 +21,7 @@ use crate::system::VERSION;
         (name = "sources", description = "Collections of documents with settings of their own."),
         (name = "documents", description = "What is in a source: uploaded, ingested, searchable."),
         (name = "search", description = "Passages that match, by words and by meaning."),
-        (name = "asks", description = "Questions and their answers with citations; streams resume."),
+        (name = "ask", description = "Questions and their answers with citations; streams resume."),
         (name = "agents", description = "Agents that plan, call tools within the caller's roles, and answer."),
         (name = "tickets", description = "Tickets that people and agents open."),
         (name = "jobs", description = "Background work: what waits, runs and failed."),

@@ -4,6 +4,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use astrolabe_agents::{Agents, OwnMetrics};
 use astrolabe_gateway::{Gateway, GatewayConfig};
 use astrolabe_kernel::{
     Clock, Db, Error, Kernel, Lifecycle, Random, Result,
@@ -12,6 +13,7 @@ use astrolabe_kernel::{
     db::{KERNEL, Migrations, Plan},
     egress::Egress,
     jobs::{Registry, Runner, RunnerConfig},
+    telemetry::recorder,
 };
 use astrolabe_knowledge::{Knowledge, KnowledgeConfig, Paths, ingest::extractor::Extractor};
 use astrolabe_platform::{Platform, sessions};
@@ -23,7 +25,7 @@ use crate::{
 };
 
 /// The tables of every domain, in the order of their making.
-pub const MIGRATIONS: &[Migrations] = &[KERNEL, astrolabe_platform::MIGRATIONS, astrolabe_knowledge::MIGRATIONS];
+pub const MIGRATIONS: &[Migrations] = &[KERNEL, astrolabe_platform::MIGRATIONS, astrolabe_knowledge::MIGRATIONS, astrolabe_agents::MIGRATIONS];
 
 /// How often things that are past their time are removed.
 const HOUSEKEEPING: Duration = Duration::from_secs(3600);
@@ -111,6 +113,8 @@ pub struct App {
     pub platform: Platform,
     /// Sources, documents, search and answers.
     pub knowledge: Knowledge,
+    /// Agents, their tools, runs and tickets.
+    pub agents: Agents,
     /// The chat model, when there is one.
     pub gateway: Gateway,
     /// What was applied when the app was opened.
@@ -145,6 +149,9 @@ impl App {
         let knowledge = Knowledge::open(kernel.clone(), config, parts.paths(), parts.extractor.clone(), gateway.clone())?;
         let mut registry = Registry::default();
         knowledge.register(&mut registry);
+        let own: OwnMetrics = Arc::new(own_metrics);
+        let agents =
+            Agents::new(kernel.clone(), knowledge.clone(), gateway.clone(), parts.config.settings.section("tools")?, own);
         let platform = Platform::new(kernel.clone(), &token, registry.clone(), parts.config.server.is_https());
 
         system.opened(Opened {
@@ -160,7 +167,7 @@ impl App {
             },
         });
         let (config, data_dir) = (parts.config.clone(), parts.data_dir.clone());
-        Ok(Self { kernel, config, data_dir, token, system, platform, knowledge, gateway, plan, registry, sealer })
+        Ok(Self { kernel, config, data_dir, token, system, platform, knowledge, agents, gateway, plan, registry, sealer })
     }
 
     /// Starts what runs in the background: the sealer, the loading of model and index, then the job workers.
@@ -198,6 +205,12 @@ impl App {
         self.kernel.db.close().await;
         clean
     }
+}
+
+/// Our own metrics for the metrics tool: name, labels as `name="value"` and value of every series.
+fn own_metrics() -> Vec<(String, String, f64)> {
+    let labels = |l: &std::collections::BTreeMap<String, String>| l.iter().map(|(k, v)| format!("{k}=\"{v}\"")).collect::<Vec<_>>().join(",");
+    recorder().snapshot().into_iter().map(|s| (s.name.clone(), labels(&s.labels), s.value)).collect()
 }
 
 fn dependencies(knowledge: &Knowledge, gateway: &Gateway) -> Vec<Named> {

@@ -44,6 +44,7 @@ pub fn full(app: &App) -> (Router, OpenApi) {
     let signed_in = OpenApiRouter::new()
         .merge(astrolabe_platform::routes(app.platform.clone()))
         .merge(astrolabe_knowledge::routes(app.knowledge.clone()))
+        .merge(astrolabe_agents::routes(app.agents.clone()))
         .layer(from_fn_with_state(app.kernel.clone(), idempotency::once))
         .layer(from_fn_with_state(app.platform.clone(), authenticate));
     let pages = OpenApiRouter::new()

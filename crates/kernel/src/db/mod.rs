@@ -118,7 +118,15 @@ impl Db {
             return Err(Error::new(code::INVALID_REQUEST, "this backup is for the embedded store: use pg_dump for PostgreSQL"));
         };
         let path = file.to_str().ok_or_else(|| Error::new(code::INVALID_REQUEST, "the backup's folder must have a UTF-8 path"))?;
-        sqlx::query("VACUUM INTO $1").bind(path).execute(read).await.map_err(|e| explain(e, "vacuum into"))?;
+        // Readers may not write, not even another file, so one connection is freed for it and then closed, not given back.
+        let mut connection = read.acquire().await.map_err(|e| explain(e, "acquire"))?;
+        let copied = async {
+            sqlx::query("PRAGMA query_only = false").execute(&mut *connection).await?;
+            sqlx::query("VACUUM INTO $1").bind(path).execute(&mut *connection).await
+        };
+        let copied = copied.await;
+        connection.close().await.map_err(|e| explain(e, "close"))?;
+        copied.map_err(|e| explain(e, "vacuum into"))?;
         Ok(())
     }
 
