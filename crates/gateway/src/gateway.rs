@@ -218,6 +218,7 @@ impl Gateway {
     ///
     /// # Errors
     /// Every kind of [`ModelGatewayError`].
+    #[tracing::instrument(name = "model", skip_all, fields(provider = self.model(), otel.kind = "client"))]
     pub async fn chat_stream(&self, request: ChatRequest) -> Result<ChatStream, ModelGatewayError> {
         let mut meter = Meter::new(self);
         match self.open(request).await {

@@ -28,6 +28,7 @@ struct Plan {
 impl Agents {
     /// The plan for an input: the model's when there is a model and its plan holds, else that of the keyword planner. The second value is
     /// the reason when the model was asked and its plan was not used.
+    #[tracing::instrument(name = "plan", skip_all, fields(agent = agent.as_str()))]
     pub(crate) async fn plan(&self, agent: AgentName, input: &str) -> (Vec<ToolCall>, Option<Error>) {
         if !self.gateway.is_configured() {
             return (plan(agent, input), None);

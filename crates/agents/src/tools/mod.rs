@@ -207,6 +207,7 @@ impl Agents {
     /// # Errors
     /// `unknown_tool`; `tool_refused` when the caller has none of its roles (recorded in the audit log); `invalid_request` naming a wrong
     /// argument; `tool_not_configured`; `upstream_timeout` after 30 seconds; what the tool's service said.
+    #[tracing::instrument(name = "tool", skip_all, fields(tool = call.name, agent = context.agent, otel.kind = "client"))]
     pub(crate) async fn execute(&self, context: &ToolContext<'_>, call: &ToolCall) -> Result<ToolOutput> {
         let tool = ToolName::parse(&call.name)?;
         let started = std::time::Instant::now();

@@ -17,6 +17,7 @@ use crate::{
 const START: i64 = 400;
 
 /// Answers with sentences of what was found.
+#[tracing::instrument(name = "extract_answer", skip_all)]
 pub(super) async fn answer(knowledge: &Knowledge, question: &str, results: &Results) -> Result<Rendered> {
     let index = knowledge.index()?;
     let embedder = knowledge.embedder();

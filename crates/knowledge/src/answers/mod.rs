@@ -123,7 +123,7 @@ pub struct AskRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_items = 50)]
     pub sources: Option<Vec<String>>,
-    /// How many passages to answer from at most; 8 when absent.
+    /// How many passages to answer from at most; 12 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 20)]
     pub limit: Option<u32>,

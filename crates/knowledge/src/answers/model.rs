@@ -27,6 +27,7 @@ const HOLD: usize = 600;
 ///
 /// # Errors
 /// When the model failed before anything of it was sent. A failure after that leaves what there is, with a notice.
+#[tracing::instrument(name = "model_answer", skip_all)]
 pub(super) async fn answer(knowledge: &Knowledge, results: &Results, answer: &mut Answer, recorder: &mut Recorder<'_>) -> Result<()> {
     let passages = within_budget(&results.found);
     let request = ChatRequest {

@@ -45,7 +45,7 @@ impl Knowledge {
     /// `invalid_request` naming the wrong field; `overloaded` when too many are being answered; `warming_up` while the index loads.
     pub async fn start_ask(&self, caller: &Caller, request: AskRequest) -> Result<Running> {
         check_question("question", &request.question)?;
-        let limit = request.limit.unwrap_or(8);
+        let limit = request.limit.unwrap_or(12);
         if !(1..=20).contains(&limit) {
             return Err(Error::field("limit", "must be between 1 and 20"));
         }

@@ -1,6 +1,6 @@
 //! The job that ingests a document.
 
-use astrolabe_backends::embedder::{EmbedderError, Priority};
+use astrolabe_backends::embedder::{Embedder, EmbedderError, Priority};
 use astrolabe_kernel::{
     Error, Id, Result, Timestamp, Tx,
     error::code,
@@ -168,7 +168,7 @@ impl IngestDocument {
             drop(tx);
             if !missing.is_empty() {
                 let texts = missing.iter().map(|p| embedded_text(&p.heading, &p.text)).collect();
-                let vectors = embedder.embed(texts, Priority::Bulk).await.map_err(unavailable)?;
+                let vectors = embed(&embedder, texts, Priority::Bulk).await?;
                 let mut tx = context.write().await?;
                 for (piece, vector) in missing.iter().zip(&vectors) {
                     store::put_vector(&mut tx, tenant, &alias, &model, &piece.text_hash, vector, context.kernel.now()).await?;
@@ -182,8 +182,16 @@ impl IngestDocument {
     }
 }
 
+/// Embeds texts and measures how long it took.
+pub(crate) async fn embed(embedder: &Embedder, texts: Vec<String>, priority: Priority) -> Result<Vec<Vec<f32>>> {
+    let started = std::time::Instant::now();
+    let vectors = embedder.embed(texts, priority).await.map_err(unavailable)?;
+    metrics::histogram!("embed_duration_seconds").record(started.elapsed().as_secs_f64());
+    Ok(vectors)
+}
+
 /// An embedder's error as one of ours.
-pub(crate) fn unavailable(error: EmbedderError) -> Error {
+fn unavailable(error: EmbedderError) -> Error {
     match error {
         EmbedderError::Overloaded { .. } => {
             Error::new(code::OVERLOADED, error.to_string()).with_retry_after(std::time::Duration::from_secs(1))

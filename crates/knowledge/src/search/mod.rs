@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use crate::{
     Knowledge,
     documents::Document,
-    ingest::{ChunkId, jobs::unavailable},
+    ingest::{ChunkId, jobs::embed},
     sources::Source,
 };
 
@@ -137,12 +137,13 @@ impl Knowledge {
     ///
     /// # Errors
     /// `warming_up` while the index loads.
+    #[tracing::instrument(name = "search", skip_all)]
     pub async fn find(&self, principal: &Principal, question: &str, sources: Option<Vec<Id<Source>>>, limit: usize) -> Result<Results> {
         let started = std::time::Instant::now();
         let index = self.index()?;
         let query = analyse_query(question, None);
         let vector = match self.embedder() {
-            Some(embedder) => embedder.embed(vec![question.to_owned()], Priority::Interactive).await.map_err(unavailable)?.pop(),
+            Some(embedder) => embed(&embedder, vec![question.to_owned()], Priority::Interactive).await?.pop(),
             None => None,
         };
         let filter = Filter {

@@ -143,6 +143,7 @@ pub async fn authenticate(State(platform): State<Platform>, mut request: Request
 }
 
 impl Platform {
+    #[tracing::instrument(name = "authenticate", skip_all)]
     async fn who(&self, headers: &HeaderMap) -> Result<(Principal, Option<Id<Session>>)> {
         if let Some(value) = headers.get(header::AUTHORIZATION) {
             let invalid = || Error::new(code::INVALID_TOKEN, "the token is not the one in the data directory's `token` file");
