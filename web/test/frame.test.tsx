@@ -109,6 +109,10 @@ test("activity lists jobs and audit entries", async () => {
     subject: "src_1",
     outcome: "ok",
     trace_id: "4bf92f35",
+    request_id: "req_1",
+    tenant_id: "ten_1",
+    payload: null,
+    payload_hash: "00",
     created_at: times.created_at,
   };
   const { seen } = serve({

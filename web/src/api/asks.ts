@@ -1,7 +1,7 @@
 import { queryOptions } from "@tanstack/react-query";
 import { getJson, query } from "./client.ts";
 import { follow, openStream, type StreamState } from "./stream.ts";
-import type { Ask, AskEvent, Page } from "./types.ts";
+import type { Ask, AskEvent, AskRequest, Page } from "./types.ts";
 
 const TERMINAL: ReadonlySet<string> = new Set(["ask.completed", "ask.failed"]);
 const KINDS: ReadonlySet<string> = new Set([...TERMINAL, "ask.started", "ask.retrieved", "answer.delta"]);
@@ -44,10 +44,9 @@ export async function* ask(
 ): AsyncGenerator<AskEvent> {
   const key = crypto.randomUUID();
   let id: string | undefined;
-  const body = JSON.stringify({
-    question: question.question,
-    ...(question.sources.length > 0 ? { sources: question.sources } : {}),
-  });
+  const request: AskRequest = { question: question.question };
+  if (question.sources.length > 0) request.sources = [...question.sources];
+  const body = JSON.stringify(request);
   const open = (after: number, inner: AbortSignal) =>
     id !== undefined
       ? openStream(`/api/v1/asks/${encodeURIComponent(id)}/events`, after, inner)

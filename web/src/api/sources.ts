@@ -1,7 +1,7 @@
 import { type QueryClient, queryOptions } from "@tanstack/react-query";
 import { getJson, query, sendJson } from "./client.ts";
 import { follow, openStream, type StreamState } from "./stream.ts";
-import type { DocumentEvent, Page, Source } from "./types.ts";
+import type { DocumentEvent, NewSource, Page, Source } from "./types.ts";
 
 /** How often the sources are read again while documents are on their way, in milliseconds. */
 const BUSY_MS = 2_000;
@@ -29,7 +29,7 @@ export function sourceQuery(id: string) {
 }
 
 /** Creates a source; a name that is taken is refused with the code `source_exists`. */
-export function createSource(input: { name: string; description?: string }): Promise<Source> {
+export function createSource(input: NewSource): Promise<Source> {
   return sendJson<Source>("POST", "/api/v1/sources", input);
 }
 

@@ -4,7 +4,6 @@ import { splitCitations } from "../../lib/citations.ts";
 import { type MessageKey, useI18n } from "../../lib/i18n/index.ts";
 import { type Block, markdownBlocks, type Span } from "../../lib/markup.ts";
 import { scrollBehavior } from "../../lib/motion.ts";
-import { Banner, CodeText } from "../../ui/banner.tsx";
 import { Icon } from "../../ui/icons.tsx";
 import { Mark } from "../../ui/mark.tsx";
 import { ProblemView } from "../../ui/problem.tsx";
@@ -71,9 +70,10 @@ export function AnswerView({ state, onRetry }: { state: AskState; onRetry: () =>
         )}
         {phase === "failed" && <ProblemView cause={state.error} onRetry={onRetry} />}
         {result?.notices.map((code) => (
-          <Banner key={code} tone={code === "citation_removed" ? "info" : "warn"}>
-            <CodeText text={noticeText(code, t)} />
-          </Banner>
+          <p key={code} className={css.notice}>
+            <Icon name="info" size={16} />
+            <span>{noticeText(code, t)}</span>
+          </p>
         ))}
         {result && <Facts result={result} />}
       </div>

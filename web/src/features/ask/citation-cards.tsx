@@ -6,6 +6,15 @@ import { useI18n } from "../../lib/i18n/index.ts";
 import { Icon } from "../../ui/icons.tsx";
 import css from "./citation-cards.module.css";
 
+/** The cited text without the titles it may begin with: the card shows those above it. */
+function snippet({ heading, text }: Citation): string {
+  let rest = text.trim();
+  for (const title of heading.split(" > ")) {
+    if (title !== "" && rest.startsWith(`${title}\n`)) rest = rest.slice(title.length).trimStart();
+  }
+  return rest;
+}
+
 /** The passages behind an answer, each leading into its document. */
 export function CitationCards({
   ref,
@@ -50,8 +59,8 @@ export function CitationCards({
                 {citation.document}
               </Link>
             </div>
-            {citation.heading && <p className={css.heading}>{citation.heading.replaceAll(/\s*[>/›]\s+/g, " › ")}</p>}
-            <blockquote className={css.text}>{citation.text.trim()}</blockquote>
+            {citation.heading && <p className={css.heading}>{citation.heading.replaceAll(" > ", " › ")}</p>}
+            <blockquote className={css.text}>{snippet(citation)}</blockquote>
             <p className={css.foot}>
               <span>{citation.source}</span>
               <span>{t("ask.citation.score", { score: formatScore(citation.score, language) })}</span>

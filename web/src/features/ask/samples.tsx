@@ -5,25 +5,29 @@ import { useI18n } from "../../lib/i18n/index.ts";
 import { Icon } from "../../ui/icons.tsx";
 import css from "./list.module.css";
 
+/** Newest documents that samples are made from, in the source that has most. */
+const CONSIDERED = 30;
 const SAMPLES = ["ask.sample.1", "ask.sample.2", "ask.sample.3"] as const;
 
-/** A document's title without its markdown, or its name without folder and ending. */
-function subject(title: string | null, name: string): string {
+/** A document's title, or its name without folder and ending. */
+function subject(title: string, name: string): string {
   const base = name.split("/").at(-1) ?? name;
-  return (title?.trim() || base.replace(/\.[a-z0-9]+$/i, "")).replace(/^#+\s*/, "");
+  return title.trim() || base.replace(/\.[a-z0-9]+$/i, "");
 }
 
 /** Three questions about documents that are really there. */
 export function Samples({ sources, onAsk }: { sources: readonly Source[]; onAsk: (question: string) => void }) {
-  const { t } = useI18n();
-  const source = sources.find(({ documents_by_state: by }) => (by.ready ?? 0) > 0);
+  const { t, language } = useI18n();
+  const [source] = [...sources].sort((a, b) => (b.documents_by_state.ready ?? 0) - (a.documents_by_state.ready ?? 0));
   const documents = useInfiniteQuery({
-    ...documentsQuery(source?.id ?? "", "ready", SAMPLES.length),
-    enabled: source !== undefined,
+    ...documentsQuery(source?.id ?? "", "ready", CONSIDERED),
+    enabled: (source?.documents_by_state.ready ?? 0) > 0,
   });
-  const subjects = [
-    ...new Set(documents.data?.pages[0]?.items.map(({ title, name }) => subject(title, name)) ?? []),
-  ].slice(0, SAMPLES.length);
+  const found = documents.data?.pages[0]?.items ?? [];
+  // A question in the person's language about a document in another one would read oddly.
+  const own = found.filter(({ lang }) => lang === language || lang === "");
+  const titles = (own.length > 0 ? own : found).map(({ title, name }) => subject(title, name));
+  const subjects = [...new Set(titles)].slice(0, SAMPLES.length);
   if (subjects.length === 0) return null;
   return (
     <section aria-labelledby="samples" className={css.section}>

@@ -15,7 +15,7 @@ test("a missing chat model is the normal empty configuration and no news", () =>
 });
 
 test("a missing embedder is said, a loading one too, and loading wins", () => {
-  const embedder = (status: string) => ({ embedder: { status, required: false } });
+  const embedder = (status: string) => ({ embedder: { status, required: false, detail: "" } });
   expect(report({ status: "degraded", degraded: ["embedder"], dependencies: embedder("not_configured") })).toBe(
     "status.banner.embedder",
   );

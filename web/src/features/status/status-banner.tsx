@@ -19,7 +19,7 @@ export function newsOf(server: ServerState | undefined): News | undefined {
   if (server.kind === "lost") return { key: "status.banner.lost", tone: "bad" };
   const { report, available } = server;
   if (!available) {
-    const warming = report.status === "warming" || report.status === "starting";
+    const warming = report.status === "warming";
     return { key: warming ? "status.banner.warming" : "status.banner.maintenance", tone: warming ? "info" : "bad" };
   }
   const embedder = report.dependencies?.embedder?.status;
