@@ -9,13 +9,13 @@
 #   DOCS=path         ingest this folder as source "docs" instead of the handbook and the examples
 #   PORT=8080         port to listen on; 0 picks a free one
 #   DATA_DIR=data     data directory
-#   RUN_PROFILE=run   cargo profile: run (fast to build, fast embedder), dev, release
+#   RUN_PROFILE=quick cargo profile: quick (fast to build, fast embedder), dev, release
 #   RUN_BACKGROUND=1  return when everything is ready; the server goes on
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 DATA=${DATA_DIR:-data}
-PROFILE=${RUN_PROFILE:-run}
+PROFILE=${RUN_PROFILE:-quick}
 PORT=${PORT:-8080}
 
 case ${1:-} in

@@ -19,7 +19,9 @@ start_server "$DATA" "$work/server.log" 127.0.0.1:0 ASTROLABE_SERVER_STREAM_IDLE
 astrolabe ingest docs/handbook --source handbook --data-dir "$DATA" >/dev/null
 
 status=0
-ASTROLABE_TOKEN=$(cat "$DATA/token") "$tool/bin/schemathesis" --config-file schemathesis.toml run "$URL/api/openapi.json" "$@" || status=$?
+ASTROLABE_TOKEN=$(cat "$DATA/token") "$tool/bin/schemathesis" --config-file scripts/schemathesis.toml run "$URL/api/openapi.json" \
+  --checks all --phases examples,coverage,fuzzing,stateful --mode all --max-examples "${EXAMPLES:-50}" --workers "${WORKERS:-4}" \
+  --continue-on-failure --request-timeout 30 --generation-database none ${CI:+--generation-deterministic} "$@" || status=$?
 if grep -q '"panicked\|panicked at' "$work/server.log"; then
   warn 'a handler panicked:'
   grep 'panicked' "$work/server.log" | head -n 20 >&2
