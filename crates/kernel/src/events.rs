@@ -3,12 +3,24 @@
 //! An event is appended in the transaction of the change it tells about; readers are woken after the commit and read from SQL,
 //! so a reader that was cut goes on from its last sequence number, on any replica, without gap or repeat.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
-use crate::{Kernel, Result, Timestamp, Tx, args, db::{FromRow, Row, Wake}, principal::TenantId};
+use crate::{
+    Kernel, Result, Timestamp, Tx, args,
+    db::{Dialect, FromRow, Row, Wake},
+    principal::TenantId,
+};
 
-/// How long a reader waits before it looks again without a wake: other replicas write too.
-pub const POLL: std::time::Duration = std::time::Duration::from_millis(500);
+/// How long a reader waits before it looks again without a wake. On PostgreSQL other replicas write too; SQLite has one process, whose
+/// wakes reach every reader, so there the look is only for what nobody thought of.
+fn poll(dialect: Dialect) -> Duration {
+    match dialect {
+        Dialect::Postgres => Duration::from_millis(500),
+        Dialect::Sqlite => Duration::from_secs(5),
+    }
+}
 
 /// One event of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -56,11 +68,40 @@ impl Tx {
         .await
     }
 
-    /// Removes a stream with its events, when its subject is deleted.
-    pub async fn delete_stream(&mut self, tenant: TenantId, stream: &str) -> Result<()> {
+    /// The newest event's sequence number and kind; `None` when nothing was ever appended. The kind is empty when the event is gone.
+    pub async fn stream_head(&mut self, tenant: TenantId, stream: &str) -> Result<Option<(i64, String)>> {
+        struct Head(i64, String);
+        impl FromRow for Head {
+            fn from_row(row: &Row) -> Result<Self> {
+                Ok(Self(row.get("seq")?, row.get::<Option<String>>("kind")?.unwrap_or_default()))
+            }
+        }
+        let head: Option<Head> = self
+            .optional(
+                "SELECT s.seq, e.kind FROM event_streams s LEFT JOIN events e ON e.stream = s.stream AND e.seq = s.seq
+                 WHERE s.stream = $1 AND s.tenant_id = $2",
+                args![stream, tenant],
+            )
+            .await?;
+        Ok(head.map(|h| (h.0, h.1)))
+    }
+
+    /// Removes a stream's events, when its subject is deleted. Its numbers go on, so that one last event can tell its readers.
+    pub async fn clear_stream(&mut self, tenant: TenantId, stream: &str) -> Result<()> {
         self.execute("DELETE FROM events WHERE stream = $1 AND tenant_id = $2", args![stream, tenant]).await?;
-        self.execute("DELETE FROM event_streams WHERE stream = $1 AND tenant_id = $2", args![stream, tenant]).await?;
         Ok(())
+    }
+
+    /// Removes events of streams with a prefix that are older than `before`, at most `limit` of them, and tells how many it removed. A
+    /// stream's newest event stays: it is what a late reader needs, the whole answer for instance.
+    pub async fn prune_events(&mut self, prefix: &str, before: Timestamp, limit: i64) -> Result<u64> {
+        self.execute(
+            "DELETE FROM events WHERE (stream, seq) IN (
+                 SELECT e.stream, e.seq FROM events e JOIN event_streams s ON s.stream = e.stream
+                 WHERE e.created_at < $1 AND e.seq < s.seq AND e.stream LIKE $2 LIMIT $3)",
+            args![before, format!("{prefix}%"), limit],
+        )
+        .await
     }
 }
 
@@ -80,6 +121,18 @@ impl Reader {
         Self { kernel: kernel.clone(), tenant, stream, after, watch }
     }
 
+    /// Looks at the end of the stream before reading: a start beyond the end (an id of another life of the database) is brought back to
+    /// it, so that nothing new is missed. Returns the kind of the newest event when the reader has all there is.
+    ///
+    /// # Errors
+    /// Whatever the database says.
+    pub async fn settle(&mut self) -> Result<Option<String>> {
+        let head = self.kernel.db.read().await?.stream_head(self.tenant, &self.stream).await?;
+        let (seq, kind) = head.unwrap_or_default();
+        self.after = self.after.clamp(0, seq);
+        Ok((seq > 0 && self.after == seq).then_some(kind))
+    }
+
     /// The next events, at least one; waits until there is one.
     ///
     /// # Errors
@@ -95,7 +148,7 @@ impl Reader {
             }
             tokio::select! {
                 () = self.watch.changed() => {}
-                () = tokio::time::sleep(POLL) => {}
+                () = tokio::time::sleep(poll(self.kernel.db.dialect())) => {}
             }
         }
     }

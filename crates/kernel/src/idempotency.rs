@@ -24,7 +24,7 @@ use crate::{
 pub const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// A first request that is silent for this long is taken for dead, so that its repeat may run.
 const STALE: Duration = Duration::from_secs(300);
-/// Larger answers are not kept.
+/// Larger requests are refused, and larger answers are not kept.
 const MAX_BODY: usize = 4 << 20;
 
 struct Stored {
@@ -83,15 +83,16 @@ async fn run(kernel: &Kernel, request: Request, next: Next) -> Result<Response> 
             drop(tx);
             return replay(stored, &request_hash);
         }
-        tx.forget_idempotent(&principal, &key).await?;
+        tx.forget_idempotent(&principal, &key, stored.created_at).await?;
     }
-    tx.begin_idempotent(&principal, &key, &request_hash, kernel.now()).await.map_err(|e| {
-        if crate::db::is_unique_violation(&e) { in_progress() } else { e }
-    })?;
+    let begun = kernel.now();
+    tx.begin_idempotent(&principal, &key, &request_hash, begun)
+        .await
+        .map_err(|e| if crate::db::is_unique_violation(&e) { in_progress() } else { e })?;
     tx.commit().await?;
 
     // If this future is dropped (the caller hung up), the entry must not block the repeat.
-    let guard = Unfinished { kernel: kernel.clone(), principal: principal.clone(), key: key.clone(), armed: true };
+    let guard = Unfinished { kernel: kernel.clone(), principal: principal.clone(), key: key.clone(), begun, armed: true };
     let response = next.run(Request::from_parts(parts, Body::from(bytes))).await;
     let guard = guard.disarm();
     let (parts, body) = response.into_parts();
@@ -102,9 +103,13 @@ async fn run(kernel: &Kernel, request: Request, next: Next) -> Result<Response> 
         return Ok(Response::from_parts(parts, body));
     }
     let bytes = body.collect().await.map_err(Error::internal)?.to_bytes();
+    if bytes.len() > MAX_BODY {
+        guard.forget().await;
+        return Ok(Response::from_parts(parts, Body::from(bytes)));
+    }
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let mut tx = kernel.db.write().await?;
-    tx.finish_idempotent(&principal, &key, i64::from(parts.status.as_u16()), content_type, bytes.to_vec()).await?;
+    tx.finish_idempotent(&principal, &key, begun, i64::from(parts.status.as_u16()), content_type, bytes.to_vec()).await?;
     tx.commit().await?;
     tracing::debug!(trace_id, "kept the answer of an idempotent request");
     Ok(Response::from_parts(parts, Body::from(bytes)))
@@ -133,6 +138,7 @@ struct Unfinished {
     kernel: Kernel,
     principal: Principal,
     key: String,
+    begun: Timestamp,
     armed: bool,
 }
 
@@ -145,7 +151,7 @@ impl Unfinished {
     async fn forget(&self) {
         let result = async {
             let mut tx = self.kernel.db.write().await?;
-            tx.forget_idempotent(&self.principal, &self.key).await?;
+            tx.forget_idempotent(&self.principal, &self.key, self.begun).await?;
             tx.commit().await
         };
         if let Err(error) = result.await {
@@ -157,7 +163,7 @@ impl Unfinished {
 impl Drop for Unfinished {
     fn drop(&mut self) {
         if self.armed {
-            let again = Self { kernel: self.kernel.clone(), principal: self.principal.clone(), key: self.key.clone(), armed: false };
+            let again = Self { kernel: self.kernel.clone(), principal: self.principal.clone(), key: self.key.clone(), begun: self.begun, armed: false };
             self.kernel.lifecycle.spawn("idempotency", async move { again.forget().await });
         }
     }
@@ -181,19 +187,29 @@ impl Tx {
         Ok(())
     }
 
-    async fn finish_idempotent(&mut self, principal: &Principal, key: &str, status: i64, content_type: Option<String>, body: Vec<u8>) -> Result<()> {
+    /// `begun` fences: whoever was taken for dead must not write over, or free, the entry of the repeat that took its place.
+    async fn finish_idempotent(
+        &mut self,
+        principal: &Principal,
+        key: &str,
+        begun: Timestamp,
+        status: i64,
+        content_type: Option<String>,
+        body: Vec<u8>,
+    ) -> Result<()> {
         self.execute(
-            "UPDATE idempotency_keys SET status = $1, content_type = $2, body = $3 WHERE tenant_id = $4 AND principal_id = $5 AND key = $6",
-            args![status, content_type, body, principal.tenant, &principal.id, key],
+            "UPDATE idempotency_keys SET status = $1, content_type = $2, body = $3
+             WHERE tenant_id = $4 AND principal_id = $5 AND key = $6 AND created_at = $7",
+            args![status, content_type, body, principal.tenant, &principal.id, key, begun],
         )
         .await?;
         Ok(())
     }
 
-    async fn forget_idempotent(&mut self, principal: &Principal, key: &str) -> Result<()> {
+    async fn forget_idempotent(&mut self, principal: &Principal, key: &str, begun: Timestamp) -> Result<()> {
         self.execute(
-            "DELETE FROM idempotency_keys WHERE tenant_id = $1 AND principal_id = $2 AND key = $3",
-            args![principal.tenant, &principal.id, key],
+            "DELETE FROM idempotency_keys WHERE tenant_id = $1 AND principal_id = $2 AND key = $3 AND created_at = $4",
+            args![principal.tenant, &principal.id, key, begun],
         )
         .await?;
         Ok(())

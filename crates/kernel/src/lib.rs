@@ -22,6 +22,7 @@ pub mod mask;
 pub mod page;
 pub mod principal;
 pub mod random;
+pub mod retention;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -140,5 +140,5 @@ pub async fn record(kernel: &Kernel, record: Record<'_>) -> Result<()> {
     tx.commit().await
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
 mod tests;

@@ -1,9 +1,18 @@
 //! Links new entries into the chain, signs the heads, and copies sealed entries to the archive.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use super::{SigningKey, archive::Archive, chain, store::Checkpoint};
-use crate::{Kernel, Result};
+use super::{
+    SigningKey,
+    archive::Archive,
+    chain,
+    store::{Checkpoint, Head},
+};
+use crate::{Error, Kernel, Result, Tx, error::code, principal::TenantId};
 
 /// Entries linked in one transaction; a batch of this size takes a few milliseconds.
 const BATCH: i64 = 500;
@@ -18,12 +27,14 @@ pub struct Sealer {
     kernel: Kernel,
     key: SigningKey,
     archive: Option<Archive>,
+    /// The heads that this process signed last. The key must not be lent to whoever rewrites the database while it runs.
+    signed: Arc<Mutex<HashMap<TenantId, (i64, String)>>>,
 }
 
 impl Sealer {
     /// A sealer that signs with `key` and writes to `archive` when there is one.
     pub fn new(kernel: Kernel, key: SigningKey, archive: Option<Archive>) -> Self {
-        Self { kernel, key, archive }
+        Self { kernel, key, archive, signed: Arc::default() }
     }
 
     /// Starts sealing; what is unsealed when the process stops is sealed before it ends, or by the next process.
@@ -58,7 +69,8 @@ impl Sealer {
     /// Seals everything that waits. Returns how many entries were sealed.
     ///
     /// # Errors
-    /// When the database cannot be written; nothing is half-linked then.
+    /// When the database cannot be written, and `audit_broken` when a chain does not hold the head that this process signed last; nothing
+    /// is half-linked then.
     pub async fn seal(&self) -> Result<u64> {
         let mut sealed = 0;
         while self.kernel.db.read().await?.audit_unsealed().await? {
@@ -72,12 +84,13 @@ impl Sealer {
         let mut tx = self.kernel.db.write().await?;
         tx.audit_lock().await?;
         let entries = tx.audit_to_seal(BATCH).await?;
-        let mut heads: Vec<(crate::principal::TenantId, i64, String)> = Vec::new();
+        let mut heads: Vec<(TenantId, i64, String)> = Vec::new();
         for entry in &entries {
             let place = match heads.iter().position(|(tenant, ..)| *tenant == entry.tenant_id) {
                 Some(place) => place,
                 None => {
                     let head = tx.audit_head(entry.tenant_id).await?;
+                    self.check_signed(&mut tx, entry.tenant_id, head.as_ref()).await?;
                     let (seq, hash) = head.map_or((0, chain::GENESIS.to_owned()), |h| (h.seq, h.hash));
                     heads.push((entry.tenant_id, seq, hash));
                     heads.len() - 1
@@ -89,7 +102,9 @@ impl Sealer {
             *seq += 1;
             *hash = next;
         }
+        let mut sealed = Vec::new();
         for (tenant, seq, hash) in heads {
+            sealed.push((tenant, (seq, hash.clone())));
             let signature = self.key.sign(&chain::checkpoint_message(&tenant.to_string(), seq, &hash));
             let checkpoint = Checkpoint { tenant_id: tenant, seq, hash, key_id: self.key.id().to_owned(), signature };
             tx.audit_checkpoint(&checkpoint, now).await?;
@@ -97,8 +112,27 @@ impl Sealer {
             tracing::info!(tenant_id = %tenant, audit_head = format!("{seq}:{}", checkpoint.hash), "sealed audit entries");
         }
         tx.commit().await?;
+        self.signed.lock().unwrap_or_else(PoisonError::into_inner).extend(sealed);
         metrics::counter!("audit_sealed_total").increment(entries.len() as u64);
         Ok(entries.len() as u64)
+    }
+
+    /// Requires that a chain still holds the head that this process signed last; another process may have gone on from there.
+    async fn check_signed(&self, tx: &mut Tx, tenant: TenantId, head: Option<&Head>) -> Result<()> {
+        let known = self.signed.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned();
+        let Some((seq, hash)) = known else { return Ok(()) };
+        let holds = match head {
+            Some(head) if head.seq == seq => head.hash == hash,
+            Some(head) if head.seq > seq => {
+                tx.audit_sealed(tenant, seq, 1).await?.first().is_some_and(|e| e.seq == Some(seq) && e.hash.as_deref() == Some(&hash))
+            }
+            _ => false,
+        };
+        if holds {
+            return Ok(());
+        }
+        let text = format!("the audit chain no longer holds entry {seq} as it was signed: it was rewritten, and new entries are not sealed");
+        Err(Error::new(code::AUDIT_BROKEN, text).with_internal(format_args!("tenant {tenant}, signed head {seq}:{hash}")))
     }
 
     /// Copies sealed entries that the archive does not have yet. A repeat after a crash writes the same file again.

@@ -92,12 +92,14 @@ async fn any_single_changed_field_is_found() {
         "UPDATE audit_entries SET seq = NULL, hash = NULL, prev_hash = NULL WHERE seq = 4",
         "UPDATE audit_checkpoints SET signature = 'ab' WHERE seq = 9",
         "UPDATE audit_checkpoints SET seq = 8 WHERE seq = 9",
+        "UPDATE audit_chains SET seq = 8",
+        "DELETE FROM audit_chains",
     ] {
         let chain = Chain::new(9).await;
         chain.sql(sql).await;
         let report = chain.report(None).await;
         assert!(!report.defects.is_empty(), "not found: {sql}");
-        assert!(report.verified < 9, "{sql}: {report:?}");
+        assert!(report.verified < 9 || sql.contains("audit_chains"), "{sql}: {report:?}");
     }
 }
 
@@ -202,4 +204,32 @@ async fn an_entry_that_is_rolled_back_with_its_action_is_not_in_the_chain() {
     drop(tx);
     chain.sealer.seal().await.unwrap();
     assert_eq!(chain.report(None).await.verified, 2);
+}
+
+#[tokio::test]
+async fn a_sealer_does_not_sign_a_chain_that_was_rewritten_under_it() {
+    // Whoever has the database but not the key lets the running process sign the change: the last entry is made to wait for its seal again.
+    let chain = Chain::new(9).await;
+    for sql in [
+        "UPDATE audit_entries SET actor = 'user:mallory', seq = NULL, hash = NULL, prev_hash = NULL WHERE seq = 9",
+        "DELETE FROM audit_checkpoints WHERE seq = 9",
+        "UPDATE audit_chains SET seq = 8, hash = (SELECT hash FROM audit_entries WHERE seq = 8)",
+    ] {
+        chain.sql(sql).await;
+    }
+    assert_eq!(chain.sealer.seal().await.unwrap_err().code().name, "audit_broken");
+    let report = chain.report(None).await;
+    assert_eq!((report.verified, report.unsealed), (8, 1), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_sealer_goes_on_behind_what_another_process_sealed() {
+    let chain = Chain::new(3).await;
+    let other = Sealer::new(chain.test.kernel.clone(), chain.key.clone(), None);
+    for i in 3..6 {
+        chain.act(i).await;
+        if i % 2 == 0 { chain.sealer.seal().await.unwrap() } else { other.seal().await.unwrap() };
+    }
+    let report = chain.report(None).await;
+    assert_eq!((report.verified, report.defects), (6, vec![]));
 }

@@ -70,15 +70,15 @@ pub async fn verify(db: &Db, key: &PublicKey, anchors: &[(Option<TenantId>, Anch
             from = last + 1;
         }
         let unsealed: i64 = tx.one("SELECT COUNT(*) FROM audit_entries WHERE tenant_id = $1 AND seq IS NULL", crate::args![tenant]).await?;
-        let recorded = tx.audit_head(tenant).await?.map(|h| (h.seq, h.hash));
-        reports.push(checker.finish(unsealed, recorded));
+        let recorded = tx.audit_head(tenant).await?.map_or_else(|| (0, chain::GENESIS.to_owned()), |h| (h.seq, h.hash));
+        reports.push(checker.finish(unsealed, Some(recorded)));
     }
     Ok(add_anchor_defects(reports, anchors, &found))
 }
 
 /// Verifies entries and heads read from an archive, in any order and with repeats.
 pub fn verify_archive(mut entries: Vec<Entry>, mut heads: Vec<Checkpoint>, key: &PublicKey, anchors: &[(Option<TenantId>, Anchor)]) -> Vec<Report> {
-    entries.sort_by(|a, b| (a.tenant_id, a.seq, a.id).cmp(&(b.tenant_id, b.seq, b.id)));
+    entries.sort_by_key(|e| (e.tenant_id, e.seq, e.id));
     entries.dedup();
     heads.sort_by_key(|h| (h.tenant_id, h.seq));
     heads.dedup();

@@ -264,5 +264,5 @@ pub fn is_unique_violation(error: &Error) -> bool {
     error.internal_detail().is_some_and(|d| d.contains("UNIQUE constraint failed") || d.contains("duplicate key value violates unique constraint"))
 }
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
 mod tests;

@@ -27,7 +27,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 #[into_params(parameter_in = Query)]
 pub struct StreamQuery {
     /// Read what comes after this sequence number; 0 or absent for the beginning.
-    #[param(minimum = 0)]
+    #[param(minimum = 0, maximum = 9007199254740991_i64)]
     pub after: Option<u64>,
 }
 
@@ -45,7 +45,11 @@ impl StreamQuery {
                 .ok_or_else(|| Error::new(code::INVALID_HEADER, "Last-Event-ID: must be the id of an event of this stream, a whole number"))?,
             None => self.after.unwrap_or(0),
         };
-        Ok(i64::try_from(after).unwrap_or(i64::MAX))
+        // Numbers above this are not exact in JSON, and no stream gets that long.
+        i64::try_from(after)
+            .ok()
+            .filter(|a| *a <= 9_007_199_254_740_991)
+            .ok_or_else(|| Error::field("after", "must be the id of an event of this stream, a whole number up to 9007199254740991"))
     }
 }
 
@@ -70,6 +74,7 @@ struct State {
     kernel: Kernel,
     reader: Reader,
     ready: VecDeque<Bytes>,
+    settled: bool,
     over: bool,
     silent: Duration,
     ndjson: bool,
@@ -78,7 +83,8 @@ struct State {
 }
 
 /// Answers with a tenant's stream from `after` on, until an event whose kind is in `terminal`, the caller's hang-up, a
-/// silence of [`Kernel::stream_idle`] or the process's stop. `headers` are the request's: `Accept: application/x-ndjson` gives one JSON object a line.
+/// silence of [`Kernel::stream_idle`] or the process's stop. A stream whose terminal event lies at or before `after` ends at once.
+/// `headers` are the request's: `Accept: application/x-ndjson` gives one JSON object a line.
 pub fn event_stream(kernel: &Kernel, tenant: TenantId, stream: String, after: i64, headers: &HeaderMap, terminal: &'static [&'static str]) -> Response {
     let ndjson = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|accept| accept.contains("application/x-ndjson"));
     let mut ready = VecDeque::new();
@@ -86,7 +92,7 @@ pub fn event_stream(kernel: &Kernel, tenant: TenantId, stream: String, after: i6
         ready.push_back(Bytes::from_static(b"retry: 1000\n\n"));
     }
     let reader = Reader::new(kernel, tenant, stream, after);
-    let state = State { kernel: kernel.clone(), reader, ready, over: false, silent: Duration::ZERO, ndjson, terminal, _open: OpenStream::new() };
+    let state = State { kernel: kernel.clone(), reader, ready, settled: false, over: false, silent: Duration::ZERO, ndjson, terminal, _open: OpenStream::new() };
     let body = Body::from_stream(stream::unfold(state, |mut state| async move {
         let chunk = state.next().await?;
         Some((Ok::<_, std::convert::Infallible>(chunk), state))
@@ -107,6 +113,14 @@ impl State {
         }
         if self.over {
             return None;
+        }
+        if !self.settled {
+            match self.reader.settle().await {
+                // Who has seen the last event of a stream that is over waits for nothing.
+                Ok(Some(kind)) if self.terminal.contains(&kind.as_str()) => return None,
+                Ok(_) => self.settled = true,
+                Err(error) => return self.broken(&error),
+            }
         }
         let events = tokio::select! {
             events = self.reader.next() => events,
@@ -129,12 +143,15 @@ impl State {
                 }
                 self.ready.pop_front()
             }
-            Err(error) => {
-                // The caller comes back with the last id it saw, so nothing is lost by ending here.
-                tracing::error!(error = ?error, "an event stream could not be read");
-                None
-            }
+            Err(error) => self.broken(&error),
         }
+    }
+
+    /// Ends a stream that cannot be read: the caller comes back with the last id it saw, so nothing is lost.
+    fn broken(&mut self, error: &Error) -> Option<Bytes> {
+        tracing::error!(error = ?error, "an event stream could not be read");
+        self.over = true;
+        None
     }
 
     fn format(&self, event: &Event) -> Bytes {
@@ -144,5 +161,52 @@ impl State {
         } else {
             format!("id: {}\nevent: {}\ndata: {}\n\n", event.seq, event.kind, event.data)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{principal::default_tenant, testing::TestKernel};
+
+    async fn append(kernel: &Kernel, kinds: &[&str]) {
+        let mut tx = kernel.db.write().await.unwrap();
+        for kind in kinds {
+            tx.append_event(default_tenant(), "s", kind, &1, kernel.now()).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+    }
+
+    async fn read(kernel: &Kernel, after: i64) -> String {
+        let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("application/x-ndjson"))]);
+        let response = event_stream(kernel, default_tenant(), "s".to_owned(), after, &headers, &["end"]);
+        String::from_utf8(axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_reader_gets_what_is_behind_its_start_up_to_the_end() {
+        let test = TestKernel::new(&[]).await;
+        append(&test.kernel, &["a", "b", "end"]).await;
+        let lines = read(&test.kernel, 1).await;
+        assert_eq!(lines, "{\"seq\":2,\"event\":\"b\",\"data\":1}\n{\"seq\":3,\"event\":\"end\",\"data\":1}\n");
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_has_seen_the_end_is_not_left_waiting() {
+        let test = TestKernel::new(&[]).await;
+        append(&test.kernel, &["a", "end"]).await;
+        for after in [2, 3, i64::MAX] {
+            assert_eq!(read(&test.kernel, after).await, "", "{after}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_starts_beyond_the_end_misses_nothing_new() {
+        let test = TestKernel::new(&[]).await;
+        append(&test.kernel, &["a"]).await;
+        let mut reader = Reader::new(&test.kernel, default_tenant(), "s".to_owned(), 100);
+        assert_eq!(reader.settle().await.unwrap().as_deref(), Some("a"));
+        append(&test.kernel, &["b"]).await;
+        assert_eq!(reader.next().await.unwrap()[0].seq, 2);
     }
 }

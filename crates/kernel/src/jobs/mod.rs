@@ -6,7 +6,7 @@
 
 mod queue;
 mod runner;
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
 mod tests;
 
 use std::{collections::HashMap, sync::Arc};

@@ -244,6 +244,16 @@ impl Tx {
         }
     }
 
+    /// Removes jobs that were done or canceled before a moment, at most `limit` of them, and tells how many it removed. Failed ones stay:
+    /// they are the list of what somebody has to look at.
+    pub async fn prune_jobs(&mut self, before: Timestamp, limit: i64) -> Result<u64> {
+        self.execute(
+            "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE state IN ('ready', 'canceled') AND finished_at < $1 LIMIT $2)",
+            args![before, limit],
+        )
+        .await
+    }
+
     /// How many jobs are in a state, and since when the oldest of them waits.
     pub async fn job_counts(&mut self) -> Result<Vec<(String, String, i64, Timestamp)>> {
         struct Count(String, String, i64, Timestamp);

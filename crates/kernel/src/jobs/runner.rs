@@ -53,10 +53,12 @@ impl Runner {
 
     async fn work(&self) {
         while !self.kernel.lifecycle.is_stopping() {
-            match self.run_one().await {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(error) => tracing::warn!(error = ?error, "a worker could not claim a job"),
+            // A handler's own panics are contained in `run_one`; one around it must not cost the process a worker.
+            match std::panic::AssertUnwindSafe(self.run_one()).catch_unwind().await {
+                Ok(Ok(true)) => continue,
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => tracing::warn!(error = ?error, "a worker could not claim or end a job"),
+                Err(panic) => lifecycle::report_panic("job worker", panic.as_ref()),
             }
             tokio::select! {
                 () = self.kernel.lifecycle.stopping() => return,
@@ -172,7 +174,7 @@ impl Runner {
                 return tx.commit().await;
             }
             Err(error) if canceled => (JobState::Canceled, error),
-            Err(error) if error.code() == code::SHUTTING_DOWN => {
+            Err(error) if error.code() == code::SHUTTING_DOWN && self.kernel.lifecycle.is_stopping() => {
                 tx.requeue(job.id, job.fence, now, None, true, now).await?;
                 return tx.commit().await;
             }

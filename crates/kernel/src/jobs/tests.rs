@@ -148,7 +148,10 @@ async fn a_worker_that_lost_its_lease_cannot_write() {
 
 #[tokio::test]
 async fn a_queued_job_is_canceled_at_once_and_a_running_one_within_a_second() {
-    let s = setup(Box::new(|c| Box::pin(async move { Ok(c.stopped().await) }))).await;
+    let s = setup(Box::new(|c| Box::pin(async move {
+            c.stopped().await;
+            Ok(())
+        }))).await;
     let queued = s.enqueue().await;
     let kernel = s.test.kernel.clone();
     let mut tx = kernel.db.write().await.unwrap();
@@ -234,4 +237,14 @@ async fn a_stopping_process_gives_its_job_back_without_spending_an_attempt() {
     ran.unwrap();
     let job = s.job(id).await;
     assert_eq!((job.state, job.attempts), (JobState::Queued, 0));
+}
+
+#[tokio::test]
+async fn a_part_that_stopped_alone_spends_attempts_instead_of_spinning() {
+    let s = setup(Box::new(|_| Box::pin(async { Err(Error::new(code::SHUTTING_DOWN, "the embedder has stopped")) }))).await;
+    let id = s.enqueue().await;
+    s.runner.run_one().await.unwrap();
+    let job = s.job(id).await;
+    assert_eq!((job.state, job.attempts), (JobState::Queued, 1));
+    assert!(!s.runner.run_one().await.unwrap(), "the next attempt is due only later");
 }

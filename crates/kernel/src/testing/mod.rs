@@ -1,4 +1,5 @@
 //! What tests stand on: a clock they move, seeded ids, and a database of their own on either engine.
+#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
 
 use std::time::Duration;
 
