@@ -11,7 +11,7 @@ export function History({ current }: { current?: string }) {
   const { t, language } = useI18n();
   const history = useQuery(askHistory());
   // A question asked twice is one memory: the newest stays.
-  const seen = new Set<string>();
+  const seen = new Set(history.data?.items.filter(({ id }) => id === current).map(({ question }) => question));
   const items = (history.data?.items ?? [])
     .filter(({ id, question }) => id !== current && !seen.has(question) && seen.add(question))
     .slice(0, 5);
