@@ -22,7 +22,7 @@ pub struct RunRequest {
     /// Which agent.
     pub agent: AgentName,
     /// What the person wrote.
-    #[schema(min_length = 1, max_length = 8000, pattern = r"\S")]
+    #[schema(min_length = 1, max_length = 8000, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
     pub input: String,
     /// Calls to run as the plan, under the same checks; when empty the agent plans by itself.
     #[serde(default)]

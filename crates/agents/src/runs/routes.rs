@@ -2,7 +2,7 @@
 
 use astrolabe_kernel::{
     Error, Id, Result,
-    http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query, StreamQuery, event_stream},
+    http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query, StreamEvent, StreamLine, StreamQuery, event_stream},
     page::{Page, PageQuery},
 };
 use axum::{
@@ -21,8 +21,8 @@ use crate::Agents;
 #[utoipa::path(post, path = "/v1/agents/run", tag = "agents", request_body = RunRequest,
     params(("Idempotency-Key" = Option<String>, Header, description = "Names the request: a repeat gets the first answer.", min_length = 1, max_length = 200, pattern = "^[!-~]+$")),
     responses((status = 200, description = "What the agent answered.",
-               content((RunResult = "application/json"), (String = "text/event-stream"), (String = "application/x-ndjson"))),
-              CommonProblems, ConflictProblem, BodyProblems))]
+               content((RunResult = "application/json"), (StreamEvent = "text/event-stream"), (StreamLine = "application/x-ndjson"))),
+              CommonProblems, NotFoundProblem, ConflictProblem, BodyProblems))]
 pub async fn run_agent(State(agents): State<Agents>, caller: Caller, headers: HeaderMap, Json(request): Json<RunRequest>) -> Result<Response> {
     let running = agents.start_run(&caller, request).await?;
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
@@ -52,7 +52,7 @@ pub async fn get_run(State(agents): State<Agents>, caller: Caller, Path(id): Pat
 
 /// Read a run's events, from the beginning or behind `Last-Event-ID`.
 #[utoipa::path(get, path = "/api/v1/runs/{id}/events", tag = "agents", params(("id" = Id<Run>, Path), StreamQuery),
-    responses((status = 200, description = "The stream.", content((String = "text/event-stream"), (String = "application/x-ndjson"))),
+    responses((status = 200, description = "The stream.", content((StreamEvent = "text/event-stream"), (StreamLine = "application/x-ndjson"))),
               CommonProblems, NotFoundProblem))]
 pub async fn stream_run_events(
     State(agents): State<Agents>,

@@ -7,6 +7,7 @@ use astrolabe_kernel::{
     audit::{self, Outcome, Record},
     error::code,
     http::Caller,
+    lifecycle,
 };
 use astrolabe_knowledge::{answers::AskRequest, detect_language};
 use serde_json::json;
@@ -72,7 +73,7 @@ impl Agents {
             let tool = ToolName::parse(&call.name).map_err(|e| e.and_field(format!("tool_calls[{i}].name"), "is not a tool"))?;
             if !request.agent.tools().contains(&tool) {
                 let text = format!("the agent {} does not have the tool {}", request.agent.as_str(), tool.as_str());
-                return Err(Error::new(code::UNKNOWN_TOOL, text).and_field(format!("tool_calls[{i}].name"), "is not a tool of this agent"));
+                return Err(Error::new(code::TOOL_REFUSED, text).and_field(format!("tool_calls[{i}].name"), "is not a tool of this agent"));
             }
         }
         let meta = serde_json::Value::Object(request.meta.clone());
@@ -131,7 +132,8 @@ struct Work {
 impl Work {
     async fn run(self) -> Result<RunResult> {
         let mut counted = Counted::start();
-        let result = self.work().await;
+        // Whoever reads the stream is told of a panic as of any other fault, instead of waiting for an end that never comes.
+        let result = lifecycle::contained("agent run", self.work()).await;
         let (kernel, tenant, now, id) = (&self.agents.kernel, self.caller.principal.tenant, self.agents.kernel.now(), self.run.id);
         let mut tx = kernel.db.write().await?;
         match &result {

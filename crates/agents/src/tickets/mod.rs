@@ -86,11 +86,11 @@ impl TicketState {
 #[serde(deny_unknown_fields)]
 pub struct NewTicket {
     /// What it is about, in a line.
-    #[schema(min_length = 1, max_length = 300, pattern = r"\S")]
+    #[schema(min_length = 1, max_length = 300, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
     pub title: String,
     /// Everything else.
     #[serde(default)]
-    #[schema(max_length = 20000)]
+    #[schema(max_length = 20000, pattern = "^[^\\u0000]*$")]
     pub description: String,
     /// How urgent it is; `normal` when absent.
     #[serde(default)]
@@ -114,11 +114,11 @@ impl NewTicket {
 pub struct TicketChange {
     /// A new title.
     #[serde(default)]
-    #[schema(min_length = 1, max_length = 300, pattern = r"\S")]
+    #[schema(min_length = 1, max_length = 300, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
     pub title: Option<String>,
     /// A new description.
     #[serde(default)]
-    #[schema(max_length = 20000)]
+    #[schema(max_length = 20000, pattern = "^[^\\u0000]*$")]
     pub description: Option<String>,
     /// A new priority.
     #[serde(default)]

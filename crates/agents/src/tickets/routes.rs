@@ -4,7 +4,7 @@ use astrolabe_kernel::{
     Error, Id, Result, Role,
     audit::{Outcome, Record},
     http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query},
-    page::{Page, page_limit},
+    page::{Page, page_limit, read_cursor},
 };
 use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
@@ -25,7 +25,8 @@ pub struct TicketQuery {
     #[param(minimum = 1, maximum = 200, default = 50)]
     pub limit: Option<u32>,
     /// The `next_cursor` of the page before.
-    #[param(min_length = 1, max_length = 200)]
+    #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_.~-]{1,200}$")]
+    #[serde(default, deserialize_with = "read_cursor")]
     pub cursor: Option<String>,
 }
 

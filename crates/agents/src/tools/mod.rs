@@ -90,7 +90,7 @@ pub struct ToolInfo {
 #[serde(deny_unknown_fields)]
 pub struct ToolCall {
     /// Which tool.
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(value_type = ToolName)]
     pub name: String,
     /// Its arguments: see the tool's description in `GET /api/v1/agents`.
     #[serde(default = "empty_object")]

@@ -83,6 +83,14 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     {
         return Err(Error::field(field, "must not contain the character U+0000"));
     }
+    // serde would read the fields of an object from a list, too.
+    if bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[') {
+        let whole: Result<serde_json::Value, _> = serde_json::from_slice(bytes);
+        return Err(match whole {
+            Ok(_) => Error::field("body", "must be an object, not a list"),
+            Err(e) => Error::new(code::INVALID_JSON, format!("the body is not valid JSON: {e}")),
+        });
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();

@@ -11,7 +11,7 @@ mod trace;
 pub(crate) use extract::idempotency_key;
 pub use extract::{Caller, Json, Path, Query};
 pub use middleware::{Observer, guard, observe};
-pub use openapi::{BodyProblems, CommonProblems, ConflictProblem, NotFoundProblem, OpenProblems, UpstreamProblem};
+pub use openapi::{BodyProblems, CommonProblems, ConflictProblem, NotFoundProblem, OpenProblems, StreamEvent, StreamLine, UpstreamProblem};
 pub use problem::{Problem, method_not_allowed, not_found};
 pub use sse::{StreamQuery, event_stream};
 pub use trace::Trace;

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use utoipa::{
-    IntoResponses,
+    IntoResponses, ToSchema,
     openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder},
 };
 
@@ -59,4 +60,29 @@ problems! {
     }
     /// Endpoints that ask another server: 502.
     UpstreamProblem { "502" = "A server we depend on failed." }
+}
+
+/// One event of a stream as `text/event-stream` carries it. Comments between events show that the stream is alive.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct StreamEvent {
+    /// Sequence number in the stream, from 1; send the last one as `Last-Event-ID` to go on behind it.
+    #[schema(pattern = "^[1-9][0-9]*$")]
+    pub id: String,
+    /// What happened, such as `answer.delta`.
+    pub event: String,
+    /// JSON; its fields depend on the event.
+    pub data: String,
+}
+
+/// One line of a stream as `application/x-ndjson` carries it. Empty lines show that the stream is alive.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct StreamLine {
+    /// Sequence number in the stream, from 1; send the last one as `Last-Event-ID` to go on behind it.
+    #[schema(minimum = 1)]
+    pub seq: i64,
+    /// What happened, such as `answer.delta`.
+    pub event: String,
+    /// The event's fields.
+    #[schema(value_type = Object)]
+    pub data: serde_json::Value,
 }

@@ -37,11 +37,11 @@ pub struct AuditQuery {
 pub async fn list_audit_entries(State(platform): State<Platform>, caller: Caller, Query(query): Query<AuditQuery>) -> Result<Json<Page<Entry>>> {
     caller.principal.require(Role::TenantAdmin)?;
     let limit = page_limit(query.limit)?;
-    let action = query.action.unwrap_or_default();
-    if action.len() > 100 || !action.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.".contains(&b)) {
+    let action = query.action.as_deref();
+    if action.is_some_and(|a| !(1..=100).contains(&a.len()) || !a.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.".contains(&b))) {
         return Err(Error::field("action", "must be the name of an action, such as agents.run"));
     }
     let mut tx = platform.kernel().db.read().await?;
-    let rows = tx.audit_entries(caller.principal.tenant, &action, query.cursor.as_deref().unwrap_or(""), limit).await?;
+    let rows = tx.audit_entries(caller.principal.tenant, action.unwrap_or(""), query.cursor.as_deref().unwrap_or(""), limit).await?;
     Ok(Json(Page::of(rows, limit, |e| e.id.to_string())))
 }

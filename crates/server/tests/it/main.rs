@@ -1,0 +1,11 @@
+//! The one integration binary: the whole application in process, and the real binary where only a process will do.
+
+mod auth;
+mod backup;
+mod cli;
+mod data_dirs;
+mod errors;
+mod limits;
+mod openapi;
+mod support;
+mod system;

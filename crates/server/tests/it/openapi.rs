@@ -1,0 +1,124 @@
+//! The description of the API is complete and is what the router does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::http::Method;
+use serde_json::Value;
+
+use crate::support::TestApp;
+
+/// The paths that a router knows, from what it prints of itself: `RouteId(3): "/api/v1/me"`.
+fn paths_of(router: &axum::Router) -> BTreeSet<String> {
+    format!("{router:?}").split("RouteId(").filter_map(|part| part.split_once("): \"")?.1.split('"').next().map(str::to_owned)).filter(|p| p.starts_with('/')).collect()
+}
+
+fn described(api: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    let paths = api["paths"].as_object().unwrap().iter();
+    paths.map(|(path, item)| (path.clone(), item.as_object().unwrap().keys().map(|m| m.to_uppercase()).collect())).collect()
+}
+
+#[tokio::test]
+async fn every_route_of_the_router_is_in_the_description_with_its_methods() {
+    let app = TestApp::new().await;
+    let api = serde_json::to_value(&app.description).unwrap();
+    let described = described(&api);
+    let routed = paths_of(&app.router);
+    assert!(routed.len() > 20, "the router prints its paths: {routed:?}");
+    assert_eq!(routed, described.keys().cloned().collect::<BTreeSet<_>>());
+    for (path, methods) in described {
+        let call = app.call(Method::TRACE, &path.replace("{id}", "src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC")).send().await;
+        assert_eq!(call.status, 405, "{path}");
+        let allowed: BTreeSet<String> = call.header("allow").split(',').map(|m| m.trim().to_owned()).filter(|m| m != "HEAD").collect();
+        assert_eq!(allowed, methods, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn every_operation_has_a_summary_a_tag_that_is_explained_and_its_refusals() {
+    let app = TestApp::new().await;
+    let api = serde_json::to_value(&app.description).unwrap();
+    assert_eq!(api["openapi"], "3.1.0");
+    let tags: BTreeSet<&str> = api["tags"].as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap()).collect();
+    let mut ids = BTreeSet::new();
+    for (path, item) in api["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let name = format!("{method} {path}");
+            assert!(!operation["summary"].as_str().unwrap_or("").is_empty(), "{name} has no summary");
+            assert!(tags.contains(operation["tags"][0].as_str().unwrap()), "{name} has an unknown tag");
+            assert!(ids.insert(operation["operationId"].as_str().unwrap()), "{name} has the name of another");
+            let statuses: BTreeSet<&str> = operation["responses"].as_object().unwrap().keys().map(String::as_str).collect();
+            let open = operation["security"].is_array();
+            assert!(statuses.contains("500") && (open || statuses.contains("401")), "{name}: {statuses:?}");
+            assert!(!path.contains('{') || statuses.contains("404"), "{name} can name what is not there");
+            if operation.get("requestBody").is_some() {
+                assert!(statuses.contains("413") && statuses.contains("415"), "{name} takes a body");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_reference_of_the_description_leads_somewhere() {
+    fn references(value: &Value, out: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(map) => map.iter().for_each(|(k, v)| match (k.as_str(), v) {
+                ("$ref", Value::String(target)) => {
+                    out.insert(target.clone());
+                }
+                _ => references(v, out),
+            }),
+            Value::Array(items) => items.iter().for_each(|v| references(v, out)),
+            _ => {}
+        }
+    }
+    let app = TestApp::new().await;
+    let api = serde_json::to_value(&app.description).unwrap();
+    let mut all = BTreeSet::new();
+    references(&api, &mut all);
+    for target in all {
+        assert!(api.pointer(target.trim_start_matches('#')).is_some(), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn the_docs_show_every_operation_without_scripts_or_foreign_addresses() {
+    let app = TestApp::new().await;
+    let page = app.anonymous(Method::GET, "/docs").send().await.text();
+    let api = app.anonymous(Method::GET, "/api/openapi.json").send().await.json();
+    assert_eq!(api, serde_json::to_value(&app.description).unwrap());
+    for path in described(&api).keys() {
+        assert!(page.contains(&format!("<code>{path}</code>")), "{path} is not on the page");
+    }
+    assert!(!page.contains("<script") && !page.contains("style=\""), "nothing that the content security policy forbids");
+    assert!(!page.contains("src=\"http") && !page.contains("href=\"http"), "works without a network");
+    assert_eq!(app.anonymous(Method::GET, "/docs/style.css").send().await.header("content-type"), "text/css; charset=utf-8");
+}
+
+/// Keeps `docs/generated/openapi.json` what the binary prints. Run with `UPDATE=1` to write it.
+#[tokio::test]
+async fn the_committed_description_is_up_to_date() {
+    let app = TestApp::new().await;
+    let text = format!("{}\n", serde_json::to_string_pretty(&app.description).unwrap());
+    crate::support::generated("openapi.json", &text);
+}
+
+/// Keeps `docs/generated/config.md` what the defaults say.
+#[test]
+fn the_committed_settings_page_is_up_to_date() {
+    crate::support::generated("config.md", &astrolabe_kernel::config::markdown(astrolabe_server::config::SCHEMA));
+}
+
+/// Keeps `docs/generated/errors.md` what the table of codes says.
+#[test]
+fn the_committed_page_of_error_codes_is_up_to_date() {
+    use std::fmt::Write;
+    let mut text = String::from(
+        "# Error codes\n\nGenerated from `crates/kernel/src/error.rs`. `code` in a problem document is one of these; it never changes its meaning.\n\n\
+         | code | status | exit code | title | what to do |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for code in astrolabe_kernel::error::code::ALL {
+        let status = astrolabe_kernel::error::status_of(code);
+        let _ = writeln!(text, "| `{}` | {status} | {} | {} | {} |", code.name, code.kind.exit_code(), code.title, code.remedy.replace('|', "\\|"));
+    }
+    crate::support::generated("errors.md", &text);
+}
