@@ -13,6 +13,8 @@ pub mod ingest;
 mod runtime;
 pub mod search;
 pub mod sources;
+#[cfg(test)]
+mod tests;
 
 use astrolabe_kernel::db::{Migration, Migrations};
 pub use astrolabe_backends::analysis::{Lang, detect_language};
@@ -26,6 +28,7 @@ pub const MIGRATIONS: Migrations = Migrations {
         Migration { version: 1, name: "sources", sql: include_str!("../migrations/0001_sources.sql") },
         Migration { version: 2, name: "documents", sql: include_str!("../migrations/0002_documents.sql") },
         Migration { version: 3, name: "asks", sql: include_str!("../migrations/0003_asks.sql") },
+        Migration { version: 4, name: "chunk_hashes", sql: include_str!("../migrations/0004_chunk_hashes.sql") },
     ],
 };
 

@@ -1,0 +1,13 @@
+//! What this domain promises, from upload to answer, in one process on a database of its own: SQLite, or the PostgreSQL at
+//! `TEST_POSTGRES_URI`. Jobs are run one by one, so every state between two of them can be looked at.
+
+mod answers;
+mod documents;
+mod duplicates;
+mod embedding;
+mod index;
+mod model;
+mod sources;
+mod support;
+
+use support::Setup;
