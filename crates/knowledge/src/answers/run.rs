@@ -7,6 +7,7 @@ use astrolabe_kernel::{
     audit::{Outcome, Record},
     error::code,
     http::Caller,
+    lifecycle,
 };
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -20,6 +21,9 @@ use crate::{
 
 /// Text waits at most this long, or until it is this large, before it becomes an event.
 const COALESCE: (Duration, usize) = (Duration::from_millis(50), 1024);
+
+/// Passages whose sentences are looked at when no model is configured.
+const EXTRACTIVE_PASSAGES: usize = 24;
 
 /// An ask that is being answered; it goes on when this is dropped.
 pub struct Running {
@@ -113,7 +117,8 @@ struct Work {
 
 impl Work {
     async fn run(self) -> Result<Answer> {
-        let result = self.make().await;
+        // Whoever reads the stream is told of a panic as of any other fault, instead of waiting for an end that never comes.
+        let result = lifecycle::contained("ask", self.make()).await;
         let (kernel, tenant, now) = (&self.knowledge.kernel, self.caller.principal.tenant, self.knowledge.kernel.now());
         let mut tx = kernel.db.write().await?;
         match &result {
@@ -134,7 +139,9 @@ impl Work {
     }
 
     async fn make(&self) -> Result<Answer> {
-        let results = self.knowledge.find(&self.caller.principal, &self.ask.question, self.sources.clone(), self.limit).await?;
+        // A model pays for every passage; picking sentences costs next to nothing, and the sentence that answers is not always in the first few.
+        let limit = if self.knowledge.gateway.is_configured() { self.limit } else { self.limit.max(EXTRACTIVE_PASSAGES) };
+        let results = self.knowledge.find_for_answer(&self.caller.principal, &self.ask.question, self.sources.clone(), limit).await?;
         let mode = if results.retrieval == Retrieval::Hybrid { "hybrid" } else { "lexical" };
         let mut recorder = Recorder::new(self);
         recorder.event("ask.retrieved", &json!({"retrieval": mode, "passages": results.found.len()})).await?;

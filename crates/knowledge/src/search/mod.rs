@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use crate::{
     Knowledge,
+    answers::extractive::widen,
     documents::Document,
     ingest::{ChunkId, jobs::embed},
     sources::Source,
@@ -137,11 +138,24 @@ impl Knowledge {
     ///
     /// # Errors
     /// `warming_up` while the index loads.
-    #[tracing::instrument(name = "search", skip_all)]
     pub async fn find(&self, principal: &Principal, question: &str, sources: Option<Vec<Id<Source>>>, limit: usize) -> Result<Results> {
+        self.find_query(principal, question, analyse_query(question, None), sources, limit).await
+    }
+
+    /// The same for an answer: synonyms of the question's words count a little, so that a question in the words of daily life finds the rule.
+    ///
+    /// # Errors
+    /// `warming_up` while the index loads.
+    pub(crate) async fn find_for_answer(&self, principal: &Principal, question: &str, sources: Option<Vec<Id<Source>>>, limit: usize) -> Result<Results> {
+        let mut query = analyse_query(question, None);
+        widen(&mut query);
+        self.find_query(principal, question, query, sources, limit).await
+    }
+
+    #[tracing::instrument(name = "search", skip_all)]
+    async fn find_query(&self, principal: &Principal, question: &str, query: Query, sources: Option<Vec<Id<Source>>>, limit: usize) -> Result<Results> {
         let started = std::time::Instant::now();
         let index = self.index()?;
-        let query = analyse_query(question, None);
         let vector = match self.embedder() {
             Some(embedder) => embed(&embedder, vec![question.to_owned()], Priority::Interactive).await?.pop(),
             None => None,

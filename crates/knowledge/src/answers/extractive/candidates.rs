@@ -12,6 +12,8 @@ use crate::ingest::sentences::{is_table_row, list_marker, sentences};
 #[derive(Debug, Default)]
 pub(super) struct Bag {
     pub positions: HashMap<String, Vec<u32>>,
+    /// First byte and position of each term, in order.
+    pub starts: Vec<(usize, u32)>,
 }
 
 impl Bag {
@@ -23,6 +25,7 @@ impl Bag {
 
     fn add(&mut self, text: &str, lang: Lang) {
         for term in analyse(text, lang) {
+            self.starts.push((term.start, term.position));
             self.positions.entry(term.text).or_default().push(term.position);
         }
     }

@@ -4,10 +4,10 @@ use super::candidates::{Bag, Candidate, Shape, Surroundings};
 use super::holdings::{Holdings, holdings};
 use super::kinds::Kind;
 use super::question::{Concept, Question};
-use super::{Embedding, Passage};
+use super::{Embedding, Passage, ranges};
 
 /// Number of features.
-pub const FEATURES: usize = 23;
+pub const FEATURES: usize = 25;
 
 /// Names of the features, for reports.
 pub const FEATURE_NAMES: [&str; FEATURES] = [
@@ -19,6 +19,7 @@ pub const FEATURE_NAMES: [&str; FEATURES] = [
     "rarest_missing_context",
     "entity_missing_context",
     "entity_missing_passage",
+    "code_missing_context",
     "unseen_share",
     "kind_found",
     "plain_kind_absent",
@@ -32,6 +33,7 @@ pub const FEATURE_NAMES: [&str; FEATURES] = [
     "very_short",
     "row_or_item",
     "opens_section",
+    "value_in_range",
     "sentence_similarity",
     "passage_similarity",
 ];
@@ -68,8 +70,39 @@ pub(super) struct Extractor<'a> {
     pub question: &'a Question,
     pub passages: &'a [Passage<'a>],
     pub surroundings: &'a [Surroundings],
+    /// The passages' ranks by the question's words, from 0.
+    pub ranks: &'a [usize],
     /// Similarities of sentences to the question, by candidate; empty without an embedder.
     pub similarities: &'a [Option<f32>],
+}
+
+/// Ranks passages by the question's words (BM25's saturation and length norm, k1 0.9, b 0.4, over the concepts' weights). The fused order of the search
+/// is not used: where the embedder does not know the language, it says little about where an answer is.
+pub(super) fn rank_passages(question: &Question, passages: &[Passage<'_>], surroundings: &[Surroundings]) -> Vec<usize> {
+    let lengths: Vec<f32> = surroundings.iter().map(|s| s.all.starts.len() as f32).collect();
+    let mean = (lengths.iter().sum::<f32>() / lengths.len().max(1) as f32).max(1.0);
+    let score = |at: usize| -> f32 {
+        let (Some(around), Some(length)) = (surroundings.get(at), lengths.get(at)) else { return 0.0 };
+        let norm = 0.9 * (0.6 + 0.4 * length / mean);
+        let one = |concept: &Concept| {
+            let best = concept.alternatives.iter().filter_map(|a| around.all.positions.get(&a.text).map(|p| (a.weight, p.len() as f32)));
+            best.map(|(weight, count)| weight * count * 1.9 / (count + norm)).fold(0.0, f32::max)
+        };
+        question.concepts.iter().map(|c| c.weight * one(c)).sum()
+    };
+    let scores: Vec<f32> = (0..passages.len()).map(score).collect();
+    let mut order: Vec<usize> = (0..passages.len()).collect();
+    order.sort_by(|a, b| {
+        let (left, right) = (scores.get(*a).unwrap_or(&0.0), scores.get(*b).unwrap_or(&0.0));
+        right.total_cmp(left).then_with(|| passages.get(*a).map(|p| p.rank).cmp(&passages.get(*b).map(|p| p.rank)))
+    });
+    let mut ranks = vec![0; passages.len()];
+    for (rank, at) in order.into_iter().enumerate() {
+        if let Some(slot) = ranks.get_mut(at) {
+            *slot = rank;
+        }
+    }
+    ranks
 }
 
 impl Extractor<'_> {
@@ -80,7 +113,7 @@ impl Extractor<'_> {
         let heading = around.map_or(&empty, |s| &s.heading);
         let all = around.map_or(&empty, |s| &s.all);
         let (mut own, mut context, mut passage, mut title) = (0.0f32, 0.0f32, 0.0f32, 0.0f32);
-        let (mut rarest, mut entity_context, mut entity_passage, mut unseen) = (0.0f32, 0.0f32, 0.0f32, 0.0f32);
+        let (mut rarest, mut entity_context, mut entity_passage, mut code_context, mut unseen) = (0.0f32, 0.0f32, 0.0f32, 0.0f32, 0.0f32);
         for concept in &question.concepts {
             let in_own = holds(&candidate.own, concept);
             let in_heading = holds(heading, concept);
@@ -96,8 +129,11 @@ impl Extractor<'_> {
             passage += concept.weight * in_all;
             rarest = rarest.max(concept.weight * (1.0 - best));
             if concept.entity {
-                entity_context += concept.weight * (1.0 - best);
-                entity_passage += concept.weight * (1.0 - in_all);
+                entity_context = entity_context.max(1.0 - best);
+                entity_passage = entity_passage.max(1.0 - in_all);
+                if concept.surface.bytes().any(|b| b.is_ascii_digit()) {
+                    code_context = code_context.max(1.0 - best);
+                }
             }
             if concept.unseen {
                 unseen += concept.weight;
@@ -106,11 +142,20 @@ impl Extractor<'_> {
         let text = self.passages.get(candidate.passage).map_or("", |p| p.text);
         let sentence = text.get(candidate.bytes.clone()).unwrap_or_default();
         let asked = |word: &str| question.words.contains(word);
+        let header = candidate.header.as_ref().and_then(|h| text.get(h.clone()));
         let held = holdings(sentence, &asked);
         let asks = question.kind != Kind::Any;
-        let kind = held.match_of(question.kind);
+        let beside = self.count_beside_noun(candidate, &held);
+        let mut kind = held.match_of(question.kind);
+        if let Some(header) = header.filter(|_| kind < 1.0) {
+            kind = kind.max(holdings(&with_units(header, sentence), &asked).match_of(question.kind));
+        }
+        if question.kind == Kind::Count && question.focus.is_some() && beside == 0.0 {
+            // Some number is not the number of the things asked for.
+            kind *= 0.5;
+        }
         let passage_kind = if asks && kind < 1.0 { holdings(text, &asked).match_of(question.kind) } else { 1.0 };
-        let rank = self.passages.get(candidate.passage).map_or(usize::MAX, |p| p.rank);
+        let rank = self.ranks.get(candidate.passage).copied().unwrap_or(usize::MAX);
         let length = sentence.chars().count() as f32;
         let mut f = [0.0f32; FEATURES];
         let values = [
@@ -122,12 +167,13 @@ impl Extractor<'_> {
             rarest,
             entity_context,
             entity_passage,
+            code_context,
             unseen,
             if asks { kind } else { 0.0 },
             if question.kind.is_plain_to_see() { 1.0 - kind } else { 0.0 },
             if asks && !question.kind.is_plain_to_see() { 1.0 - kind } else { 0.0 },
             1.0 - passage_kind,
-            self.count_beside_noun(candidate, &held),
+            beside,
             self.adjacency(candidate),
             f32::from(u8::from(rank == 0)),
             1.0 / (1.0 + rank as f32).sqrt(),
@@ -135,6 +181,7 @@ impl Extractor<'_> {
             f32::from(u8::from(length < 25.0)),
             f32::from(u8::from(candidate.shape != Shape::Prose)),
             f32::from(u8::from(candidate.opens_section)),
+            f32::from(u8::from(ranges::holds_value(sentence, &question.values))),
             self.similarities.get(at).copied().flatten().unwrap_or(0.0),
             self.passages.get(candidate.passage).and_then(|p| p.dense_score).unwrap_or(0.0),
         ];
@@ -149,9 +196,9 @@ impl Extractor<'_> {
         }
         let Some(concept) = self.question.focus.and_then(|i| self.question.concepts.get(i)) else { return 0.0 };
         let near = concept.alternatives.iter().filter_map(|a| candidate.own.positions.get(&a.text)).flatten().any(|position| {
-            held.counts_at.iter().any(|number| {
-                let distance = i64::from(*position) - *number as i64;
-                (-3..=5).contains(&distance)
+            held.counts_at.iter().any(|byte| {
+                let number = candidate.own.starts.iter().take_while(|(start, _)| start <= byte).last().map_or(0, |(_, position)| *position);
+                (-3..=4).contains(&(i64::from(*position) - i64::from(number)))
             })
         });
         f32::from(u8::from(near))
@@ -175,6 +222,19 @@ impl Extractor<'_> {
         }
         if pairs > 0.0 { near / pairs } else { 0.0 }
     }
+}
+
+/// A row whose cells carry the units of their columns: `Fee (EUR)` over `40` reads `40 EUR`.
+fn with_units(header: &str, row: &str) -> String {
+    let mut cells = Vec::new();
+    for (name, cell) in header.split(" | ").zip(row.split(" | ")) {
+        let unit = match name.rsplit_once('(') {
+            Some((_, inside)) => inside.trim_end_matches(')'),
+            None => name.rsplit_once(", ").map_or("", |(_, after)| after),
+        };
+        cells.push(format!("{cell} {unit}"));
+    }
+    cells.join(" | ")
 }
 
 /// Cosine similarity; vectors of an embedder are normalised, but a caller's need not be.

@@ -29,7 +29,7 @@ pub(super) struct Holdings {
     name: bool,
     place: bool,
     contact: bool,
-    /// Positions of plain numbers among the words of the sentence.
+    /// First bytes of the plain numbers in the sentence.
     pub counts_at: Vec<usize>,
 }
 
@@ -74,18 +74,22 @@ struct Word<'a> {
 
 /// Reads what a sentence holds. `asked` tells the lower-case words of the question: a name or number that it already gives answers nothing.
 pub(super) fn holdings(sentence: &str, asked: &dyn Fn(&str) -> bool) -> Holdings {
-    let sentence = sentence.get(list_marker(sentence).unwrap_or(0)..).unwrap_or(sentence);
+    let marker = list_marker(sentence).unwrap_or(0);
+    let sentence = sentence.get(marker..).unwrap_or(sentence);
     let words = split(sentence, asked);
     let lower = sentence.to_lowercase();
     let has = |list: &str| list.split('|').any(|phrase| phrase_in(&lower, phrase));
     let mut found = Holdings { contact: sentence.contains('@') || sentence.contains("://"), ..Holdings::default() };
     for (at, word) in words.iter().enumerate() {
-        if word.number {
-            read_number(&words, at, &mut found);
+        if word.number && read_number(&words, at, &mut found) {
+            // `raw` is a slice of the sentence, so the difference of their addresses is its place.
+            found.counts_at.push(marker + word.raw.as_ptr().addr().saturating_sub(sentence.as_ptr().addr()));
         }
         found.time |= listed(&DAYS, &word.lower) || listed(&MONTHS, &word.lower);
         found.role |= listed(&ROLES, &word.lower) && !asked(&word.lower);
-        found.name |= word.capital;
+        let measure =
+            listed(&UNITS, &word.lower) || listed(&MONEY, &word.lower) || listed(&MONTHS, &word.lower) || listed(&DAYS, &word.lower);
+        found.name |= word.capital && !measure && word.raw.chars().any(char::is_alphabetic);
         let next = words.get(at + 1).filter(|w| w.capital && is_name_part(w.raw)).map_or("", |w| w.raw);
         found.person_name |=
             word.capital && is_name_part(word.raw) && !next.is_empty() && sentence.contains(&format!("{} {next}", word.raw));
@@ -105,8 +109,8 @@ pub(super) fn holdings(sentence: &str, asked: &dyn Fn(&str) -> bool) -> Holdings
     found
 }
 
-/// What the number at a place means, by its shape and its neighbours.
-fn read_number(words: &[Word<'_>], at: usize, found: &mut Holdings) {
+/// What the number at a place means, by its shape and its neighbours; true for a plain count.
+fn read_number(words: &[Word<'_>], at: usize, found: &mut Holdings) -> bool {
     let near = |offset: isize| at.checked_add_signed(offset).and_then(|i| words.get(i)).map_or("", |w| w.lower.as_str());
     let raw = words.get(at).map_or("", |w| w.raw);
     let following = [near(1), near(2)];
@@ -141,10 +145,9 @@ fn read_number(words: &[Word<'_>], at: usize, found: &mut Holdings) {
     found.time |= year || clock || date || hour || matches!(near(1), "th" | "st" | "nd" | "rd");
     let plain = !(year && dated || clock || date || hour || code);
     found.amount |= plain;
-    if plain && !(money || duration || distance || temperature || percent || speed) && !listed(&UNITS, unit[0]) {
-        found.count = true;
-        found.counts_at.push(at);
-    }
+    let count = plain && !(money || duration || distance || temperature || percent || speed) && !listed(&UNITS, unit[0]);
+    found.count |= count;
+    count
 }
 
 /// Four digits that may be a year; `2000 guests` may be one too, so its surroundings decide.

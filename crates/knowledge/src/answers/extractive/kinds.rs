@@ -43,7 +43,12 @@ pub enum Kind {
 impl Kind {
     /// Kinds that show in a sentence by their form, so that their absence is telling: who asks for a price is not answered without a sum.
     pub(super) fn is_plain_to_see(self) -> bool {
-        !matches!(self, Self::Any | Self::Person | Self::Place | Self::Time | Self::Deadline)
+        !matches!(self, Self::Any | Self::Person | Self::Place)
+    }
+
+    /// Kinds that always carry their sign: a currency, a unit, a name.
+    pub(super) fn is_unmistakable(self) -> bool {
+        matches!(self, Self::Money | Self::Percent | Self::Speed | Self::Temperature | Self::Distance | Self::PersonName | Self::Contact)
     }
 }
 
@@ -152,7 +157,7 @@ pub(super) fn expected(words: &[&str]) -> Kind {
         return *kind;
     }
     if how_many {
-        return if counts_time { Kind::Duration } else { Kind::Count };
+        return if counts_time || lasts(words) { Kind::Duration } else { Kind::Count };
     }
     match opening {
         Some(Kind::Person) => {
@@ -164,6 +169,16 @@ pub(super) fn expected(words: &[&str]) -> Kind {
         None if how_much || has("how old|w wieku ilu") => Kind::Amount,
         None => Kind::Any,
     }
+}
+
+/// "Сколько мы храним", "ile trwa": how long, said with "how many" and a verb of lasting.
+fn lasts(words: &[&str]) -> bool {
+    const STEMS: &str = "храни|длит|действ|занима|продолж|ждать|ждём|держ|служи|trwa|zajm|czeka|obowiąz|przechow|trzyma";
+    words
+        .iter()
+        .enumerate()
+        .filter(|(_, w)| matches!(**w, "ile" | "сколько"))
+        .any(|(at, _)| words.iter().skip(at + 1).take(2).any(|w| STEMS.split('|').any(|stem| w.starts_with(stem))))
 }
 
 /// The word right behind "how many".

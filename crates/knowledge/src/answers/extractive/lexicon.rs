@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use astrolabe_backends::analysis::{Alternative, Lang, analyse};
+use astrolabe_backends::analysis::{Alternative, Lang, Query, analyse};
 
 use super::question::push;
 
@@ -16,17 +16,38 @@ const SYNONYM: f32 = 0.65;
 
 /// Adds the index terms of a word's synonyms to its alternatives.
 pub(super) fn expand(word: &str, lang: Lang, alternatives: &mut Vec<Alternative>) {
+    for stem in stems(word, lang) {
+        expand_stem(&stem, lang, alternatives);
+    }
+}
+
+fn expand_stem(stem: &str, lang: Lang, alternatives: &mut Vec<Alternative>) {
     let lexicon = match lang {
         Lang::En => &*ENGLISH,
         Lang::Pl => &*POLISH,
         Lang::Ru => &*RUSSIAN,
         Lang::Other => return,
     };
-    for stem in stems(word, lang) {
-        for group in lexicon.by_stem.get(&stem).into_iter().flatten() {
-            for synonym in lexicon.groups.get(*group).into_iter().flatten() {
-                push(alternatives, synonym.clone(), SYNONYM);
-            }
+    for group in lexicon.by_stem.get(stem).into_iter().flatten() {
+        for synonym in lexicon.groups.get(*group).into_iter().flatten() {
+            push(alternatives, synonym.clone(), SYNONYM);
+        }
+    }
+}
+
+/// What a synonym is worth in a search, where it also has to find the passage.
+const WIDENED: f32 = 0.4;
+
+/// Adds synonyms to the words of a query, so that a question in the words of daily life also finds the rule in its own words. Meant for the passages
+/// of an answer: a person who searches for a word wants that word.
+pub fn widen(query: &mut Query) {
+    for term in &mut query.terms {
+        // Forms of the word itself are known; only words that look like words have synonyms.
+        let Some(own) = term.alternatives.first().map(|a| a.text.clone()) else { continue };
+        let mut wider = term.alternatives.clone();
+        expand_stem(&own, query.lang, &mut wider);
+        for added in wider.into_iter().skip(term.alternatives.len()) {
+            term.alternatives.push(Alternative { weight: WIDENED, ..added });
         }
     }
 }

@@ -15,6 +15,7 @@ mod lexicon;
 mod numbers;
 mod pick;
 mod question;
+mod ranges;
 mod weights;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ use astrolabe_backends::analysis::Lang;
 
 pub use features::{FEATURE_NAMES, FEATURES, Features};
 pub use kinds::Kind;
+pub use lexicon::widen;
 pub use pick::render;
 pub use weights::{ANSWER_FEATURES, Model};
 
@@ -43,7 +45,7 @@ pub struct Passage<'a> {
     pub document_start: &'a str,
     /// Language of the chunk.
     pub lang: Lang,
-    /// Position in the fused result list, from 0.
+    /// Position in the fused result list, from 0; breaks ties, for the answerer ranks the passages by the question's words itself.
     pub rank: usize,
     /// Cosine of question and chunk, when an embedder is there.
     pub dense_score: Option<f32>,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::candidates::{Candidate, Shape, Surroundings, collect, shape_of};
-use super::features::{Extractor, Features, cosine};
+use super::features::{Extractor, Features, cosine, rank_passages};
 use super::question::Question;
 use super::weights::Model;
 use super::{Extract, Passage, Picked, Request, Scored};
@@ -20,6 +20,12 @@ const COMPANION: f32 = 1.5;
 const SAME: f32 = 0.75;
 /// What a sentence loses whose document says that it is no longer in force.
 const SUPERSEDED: f32 = 2.5;
+/// Sentences judged for whether they answer.
+const JUDGED: usize = 4;
+/// What is left of the probability when the question asks for a thing that cannot be overlooked and the sentence lacks it.
+const WITHOUT_KIND: f32 = 0.4;
+/// What a line of code loses, unless the question itself names something of its kind.
+const CODE: f32 = 1.0;
 /// Longest list shown after its lead-in, in items.
 const LIST_ITEMS: usize = 8;
 
@@ -39,11 +45,13 @@ fn read(request: &Request<'_>) -> Reading {
     let question = Question::read(request.question, request.lang, request.idf);
     let (candidates, surroundings) = collect(request.passages);
     let by_words: Vec<Features> = {
-        let extractor = Extractor { question: &question, passages: request.passages, surroundings: &surroundings, similarities: &[] };
+        let ranks = rank_passages(&question, request.passages, &surroundings);
+        let extractor =
+            Extractor { question: &question, passages: request.passages, surroundings: &surroundings, ranks: &ranks, similarities: &[] };
         candidates.iter().enumerate().map(|(at, c)| extractor.features(at, c)).collect()
     };
     let features = match request.embedder {
-        Some((vector, embed)) if !candidates.is_empty() => {
+        Some((vector, embed)) if !candidates.is_empty() && Model::uses_similarity(question.lang) => {
             let similarities = similarities(request.passages, &question, &candidates, &by_words, vector, embed);
             let mut features = by_words;
             for (row, similarity) in features.iter_mut().zip(&similarities) {
@@ -117,6 +125,8 @@ pub(super) fn answer(request: &Request<'_>, model: Option<&Model>) -> Extract {
     let calibrated = Model::for_language(reading.question.lang, request.embedder.is_some());
     let model = model.unwrap_or(&calibrated);
     let asks_for_the_past = reading.question.words.iter().any(|w| w.len() == 4 && w.starts_with("20"));
+    let asks_for_code =
+        ["command", "komend", "poleceni", "команд"].iter().any(|stem| reading.question.words.iter().any(|w| w.starts_with(stem)));
     let mut weighed: Vec<Weighed> = reading
         .candidates
         .iter()
@@ -125,15 +135,30 @@ pub(super) fn answer(request: &Request<'_>, model: Option<&Model>) -> Extract {
         .filter(|(_, (candidate, _))| adds_something(&reading.question, candidate))
         .map(|(at, (candidate, features))| {
             let superseded = !asks_for_the_past && reading.surroundings.get(candidate.passage).is_some_and(|s| s.superseded);
-            Weighed { at, score: model.score(features) - if superseded { SUPERSEDED } else { 0.0 } }
+            Weighed {
+                at,
+                score: model.score(features)
+                    - if superseded { SUPERSEDED } else { 0.0 }
+                    - if !asks_for_code && is_code(request, candidate) { CODE } else { 0.0 },
+            }
         })
         .collect();
     weighed.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.at.cmp(&b.at)));
-    let best = weighed.first().map_or(0.0, |w| w.score);
-    let confidence = weighed.first().and_then(|w| reading.features.get(w.at)).map_or(0.0, |features| {
-        let next = weighed.get(1).map_or(best - 3.0, |w| w.score);
-        model.probability(&Model::answer_features(features, best, next))
-    });
+    // The sentence that ranks first is not always the one with the best evidence of an answer, so the first few are judged.
+    let judged = |at: usize| {
+        let weight = weighed.get(at)?;
+        let features = reading.features.get(weight.at)?;
+        // A sentence that others outrank has no lead.
+        let next = if at == 0 { weighed.get(1).map_or(weight.score - 3.0, |w| w.score) } else { weight.score };
+        let mut probability = model.probability(&Model::answer_features(features, weight.score, next));
+        if reading.question.kind.is_unmistakable() && kind_absence(features) > 0.9 {
+            probability *= WITHOUT_KIND;
+        }
+        Some((probability, at))
+    };
+    let judgement = (0..JUDGED).filter_map(judged).fold((0.0f32, 0usize), |best, one| if one.0 > best.0 { one } else { best });
+    let (confidence, first) = judgement;
+    let best = weighed.get(first).map_or(0.0, |w| w.score);
     let nothing = Extract { answered: false, confidence, picked: Vec::new(), lang: reading.question.lang };
     if reading.question.concepts.is_empty() || confidence < model.threshold {
         return nothing;
@@ -141,13 +166,13 @@ pub(super) fn answer(request: &Request<'_>, model: Option<&Model>) -> Extract {
     let mut chosen: Vec<&Weighed> = Vec::new();
     // A companion without the thing asked for would only dilute an answer that has it.
     let kind = |at: usize| reading.features.get(at).map_or(0.0, |f| kind_absence(f));
-    let lacking = weighed.first().map_or(0.0, |w| kind(w.at));
-    for candidate in &weighed {
-        if kind(candidate.at) > lacking {
-            continue;
-        }
-        if chosen.len() == MOST || candidate.score < best - COMPANION {
+    let lacking = weighed.get(first).map_or(0.0, |w| kind(w.at));
+    for candidate in weighed.iter().skip(first).chain(weighed.iter().take(first)) {
+        if chosen.len() == MOST {
             break;
+        }
+        if kind(candidate.at) > lacking || candidate.score < best - COMPANION {
+            continue;
         }
         if !chosen.iter().any(|other| same(&reading, candidate.at, other.at)) {
             chosen.push(candidate);
@@ -175,6 +200,15 @@ pub(super) fn answer(request: &Request<'_>, model: Option<&Model>) -> Extract {
         picked.push(Picked { passage: candidate.passage, start, end, text: shown(passage.text, candidate, &bytes), score: weighed.score });
     }
     Extract { answered: !picked.is_empty(), picked, ..nothing }
+}
+
+/// A shell line, a setting or a path rather than a sentence.
+fn is_code(request: &Request<'_>, candidate: &Candidate) -> bool {
+    let text = request.passages.get(candidate.passage).and_then(|p| p.text.get(candidate.bytes.clone())).unwrap_or_default();
+    let signs = text.matches(|c: char| matches!(c, '_' | '=' | '/' | '\\' | '{' | '}' | '<' | '>' | '$' | '`')).count()
+        + text.matches(" -").count()
+        + text.matches("--").count();
+    candidate.shape != Shape::Row && signs >= 2 && signs * 12 >= text.chars().count().min(120)
 }
 
 /// How far a sentence lacks the kind of thing asked for.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use astrolabe_backends::analysis::{Alternative, Lang, analyse_query, detect_language};
 
 use super::kinds::{self, Kind};
-use super::{lexicon, numbers};
+use super::{lexicon, numbers, ranges};
 
 /// A word of the question that an answer should share.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub(super) struct Question {
     pub kind: Kind,
     /// The concept right behind "how many", if any: the thing to be counted.
     pub focus: Option<usize>,
+    /// Values it names as conditions.
+    pub values: Vec<f64>,
     /// Lower-case words and numbers of the question.
     pub words: HashSet<String>,
 }
@@ -119,7 +121,7 @@ impl Question {
             concepts.iter_mut().for_each(|c| c.weight /= total);
         }
         let focus = focus(text, &concepts);
-        Self { lang, concepts, kind, focus, words: lower.into_iter().collect() }
+        Self { lang, concepts, kind, focus, values: ranges::values(text), words: lower.into_iter().collect() }
     }
 }
 
