@@ -16,6 +16,18 @@ export function documentsQuery(sourceId: string, state?: DocumentState, limit = 
   });
 }
 
+/** The newest documents of a source that can be asked about. */
+export function readyDocumentsQuery(sourceId: string, limit: number) {
+  return queryOptions({
+    queryKey: ["sources", sourceId, "ready", limit] as const,
+    queryFn: ({ signal }) =>
+      getJson<Page<Document>>(
+        `/api/v1/sources/${encodeURIComponent(sourceId)}/documents${query({ state: "ready", limit })}`,
+        signal,
+      ),
+  });
+}
+
 /** One document. */
 export function documentQuery(id: string) {
   return queryOptions({

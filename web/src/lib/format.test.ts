@@ -2,6 +2,8 @@ import { expect, test } from "vitest";
 import { formatBytes, formatScore, formatWhen } from "./format.ts";
 
 test("sizes have a fitting unit", () => {
+  expect(formatBytes(0, "en")).toBe("0 kB");
+  expect(formatBytes(20, "en")).toBe("0.1 kB");
   expect(formatBytes(523, "en")).toBe("0.5 kB");
   expect(formatBytes(12_300, "en")).toBe("12 kB");
   expect(formatBytes(4_200_000, "en")).toBe("4.2 MB");

@@ -4,7 +4,8 @@ const UNITS = ["kilobyte", "megabyte", "gigabyte"] as const;
 
 /** A size in bytes as kilobytes or more (powers of 1000), for example `0.5 kB` or `12 MB`. */
 export function formatBytes(bytes: number, locale: string): string {
-  let value = bytes / 1000;
+  // A small file is shown as something, not as nothing.
+  let value = bytes > 0 ? Math.max(bytes / 1000, 0.1) : 0;
   let unit = 0;
   while (value >= 1000 && unit < UNITS.length - 1) {
     value /= 1000;

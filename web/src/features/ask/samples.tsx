@@ -1,12 +1,13 @@
-import { useInfiniteQuery } from "@tanstack/react-query";
-import { documentsQuery } from "../../api/documents.ts";
+import { useQueries } from "@tanstack/react-query";
+import { readyDocumentsQuery } from "../../api/documents.ts";
 import type { Source } from "../../api/types.ts";
 import { useI18n } from "../../lib/i18n/index.ts";
 import { Icon } from "../../ui/icons.tsx";
 import css from "./list.module.css";
 
-/** Newest documents that samples are made from, in the source that has most. */
-const CONSIDERED = 30;
+/** Samples are made from the newest documents of the largest sources, this many of each. */
+const DOCUMENTS = 10;
+const SOURCES = 5;
 const SHOWN = 3;
 
 /** A document's title, or its name without folder and ending. */
@@ -21,12 +22,15 @@ function subject(title: string, name: string): string {
  */
 export function Samples({ sources, onAsk }: { sources: readonly Source[]; onAsk: (question: string) => void }) {
   const { t, language } = useI18n();
-  const [source] = [...sources].sort((a, b) => (b.documents_by_state.ready ?? 0) - (a.documents_by_state.ready ?? 0));
-  const documents = useInfiniteQuery({
-    ...documentsQuery(source?.id ?? "", "ready", CONSIDERED),
-    enabled: (source?.documents_by_state.ready ?? 0) > 0,
-  });
-  const found = documents.data?.pages[0]?.items ?? [];
+  const ready = (source: Source) => source.documents_by_state.ready ?? 0;
+  const largest = sources
+    .filter((source) => ready(source) > 0)
+    .sort((a, b) => ready(b) - ready(a))
+    .slice(0, SOURCES);
+  const lists = useQueries({ queries: largest.map(({ id }) => readyDocumentsQuery(id, DOCUMENTS)) });
+  // Before all lists are there, the choice would change under the eyes.
+  if (lists.some(({ isPending }) => isPending)) return null;
+  const found = lists.flatMap(({ data }) => data?.items ?? []);
   // A question in the person's language about a document in another one would read oddly.
   const own = found.filter(({ lang }) => lang === language || lang === "");
   const titles = (own.length > 0 ? own : found).map(({ title, name }) => subject(title, name));
