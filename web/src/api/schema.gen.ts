@@ -21,6 +21,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/agents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List agents and their tools. */
+        get: operations["list_agents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/ask": {
         parameters: {
             query?: never;
@@ -263,6 +280,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List your runs, newest first. */
+        get: operations["list_runs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read a run. */
+        get: operations["get_run"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read a run's events, from the beginning or behind `Last-Event-ID`. */
+        get: operations["stream_run_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/search": {
         parameters: {
             query?: never;
@@ -374,6 +442,42 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tickets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List tickets, newest first. */
+        get: operations["list_tickets"];
+        put?: never;
+        /** Open a ticket. */
+        post: operations["create_ticket"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tickets/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read a ticket. */
+        get: operations["get_ticket"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Change a ticket. */
+        patch: operations["update_ticket"];
         trace?: never;
     };
     "/api/version": {
@@ -555,10 +659,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/agents/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run an agent.
+         * @description The agent plans, calls its tools under their roles, and answers from the documents when no tool applies. Send `Idempotency-Key` (or
+         *     `X-Idempotency-Key`): the same request under the same key is done once. With `Accept: text/event-stream` the run is streamed.
+         */
+        post: operations["run_agent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description An agent as callers see it. */
+        AgentInfo: {
+            /** @description What it is for. */
+            description: string;
+            /** @description Its name. */
+            name: components["schemas"]["AgentName"];
+            /** @description Its tools. */
+            tools: components["schemas"]["ToolInfo"][];
+        };
+        /** @description Every agent. */
+        AgentList: {
+            /** @description The agents. */
+            items: components["schemas"]["AgentInfo"][];
+        };
+        /**
+         * @description An agent by its name (A-03).
+         * @enum {string}
+         */
+        AgentName: "support" | "ops";
         /** @description A question and its answer. */
         Answer: {
             /** @description The answer, in the question's language, with `[n]` behind what the citation `n` supports. */
@@ -606,7 +750,7 @@ export interface components {
         AskRequest: {
             /**
              * Format: int32
-             * @description How many passages to answer from at most; 8 when absent.
+             * @description How many passages to answer from at most; 12 when absent.
              */
             limit?: number | null;
             /** @description The question, in any language. */
@@ -927,6 +1071,15 @@ export interface components {
             /** @description Words to filter by. */
             tags?: string[];
         };
+        /** @description A ticket to open. */
+        NewTicket: {
+            /** @description Everything else. */
+            description?: string;
+            /** @description How urgent it is; `normal` when absent. */
+            priority?: components["schemas"]["Priority"];
+            /** @description What it is about, in a line. */
+            title: string;
+        };
         /** @description One page of a list. */
         Page_Ask: {
             /** @description The items, in the list's order. */
@@ -1083,6 +1236,29 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        Page_Run: {
+            /** @description The items, in the list's order. */
+            items: {
+                /** @description The agent. */
+                agent: components["schemas"]["AgentName"];
+                /** @description When it was asked. */
+                created_at: components["schemas"]["Timestamp"];
+                /** @description Its id, `run_…`. */
+                id: components["schemas"]["runId_Run"];
+                /** @description What the person wrote. */
+                input: string;
+                /** @description What the caller wanted to keep with it. */
+                meta: Record<string, never>;
+                result?: components["schemas"]["RunResult"] | null;
+                /** @description Where it stands. */
+                state: components["schemas"]["RunState"];
+                /** @description The request's trace. */
+                trace_id: string;
+            }[];
+            /** @description Pass it as `cursor` to get the next page; null on the last page. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         Page_Source: {
             /** @description The items, in the list's order. */
             items: {
@@ -1126,6 +1302,37 @@ export interface components {
             /** @description Pass it as `cursor` to get the next page; null on the last page. */
             next_cursor?: string | null;
         };
+        /** @description One page of a list. */
+        Page_Ticket: {
+            /** @description The items, in the list's order. */
+            items: {
+                /** @description When it was opened. */
+                created_at: components["schemas"]["Timestamp"];
+                /** @description Who opened it. */
+                created_by: string;
+                /** @description Everything else. */
+                description: string;
+                /** @description Its id in the ticket service at `tools.tickets_url`; null for a ticket that is kept here alone. */
+                external_id?: string | null;
+                /** @description Its id, `tkt_…`. */
+                id: components["schemas"]["tktId_Ticket"];
+                /** @description How urgent it is. */
+                priority: components["schemas"]["Priority"];
+                /** @description Where it stands. */
+                state: components["schemas"]["TicketState"];
+                /** @description What it is about, in a line. */
+                title: string;
+                /** @description When it last changed. */
+                updated_at: components["schemas"]["Timestamp"];
+            }[];
+            /** @description Pass it as `cursor` to get the next page; null on the last page. */
+            next_cursor?: string | null;
+        };
+        /**
+         * @description How urgent a ticket is.
+         * @enum {string}
+         */
+        Priority: "low" | "normal" | "high";
         /** @description An error as the caller reads it. */
         Problem: {
             /** @description A stable code from the table of error codes. */
@@ -1181,6 +1388,69 @@ export interface components {
          * @enum {string}
          */
         Retrieval: "hybrid" | "lexical";
+        /** @description A stored run: the dialogue (A-08). */
+        Run: {
+            /** @description The agent. */
+            agent: components["schemas"]["AgentName"];
+            /** @description When it was asked. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Its id, `run_…`. */
+            id: components["schemas"]["runId_Run"];
+            /** @description What the person wrote. */
+            input: string;
+            /** @description What the caller wanted to keep with it. */
+            meta: Record<string, never>;
+            result?: components["schemas"]["RunResult"] | null;
+            /** @description Where it stands. */
+            state: components["schemas"]["RunState"];
+            /** @description The request's trace. */
+            trace_id: string;
+        };
+        /** @description Something that went wrong. */
+        RunError: {
+            /** @description A public code. */
+            code: string;
+            /** @description For people. */
+            message: string;
+            /** @description The tool it happened in; null when in none. */
+            tool?: string | null;
+        };
+        runId_Run: string;
+        /** @description A request to an agent (A-02). */
+        RunRequest: {
+            /** @description Which agent. */
+            agent: components["schemas"]["AgentName"];
+            /** @description What the person wrote. */
+            input: string;
+            /** @description Whatever the caller wants to keep with the dialogue, such as `{"user": "alice"}`. */
+            meta?: Record<string, never>;
+            /** @description Calls to run as the plan, under the same checks; when empty the agent plans by itself. */
+            tool_calls?: components["schemas"]["ToolCall"][];
+        };
+        /** @description What an agent answered. */
+        RunResult: {
+            /** @description The agent. */
+            agent: components["schemas"]["AgentName"];
+            /** @description What the answer rests on, when it came from the documents. */
+            citations: components["schemas"]["Citation"][];
+            /** @description What went wrong on the way. */
+            errors: components["schemas"]["RunError"][];
+            /** @description What was missing or degraded, as in answers. */
+            notices: string[];
+            /** @description The answer, in the input's language. */
+            output: string;
+            /** @description The run's id, `run_…`. */
+            run_id: components["schemas"]["runId_Run"];
+            /** @description The request's trace. */
+            trace_id: string;
+            /** @description The tools that were called, in order. */
+            used_tools: components["schemas"]["UsedTool"][];
+        };
+        /**
+         * @description Where a run stands.
+         * @enum {string}
+         */
+        RunState: "running" | "completed" | "failed";
         /** @description How far the database's schema is. */
         SchemaState: {
             /** @description Steps applied. */
@@ -1269,8 +1539,73 @@ export interface components {
          */
         Status: "ready" | "warming" | "degraded" | "stopping";
         tenId: string;
+        /** @description A ticket. */
+        Ticket: {
+            /** @description When it was opened. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Who opened it. */
+            created_by: string;
+            /** @description Everything else. */
+            description: string;
+            /** @description Its id in the ticket service at `tools.tickets_url`; null for a ticket that is kept here alone. */
+            external_id?: string | null;
+            /** @description Its id, `tkt_…`. */
+            id: components["schemas"]["tktId_Ticket"];
+            /** @description How urgent it is. */
+            priority: components["schemas"]["Priority"];
+            /** @description Where it stands. */
+            state: components["schemas"]["TicketState"];
+            /** @description What it is about, in a line. */
+            title: string;
+            /** @description When it last changed. */
+            updated_at: components["schemas"]["Timestamp"];
+        };
+        /** @description What to change of a ticket; what is absent stays. */
+        TicketChange: {
+            /** @description A new description. */
+            description?: string | null;
+            priority?: components["schemas"]["Priority"] | null;
+            state?: components["schemas"]["TicketState"] | null;
+            /** @description A new title. */
+            title?: string | null;
+        };
+        /**
+         * @description Where a ticket stands.
+         * @enum {string}
+         */
+        TicketState: "open" | "in_progress" | "closed";
         /** Format: date-time */
         Timestamp: string;
+        tktId_Ticket: string;
+        /** @description A call of a tool. */
+        ToolCall: {
+            /** @description Its arguments: see the tool's description in `GET /api/v1/agents`. */
+            arguments?: Record<string, never>;
+            /** @description Which tool. */
+            name: string;
+        };
+        /** @description A tool as callers see it. */
+        ToolInfo: {
+            /** @description Whether the caller may use it. */
+            allowed: boolean;
+            /** @description Roles of which the caller needs one. */
+            allowed_roles: string[];
+            /** @description Whether it can work: a tool without its address cannot. */
+            configured: boolean;
+            /** @description What it does. */
+            description: string;
+            /** @description The group it belongs to: `tickets_proxy`, `metrics`, `ops_actions` or `weather`. */
+            group: string;
+            /** @description Its name. */
+            name: components["schemas"]["ToolName"];
+            /** @description Whether it changes something. */
+            side_effect: boolean;
+        };
+        /**
+         * @description A tool by its name (A-09).
+         * @enum {string}
+         */
+        ToolName: "create_ticket" | "get_metrics" | "restart_service" | "get_weather";
         /** @description The documents that an upload made or found. */
         Uploaded: {
             /** @description In the order of the files. */
@@ -1280,6 +1615,17 @@ export interface components {
         UploadForm: {
             /** @description One or more files; the file name is the document's name and may be a path. */
             file: string[];
+        };
+        /** @description A tool that was called. */
+        UsedTool: {
+            /** @description With what. */
+            arguments: Record<string, never>;
+            /** @description Which. */
+            name: components["schemas"]["ToolName"];
+            /** @description What it answered; null when it did not. */
+            result?: unknown;
+            /** @description How it ended: `ok`, `refused` or `failed`. */
+            status: string;
         };
         /** @description The build that answers. */
         Version: {
@@ -1359,6 +1705,89 @@ export interface operations {
                 };
             };
             /** @description Not now: warming up, overloaded or stopping. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_agents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Every agent. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentList"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2727,6 +3156,286 @@ export interface operations {
             };
         };
     };
+    list_runs: {
+        parameters: {
+            query?: {
+                /** @description The `next_cursor` of the page before; absent for the first page. */
+                cursor?: string;
+                /** @description How many items at most. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Run"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["runId_Run"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run, with its result when it has one. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    stream_run_events: {
+        parameters: {
+            query?: {
+                /** @description Read what comes after this sequence number; 0 or absent for the beginning. */
+                after?: number;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["runId_Run"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                    "text/event-stream": string;
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     search: {
         parameters: {
             query?: never;
@@ -3740,6 +4449,420 @@ export interface operations {
             };
         };
     };
+    list_tickets: {
+        parameters: {
+            query?: {
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description How many at most. */
+                limit?: number;
+                /** @description Only tickets in this state. */
+                state?: components["schemas"]["TicketState"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Ticket"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_ticket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewTicket"];
+            };
+        };
+        responses: {
+            /** @description Opened. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ticket"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It collides with the present state, or the idempotency key was used for something else. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit that the detail names. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The kind of content is not accepted. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_ticket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["tktId_Ticket"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The ticket. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ticket"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    update_ticket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["tktId_Ticket"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TicketChange"];
+            };
+        };
+        responses: {
+            /** @description The ticket as it is now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ticket"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit that the detail names. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The kind of content is not accepted. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_version: {
         parameters: {
             query?: never;
@@ -4319,6 +5442,125 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Readiness"];
+                };
+            };
+        };
+    };
+    run_agent: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request: a repeat gets the first answer. */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunRequest"];
+            };
+        };
+        responses: {
+            /** @description What the agent answered. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunResult"];
+                    "application/x-ndjson": string;
+                    "text/event-stream": string;
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It collides with the present state, or the idempotency key was used for something else. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit that the detail names. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The kind of content is not accepted. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
