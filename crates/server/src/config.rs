@@ -134,6 +134,14 @@ pub struct Config {
     pub models: ModelsConfig,
 }
 
+/// Where models are when no setting says so: one folder a person, as the XDG Base Directory Specification has it; `scripts/models.sh`
+/// looks at the same place.
+fn models_folder(env: &[(String, String)]) -> PathBuf {
+    let of = |name: &str| env.iter().find(|(n, v)| n == name && !v.is_empty()).map(|(_, v)| PathBuf::from(v));
+    let data = of("XDG_DATA_HOME").or_else(|| of("HOME").map(|home| home.join(".local/share")));
+    data.map_or_else(|| PathBuf::from("models"), |data| data.join("astrolabe/models"))
+}
+
 impl Config {
     /// The settings as they are in force after all layers.
     ///
@@ -164,6 +172,7 @@ impl Config {
     /// # Errors
     /// `invalid_config` naming what is wrong and where it came from.
     pub fn load(file: Option<&std::path::Path>, env: Vec<(String, String)>, flags: &[(String, String, String)]) -> Result<Self> {
+        let models = models_folder(&env);
         let mut settings = Settings::defaults(SCHEMA)?;
         if let Some(file) = file {
             settings.add_file(file)?;
@@ -172,7 +181,11 @@ impl Config {
         for (key, value, origin) in flags {
             settings.set(key, value, origin)?;
         }
-        Self::new(settings)
+        let mut config = Self::new(settings)?;
+        if config.models.dir.as_os_str().is_empty() {
+            config.models.dir = models;
+        }
+        Ok(config)
     }
 }
 
