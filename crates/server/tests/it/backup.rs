@@ -173,7 +173,9 @@ fn a_chain_that_was_cut_is_found_against_the_archive_and_a_kept_head() {
     let folder = tempfile::tempdir().unwrap();
     let binary = Binary::new(folder.path());
     let path = documents(&folder.path().join("docs"), 0, 3);
+    // Two runs, and so at least two signed heads.
     binary.run(&["ingest", &path, "--source", "s"]);
+    binary.run(&["ingest", &path, "--source", "t"]);
     let verified = binary.run(&["audit", "verify", "--anchor", "HEAD", "--json"]);
     assert_eq!(verified.code, 0, "{verified:?}");
     let head = verified.json()["chains"][0]["head"].as_str().unwrap().to_owned();

@@ -5,6 +5,7 @@ mod backup;
 mod cli;
 mod data_dirs;
 mod errors;
+mod kill;
 mod limits;
 mod openapi;
 mod support;

@@ -9,6 +9,7 @@
 
 mod binary;
 mod call;
+mod raw;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,6 +26,7 @@ use astrolabe_server::{
 use axum::{Router, http::Method};
 pub use binary::{Binary, Server};
 pub use call::{Call, Reply};
+pub use raw::{Event, Raw};
 use utoipa::openapi::OpenApi;
 
 /// The application in this process.
@@ -36,7 +38,7 @@ pub struct TestApp {
     /// The description of the API.
     pub description: OpenApi,
     /// The folder that holds the data directory and goes away with the test.
-    pub folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 impl TestApp {
@@ -66,7 +68,7 @@ impl TestApp {
         let app = App::open(&parts, system).await.unwrap();
         app.knowledge.start().await.unwrap();
         let (router, description) = router::full(&app);
-        Self { app, router, description, folder }
+        Self { app, router, description, _folder: folder }
     }
 
     /// Starts a call that is signed in with the token.
