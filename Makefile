@@ -79,7 +79,7 @@ schemathesis: ## the API's description against the running server, every phase a
 	@scripts/schemathesis.sh
 
 chaos: ## 1,000 files, 10 times kill -9, on SQLite and PostgreSQL
-	@scripts/chaos.sh --files 1000 --kills 10 --database both
+	@scripts/chaos.sh
 
 coverage: ## line coverage of the Rust tests; fails below 80 %
 	@scripts/coverage.sh
@@ -95,7 +95,7 @@ ci: ## exactly what CI runs
 
 full: ## everything: CI, long kill tests, coverage
 	@.ci/run
-	@scripts/chaos.sh --files 1000 --kills 10 --database both
+	@scripts/chaos.sh
 	@scripts/coverage.sh
 
 clean: ## remove what was built; ./data and the models stay

@@ -1,56 +1,31 @@
 #!/usr/bin/env bash
-# Kills the real binary at random points while it ingests, and proves that nothing is lost or done twice.
+# The long form of the kill tests: the real binary is killed at random points while it ingests, on SQLite and on PostgreSQL with fsync.
+# The short form is part of `make test`.
 #
-#   scripts/chaos.sh [--files N] [--kills N] [--database sqlite|postgres|both] [--seed N]
-#
-#   RUN_PROFILE=dev   cargo profile of the binary
+#   scripts/chaos.sh [--files N] [--kills N] [--seed N]
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-database=both
-arguments=()
+export ASTROLABE_KILL_FILES=1000 ASTROLABE_KILLS=10
 while [ $# -gt 0 ]; do
   case $1 in
-    --database)
-      database=${2:-}
-      shift
-      ;;
-    *) arguments+=("$1") ;;
+    --files) ASTROLABE_KILL_FILES=${2:?--files needs a number} ;;
+    --kills) ASTROLABE_KILLS=${2:?--kills needs a number} ;;
+    --seed) export ASTROLABE_KILL_SEED=${2:?--seed needs a number} ;;
+    *) die "unknown argument $1" ;;
   esac
-  shift
+  shift 2
 done
-case $database in
-  sqlite | postgres | both) ;;
-  *) die "--database is sqlite, postgres or both" ;;
-esac
-need python3 'apt-get install python3'
-build_server "${RUN_PROFILE:-dev}"
 
-work=$(mktemp -d)
 ours=''
 # shellcheck disable=SC2317 # called by the trap
-finish() {
-  [ -z "$ours" ] || scripts/postgres.sh stop
-  rm -rf "$work"
-}
+finish() { [ -z "$ours" ] || scripts/postgres.sh stop; }
 trap finish EXIT
 trap 'exit 130' INT TERM
-
-if [ "$database" != postgres ]; then
-  "${serve_env[@]:?}" -u DATABASE_URL python3 scripts/chaos.py --binary "$BINARY" --work "$work/sqlite" ${arguments[@]+"${arguments[@]}"}
-fi
-if [ "$database" != sqlite ]; then
-  scripts/postgres.sh uri >/dev/null 2>&1 || ours=yes
-  # Kills prove nothing about a database that does not write to the disk.
-  uri=$(scripts/postgres.sh start --durable)
-  psql=$(find "$SCRATCH/pgserver" -path '*/pginstall18/bin/psql' 2>/dev/null | head -n 1)
-  psql=${psql:-$(command -v psql || true)}
-  [ -n "$psql" ] || die 'no psql: apt-get install postgresql-client'
-  name=chaos_$$
-  "$psql" -q "$uri" -c "CREATE DATABASE $name"
-  status=0
-  DATABASE_URL=${uri%/*}/$name "${serve_env[@]:?}" python3 scripts/chaos.py --binary "$BINARY" --work "$work/postgres" \
-    ${arguments[@]+"${arguments[@]}"} || status=$?
-  "$psql" -q "$uri" -c "DROP DATABASE $name WITH (FORCE)"
-  exit "$status"
-fi
+scripts/postgres.sh uri >/dev/null 2>&1 || ours=yes
+# Kills prove nothing about a database that does not write to the disk.
+uri=$(scripts/postgres.sh start --durable)
+for engine in '' "$uri"; do
+  say "$ASTROLABE_KILL_FILES files, $ASTROLABE_KILLS kills, ${engine:-SQLite}"
+  TEST_POSTGRES_URI=$engine cargo test --locked -p astrolabe-server --test it -- kill:: --nocapture
+done

@@ -1,23 +1,13 @@
 #!/usr/bin/env bash
-# Writes what is generated from the code: docs/generated/{openapi.json,config.md,errors.md,metrics.md} and the page's API types.
-# CI runs it and fails when the result differs from what is committed.
+# Writes what is generated from the code: docs/generated (API description, settings, codes, metrics) and the page's API types.
+# The tests that compare these files with the code write them instead, when UPDATE=1. CI runs this and fails when the result differs
+# from what is committed.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-build_server "${RUN_PROFILE:-dev}"
+need cargo 'install Rust 1.95 or later with rustup'
 mkdir -p docs/generated
-# A file that is half written would look like a change of the API.
-write() {
-  local file=docs/generated/$1
-  shift
-  astrolabe "$@" >"$file.new"
-  mv "$file.new" "$file"
-}
-trap 'rm -f docs/generated/*.new' EXIT
-write openapi.json openapi
-write config.md config markdown
-write errors.md docs errors
-write metrics.md docs metrics
+env -u TEST_POSTGRES_URI UPDATE=1 cargo test --quiet --locked -p astrolabe-server --test it up_to_date >/dev/null
 if command -v npm >/dev/null; then
   scripts/web.sh --exec npm run --silent gen >/dev/null
 else
