@@ -102,15 +102,6 @@ stop_server() {
   SERVER_PID=''
 }
 
-# post PATH JSON [HEADER ...]: one request to the server at URL with the token of data directory DATA; prints the body, fails above 399.
-post() {
-  local path=$1 body=$2 header headers=()
-  shift 2
-  for header in "$@"; do headers+=(-H "$header"); done
-  curl -sS --fail-with-body --noproxy '*' --max-time 300 "$URL$path" -H "Authorization: Bearer $(cat "$DATA/token")" \
-    -H 'Content-Type: application/json' ${headers[@]+"${headers[@]}"} -d "$body"
-}
-
 # venv NAME PACKAGE...: a Python environment in the scratch folder with these packages; prints its folder. What is there is kept.
 venv() {
   local name=$1 dir
