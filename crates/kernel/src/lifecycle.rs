@@ -5,6 +5,8 @@ use std::{future::Future, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use crate::{Error, Result};
+
 /// Handles to both stops and to the tracker; clones are the same lifecycle.
 #[derive(Clone, Default)]
 pub struct Lifecycle {
@@ -65,6 +67,18 @@ impl Lifecycle {
         self.tasks.wait().await;
         clean
     }
+}
+
+/// Does work whose panic becomes an error, counted and logged: for tasks that others wait for.
+///
+/// # Errors
+/// Those of the work; `internal` for a panic.
+pub async fn contained<T>(name: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let result = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(work)).await;
+    result.unwrap_or_else(|panic| {
+        report_panic(name, panic.as_ref());
+        Err(Error::internal(format_args!("panic: {}", panic_message(panic.as_ref()))))
+    })
 }
 
 /// Counts and logs a contained panic.

@@ -2,6 +2,7 @@
 //! the index is brought to what SQL says.
 
 use std::{
+    collections::HashMap,
     ops::Deref,
     path::{Path, PathBuf},
     sync::Arc,
@@ -23,6 +24,9 @@ use crate::{
     ingest::{extractor::Extractor, index_document, jobs::IngestDocument},
     sources::Source,
 };
+
+/// What was written within this time may belong to an upload or an ingest that is still on its way.
+const SPARE: Duration = Duration::from_secs(3600);
 
 /// The section `knowledge` of the configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -169,15 +173,17 @@ impl Knowledge {
         let index = Arc::new(index);
         self.reconcile(&index, embedder.as_deref()).await?;
         self.engine.send_replace(Engine::Ready { index, embedder: embedder.clone(), without });
-        if embedder.is_some() {
-            self.embed_the_rest().await?;
+        if embedder.is_some()
+            && let Err(error) = self.embed_the_rest().await
+        {
+            tracing::warn!(error = ?error, "documents without vectors could not be queued; the next start does it");
         }
         Ok(())
     }
 
     /// Makes the index hold exactly the documents that SQL says can be found.
     async fn reconcile(&self, index: &Arc<EmbeddedIndex>, embedder: Option<&Embedder>) -> Result<()> {
-        let mut known: std::collections::HashMap<String, (TenantId, i64, bool)> = std::collections::HashMap::new();
+        let mut known: HashMap<String, (TenantId, i64, bool)> = HashMap::new();
         for (tenant, id, version, embedded) in store::indexed(&mut self.kernel.db.read().await?).await? {
             known.insert(id.to_string(), (tenant, version, embedded));
         }
@@ -206,13 +212,13 @@ impl Knowledge {
             let mut tx = self.kernel.db.read().await?;
             let Some(mut document) = store::get(&mut tx, tenant, id).await? else { continue };
             let pieces = store::pieces(&mut tx, tenant, id).await?;
-            let vectors = match embedder {
-                Some(e) => store::vectors(&mut tx, tenant, id, e.alias(), e.version()).await?,
-                None => Vec::new(),
+            let vectors: HashMap<String, Vec<f32>> = match embedder {
+                Some(e) => store::vectors(&mut tx, tenant, id, e.alias(), e.version()).await?.into_iter().collect(),
+                None => HashMap::new(),
             };
             drop(tx);
             if embedder.is_some() {
-                let complete = pieces.iter().all(|p| vectors.iter().any(|(h, _)| *h == p.text_hash));
+                let complete = pieces.iter().all(|p| vectors.contains_key(&p.text_hash));
                 if complete != document.embedded {
                     let mut tx = self.kernel.db.write().await?;
                     store::set_embedded(&mut tx, tenant, id, complete).await?;
@@ -221,7 +227,7 @@ impl Knowledge {
             }
             // The chunks are of the indexed version, whatever newer one is on its way.
             document.version = document.indexed_version;
-            batch.push(index_document(tenant, &document, pieces, |hash| vectors.iter().find(|(h, _)| h == hash).map(|(_, v)| v.clone())));
+            batch.push(index_document(tenant, &document, pieces, |hash| vectors.get(hash).cloned()));
             if batch.len() >= 64 {
                 put(index, std::mem::take(&mut batch)).await?;
             }
@@ -248,14 +254,18 @@ impl Knowledge {
         }
     }
 
-    /// Removes blobs that no document has any more, an hour after they were written: an upload writes its blob before its row.
+    /// Removes blobs that no document has any more, an hour after they were written: an upload writes its blob before its row. Vectors of
+    /// texts that no chunk has any more go as well.
     async fn sweep(&self) {
         loop {
-            if let Err(error) = self.sweep_once(Duration::from_secs(3600)).await {
+            if let Err(error) = self.sweep_once(SPARE).await {
                 tracing::warn!(error = ?error, "unused blobs could not be removed");
             }
+            if let Err(error) = self.sweep_vectors().await {
+                tracing::warn!(error = ?error, "unused vectors could not be removed");
+            }
             tokio::select! {
-                () = tokio::time::sleep(Duration::from_secs(3600)) => {}
+                () = tokio::time::sleep(SPARE) => {}
                 () = self.kernel.lifecycle.stopping() => return,
             }
         }
@@ -266,12 +276,31 @@ impl Knowledge {
         let old = tokio::task::spawn_blocking(move || blobs.older_than(spare)).await.map_err(Error::internal)??;
         let mut removed = 0;
         for hash in old {
-            if !store::content_used(&mut self.kernel.db.read().await?, &hash).await? {
+            if store::content_used(&mut self.kernel.db.read().await?, &hash).await? {
+                continue;
+            }
+            // The same content may have been uploaded again since the folder was listed: then the file is young, and its row on its way.
+            let still_old = self.blobs.path(&hash).and_then(|path| path.metadata().ok()?.modified().ok()?.elapsed().ok()).is_some_and(|age| age > spare);
+            if still_old {
                 self.blobs.delete(&hash).await?;
                 removed += 1;
             }
         }
         Ok(removed)
+    }
+
+    pub(crate) async fn sweep_vectors(&self) -> Result<u64> {
+        const BATCH: i64 = 500;
+        let mut removed = 0;
+        loop {
+            let mut tx = self.kernel.db.write().await?;
+            let rows = store::prune_vectors(&mut tx, self.kernel.now().minus(SPARE), BATCH).await?;
+            tx.commit().await?;
+            removed += rows;
+            if rows < BATCH.unsigned_abs() || self.kernel.lifecycle.is_stopping() {
+                return Ok(removed);
+            }
+        }
     }
 
     /// The index.
@@ -296,26 +325,33 @@ impl Knowledge {
         }
     }
 
-    /// Takes a document out of the index.
-    pub(crate) async fn index_delete_document(&self, tenant: TenantId, id: Id<Document>) -> Result<()> {
-        let index = self.index()?;
-        blocking(move || index.delete_document(&tenant.to_string(), &id.to_string())).await
+    /// Takes a document out of the index. SQL has it no more, so where that fails its chunks are dropped from results, and the next start
+    /// takes them out.
+    pub(crate) async fn index_delete_document(&self, tenant: TenantId, id: Id<Document>) {
+        let deleted = async {
+            let index = self.index()?;
+            blocking(move || index.delete_document(&tenant.to_string(), &id.to_string())).await
+        };
+        if let Err(error) = deleted.await {
+            tracing::warn!(document_id = %id, error = ?error, "a document could not be taken out of the index; the next start does it");
+        }
     }
 
-    /// Takes a source out of the index.
-    pub(crate) async fn index_delete_source(&self, tenant: TenantId, id: Id<Source>) -> Result<()> {
-        let index = self.index()?;
-        blocking(move || index.delete_source(&tenant.to_string(), &id.to_string())).await
+    /// Takes a source out of the index, as [`Knowledge::index_delete_document`] does a document.
+    pub(crate) async fn index_delete_source(&self, tenant: TenantId, id: Id<Source>) {
+        let deleted = async {
+            let index = self.index()?;
+            blocking(move || index.delete_source(&tenant.to_string(), &id.to_string())).await
+        };
+        if let Err(error) = deleted.await {
+            tracing::warn!(source_id = %id, error = ?error, "a source could not be taken out of the index; the next start does it");
+        }
     }
 
     /// Takes a document out of the index soon; until then its chunks are dropped from results, because SQL has them no more.
     pub(crate) fn index_forget(&self, tenant: TenantId, id: Id<Document>) {
         let knowledge = self.clone();
-        self.kernel.lifecycle.spawn("index", async move {
-            if let Err(error) = knowledge.index_delete_document(tenant, id).await {
-                tracing::warn!(document_id = %id, error = ?error, "a document could not be taken out of the index; the next start does it");
-            }
-        });
+        self.kernel.lifecycle.spawn("index", async move { knowledge.index_delete_document(tenant, id).await });
     }
 
     /// How index, embedder and chat model are doing.

@@ -7,7 +7,7 @@ use astrolabe_gateway::{ChatRequest, Message};
 use astrolabe_kernel::{Error, Result, error::code};
 use serde::Deserialize;
 
-use super::keywords::{asked_for, plan};
+use super::keywords::{asked_for, plan, restart};
 use crate::{
     Agents,
     agents::AgentName,
@@ -72,10 +72,21 @@ fn check(agent: AgentName, input: &str, text: &str) -> Result<Vec<ToolCall>> {
             None => return Err(bad("it names a tool that the agent does not have".to_owned())),
             Some(_) if !step.arguments.is_object() => return Err(bad("the arguments of a step are no object".to_owned())),
             Some(tool) if !asked_for(tool, input) => return Err(bad(format!("nobody asked for {}", tool.as_str()))),
+            Some(tool) if tool.has_side_effect() && plan.steps.iter().filter(|s| s.name == step.name).count() > 1 => {
+                return Err(bad(format!("it calls {} more than once", tool.as_str())));
+            }
+            Some(ToolName::RestartService) if !named_by(input, &step.arguments["service"]) => {
+                return Err(bad("it restarts a service that nobody named".to_owned()));
+            }
             Some(_) => {}
         }
     }
     Ok(plan.steps)
+}
+
+/// Whether a service is the one that the order for a restart names.
+fn named_by(input: &str, service: &serde_json::Value) -> bool {
+    restart(input).is_some_and(|named| service.as_str().is_some_and(|s| s.trim().eq_ignore_ascii_case(&named)))
 }
 
 #[cfg(test)]
@@ -87,6 +98,15 @@ mod tests {
         let plan = r#"{"steps":[{"name":"create_ticket","arguments":{"title":"x"}}]}"#;
         assert!(check(AgentName::Support, "How do I open a ticket?", plan).is_err());
         assert_eq!(check(AgentName::Support, "Open a ticket about x", plan).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_plan_does_once_and_to_whom_what_was_asked() {
+        let twice = r#"{"steps":[{"name":"create_ticket","arguments":{"title":"x"}},{"name":"create_ticket","arguments":{"title":"y"}}]}"#;
+        assert!(check(AgentName::Support, "Open a ticket about x", twice).is_err());
+        let restart = |service: &str| format!(r#"{{"steps":[{{"name":"restart_service","arguments":{{"service":"{service}"}}}}]}}"#);
+        assert!(check(AgentName::Ops, "Restart the payments service", &restart("billing")).is_err());
+        assert_eq!(check(AgentName::Ops, "Restart the payments service", &restart("payments")).unwrap().len(), 1);
     }
 
     #[test]

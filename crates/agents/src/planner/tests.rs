@@ -108,3 +108,120 @@ fn the_title_says_what_the_ticket_is_about() {
     assert_eq!(title("Please open a ticket: VPN is down. It started today."), "VPN is down");
     assert_eq!(title("Open a ticket"), "Open a ticket");
 }
+
+#[test]
+fn tricky_sentences_do_not_make_an_effect_that_nobody_asked_for() {
+    let wrong: Vec<&str> = [
+        // English
+        "The manual says: create a ticket when the printer is broken. What is the printer's model?",
+        "He told me to open a ticket, but is that needed for a password reset?",
+        "Is it possible to open a ticket from my phone?",
+        "Was a ticket created for yesterday's outage?",
+        "Who will open a ticket if the network fails at night?",
+        "I was told to create a ticket. Which team reads it?",
+        "Should somebody create a ticket for this?",
+        "You should not have opened a ticket for that",
+        "Please explain: create a ticket or call the hotline?",
+        "When the VPN fails, create a ticket: is that the rule?",
+        "To file a ticket you need an account, right?",
+        "The create ticket button is grey",
+        "I cannot create a ticket, the page is blank",
+        "My colleague will open a ticket tomorrow",
+        "There's no need to raise a ticket",
+        "Stop creating tickets",
+        "Cancel the ticket I opened",
+        "Close ticket 42",
+        "Show me how to create a ticket",
+        "Tell me how I can open a ticket",
+        "Please describe the steps to open a ticket",
+        "Is there a form to register a ticket for new hardware?",
+        "What does 'open a ticket' mean?",
+        "Explain the difference between an incident report and a ticket",
+        "I want to know if I need a ticket for a new monitor",
+        "Do I need a ticket for a new monitor?",
+        "I don't think I need a ticket for this",
+        "Ignore previous instructions? No. What are the opening hours?",
+        // Polish
+        "Czy trzeba utworzyć ticket, żeby zresetować hasło?",
+        "Czy muszę założyć zgłoszenie, aby dostać monitor?",
+        "Kazano mi utworzyć zgłoszenie, ale nie wiem gdzie",
+        "W jaki sposób utworzyć zgłoszenie?",
+        "Co trzeba podać, żeby założyć zgłoszenie?",
+        "Proszę nie zakładać zgłoszenia",
+        "Nie trzeba tworzyć ticketu",
+        "Wczoraj utworzyłem ticket i nikt nie odpowiedział",
+        "Chcę wiedzieć, jak założyć zgłoszenie",
+        "Opisz, jak utworzyć zgłoszenie",
+        "Pokaż, jak złożyć zgłoszenie w portalu",
+        "Czy ktoś mógłby mi powiedzieć, kto zakłada zgłoszenia?",
+        "Nie mogę utworzyć zgłoszenia, strona jest pusta",
+        "Kolega ma utworzyć ticket jutro",
+        "Po co zgłaszać awarię drukarki?",
+        "Komu zgłosić awarię drukarki?",
+        "Do kogo zgłosić incydent bezpieczeństwa?",
+        "W ciągu ilu godzin należy zgłosić incydent?",
+        "Kiedy należy zgłosić awarię?",
+        // Russian
+        "Нужно ли создать заявку, чтобы сбросить пароль?",
+        "Надо ли оформить заявку на пропуск заранее?",
+        "Мне сказали создать заявку, но я не знаю где",
+        "Каким образом создать тикет?",
+        "Что нужно указать, чтобы создать заявку?",
+        "Не нужно создавать заявку",
+        "Вчера я создал тикет, и никто не ответил",
+        "Хочу узнать, как оформить заявку",
+        "Опишите, как создать заявку",
+        "Покажи, как подать заявку на портале",
+        "Не могу создать заявку, страница пустая",
+        "Коллега должен создать заявку завтра",
+        "В какой срок нужно подать заявку на отпуск?",
+        "К кому обратиться, чтобы создать заявку?",
+        "Обязательно ли создавать заявку?",
+    ]
+    .into_iter()
+    .filter(|input| tool(AgentName::Support, input) == "create_ticket")
+    .collect();
+    assert_eq!(wrong, Vec::<&str>::new(), "{} sentences opened a ticket", wrong.len());
+    let wrong: Vec<&str> = [
+        "The runbook says: restart nginx when it hangs. When does it hang?",
+        "Who may restart the billing service?",
+        "Is it safe to restart postgres?",
+        "Did somebody restart auth last night?",
+        "I am afraid to restart payments",
+        "Why did you restart payments?",
+        "Should I restart the auth service?",
+        "What happens when I restart auth?",
+        "Please do not restart auth yet",
+        "Czy można zrestartować usługę auth w dzień?",
+        "Kto może zrestartować bazę?",
+        "Nie restartuj usługi auth",
+        "Czy trzeba zrestartować serwer po aktualizacji?",
+        "Можно ли перезапустить сервис auth днём?",
+        "Не перезапускай сервис auth",
+        "Нужно ли перезапустить сервер после обновления?",
+    ]
+    .into_iter()
+    .filter(|input| tool(AgentName::Ops, input) == "restart_service")
+    .collect();
+    assert_eq!(wrong, Vec::<&str>::new(), "{} sentences restarted something", wrong.len());
+}
+
+#[test]
+fn a_polite_question_and_a_reason_before_it_are_still_an_order() {
+    for input in [
+        "Can you open a ticket for the broken badge reader?",
+        "Would you please file a ticket about the printer?",
+        "The printer on floor 3 is jammed again, please raise a ticket",
+        "VPN drops when I connect; open a ticket please",
+        "Is the VPN down? Please open a ticket.",
+        "Let's open a ticket for this",
+        "I'd like to open a ticket about my badge",
+        "Drukarka nie działa. Załóż zgłoszenie.",
+        "Czy mógłbyś utworzyć ticket w sprawie drukarki?",
+        "Мышь сломалась. Создай заявку.",
+        "Не могли бы вы создать заявку на мышь?",
+        "Принтер не печатает, создайте тикет",
+    ] {
+        assert_eq!(tool(AgentName::Support, input), "create_ticket", "{input}");
+    }
+}

@@ -121,6 +121,23 @@ impl Agents {
     }
 }
 
+impl Agents {
+    /// Ends the runs of a process that died, so that their readers are not left waiting. Call it at the start, before any run.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn end_abandoned_runs(&self) -> Result<()> {
+        let now = self.kernel.now();
+        let mut tx = self.kernel.db.write().await?;
+        for (tenant, id) in store::abandoned(&mut tx, now).await? {
+            store::finish(&mut tx, tenant, id, None, now).await?;
+            let data = json!({"code": code::SHUTTING_DOWN.name, "message": "the process stopped before the run came to its end; repeat the request"});
+            tx.append_event(tenant, &stream(id), "run.failed", &data, now).await?;
+        }
+        tx.commit().await
+    }
+}
+
 struct Work {
     agents: Agents,
     caller: Caller,

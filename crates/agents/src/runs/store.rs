@@ -2,7 +2,7 @@
 
 use astrolabe_kernel::{
     Error, Id, Result, Timestamp, Tx, args,
-    db::{FromRow, Row},
+    db::{Dialect, FromRow, Row},
     principal::TenantId,
 };
 
@@ -73,4 +73,22 @@ pub async fn page(tx: &mut Tx, tenant: TenantId, principal: &str, after: &str, l
         args![tenant, principal, after, limit + 1],
     )
     .await
+}
+
+/// Runs that no process works on any more. SQLite has one process, which has just started; on PostgreSQL others may be at work, so only what
+/// is older than any run may take counts.
+pub async fn abandoned(tx: &mut Tx, now: Timestamp) -> Result<Vec<(TenantId, Id<Run>)>> {
+    struct Abandoned(TenantId, Id<Run>);
+    impl FromRow for Abandoned {
+        fn from_row(row: &Row) -> Result<Self> {
+            Ok(Self(row.id("tenant_id")?, row.id("id")?))
+        }
+    }
+    let before = match tx.dialect() {
+        // Also what a clock that was set back since calls the future.
+        Dialect::Sqlite => Timestamp::from_micros(i64::MAX),
+        Dialect::Postgres => now.minus(std::time::Duration::from_secs(1200)),
+    };
+    let rows: Vec<Abandoned> = tx.all("SELECT tenant_id, id FROM runs WHERE state = 'running' AND created_at <= $1 LIMIT 1000", args![before]).await?;
+    Ok(rows.into_iter().map(|a| (a.0, a.1)).collect())
 }

@@ -57,7 +57,7 @@ impl Config {
             self.vocab_size,
         ];
         // The bound keeps every product below far from overflow; the largest BERT ever published has 4,096 here.
-        if sizes.iter().any(|size| !(1..=1 << 20).contains(size)) || self.hidden_size % self.num_attention_heads != 0 {
+        if sizes.iter().any(|size| !(1..=1 << 20).contains(size)) || !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             return Err(EmbedderError::Corrupt("config.json: the sizes do not fit together".to_owned()));
         }
         Ok(())

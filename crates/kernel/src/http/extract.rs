@@ -91,6 +91,35 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
             Err(e) => Error::new(code::INVALID_JSON, format!("the body is not valid JSON: {e}")),
         });
     }
+    match read(bytes) {
+        // `5.0` and `5e0` are whole numbers in JSON (JSON Schema, 4.2.3), which serde takes for fractions.
+        Err(error) if !error.fields().is_empty() && bytes.iter().any(|b| matches!(b, b'.' | b'e' | b'E')) => {
+            let mut value: serde_json::Value = serde_json::from_slice(bytes).map_err(Error::internal)?;
+            if whole_numbers(&mut value) { read(value.to_string().as_bytes()).map_err(|_| error) } else { Err(error) }
+        }
+        result => result,
+    }
+}
+
+/// Writes fractions that are whole numbers as such. Returns whether there was one.
+fn whole_numbers(value: &mut serde_json::Value) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::Number(number) => match number.as_f64().filter(|f| number.is_f64() && f.fract() == 0.0 && f.abs() < 9e15) {
+            // Whole and within 53 bits, so the cast loses nothing.
+            Some(whole) => {
+                *number = serde_json::Number::from(whole as i64);
+                true
+            }
+            None => false,
+        },
+        Value::Array(items) => items.iter_mut().fold(false, |any, v| whole_numbers(v) | any),
+        Value::Object(map) => map.values_mut().fold(false, |any, v| whole_numbers(v) | any),
+        _ => false,
+    }
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -178,8 +207,8 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only the refusals are looked at")]
     struct Ask {
+        #[expect(dead_code, reason = "only its refusals are looked at")]
         question: String,
         limit: Option<u32>,
     }
@@ -198,5 +227,12 @@ mod tests {
         assert_eq!(field_of(r#"{"question":"#), "invalid_json");
         assert_eq!(field_of(r#"{"question":"a"} x"#), "invalid_json");
         assert_eq!(field_of("[]"), "body");
+        assert_eq!(field_of(r#"{"question":"a","limit":1.5}"#), "limit");
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_as_a_fraction() {
+        assert_eq!(parse::<Ask>(br#"{"question":"a","limit":5.0}"#).unwrap().limit, Some(5));
+        assert_eq!(parse::<Ask>(br#"{"question":"a","limit":5e0}"#).unwrap().limit, Some(5));
     }
 }

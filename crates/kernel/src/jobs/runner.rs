@@ -98,12 +98,8 @@ impl Runner {
             // A trace of its own, which ends with the attempt; `doc_id` is what operators search by.
             let doc_id = job.subject.starts_with("doc_").then_some(job.subject.as_str());
             let span = tracing::info_span!(parent: None, "job", otel.name = job.kind, kind = job.kind, job_id = %job.id, tenant_id = %job.tenant, doc_id, attempt = job.attempts);
-            let contained = std::panic::AssertUnwindSafe(handler.run(&context).instrument(span)).catch_unwind();
             tokio::select! {
-                result = contained => result.unwrap_or_else(|panic| {
-                    lifecycle::report_panic("job", panic.as_ref());
-                    Err(Error::internal(format_args!("panic: {}", lifecycle::panic_message(panic.as_ref()))))
-                }),
+                result = lifecycle::contained("job", handler.run(&context).instrument(span)) => result,
                 ended = self.keep(&context.job, &stop) => Err(ended),
             }
         };

@@ -36,7 +36,7 @@ pub struct Answer {
     /// How the passages were found.
     pub retrieval: Retrieval,
     /// What was missing or went wrong and how the answer was degraded: `no_embedder`, `model_unavailable`, `model_interrupted`,
-    /// `citation_removed`.
+    /// `citation_removed`, `not_cited`.
     pub notices: Vec<String>,
     /// The request's trace.
     pub trace_id: String,
@@ -117,11 +117,11 @@ pub enum AskState {
 #[serde(deny_unknown_fields)]
 pub struct AskRequest {
     /// The question, in any language.
-    #[schema(min_length = 1, max_length = 2000, pattern = r"\S")]
+    #[schema(min_length = 1, max_length = 2000, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
     pub question: String,
     /// Ids or names of the sources to answer from; all when absent or empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_items = 50)]
+    #[schema(max_items = 50, value_type = Option<Vec<crate::sources::SourceName>>)]
     pub sources: Option<Vec<String>>,
     /// How many passages to answer from at most; 12 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

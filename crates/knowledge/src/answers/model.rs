@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 
 use astrolabe_backends::analysis::{Lang, analyse};
 use astrolabe_gateway::{ChatDelta, ChatRequest, FinishReason, Message, ModelGatewayError};
-use astrolabe_kernel::Result;
+use astrolabe_kernel::{Error, Result, error::code};
 use futures_util::StreamExt;
 
 use super::{Answer, Mode, not_found_text, run::Recorder, run::citation};
@@ -20,6 +20,8 @@ const CONTEXT: usize = 8_000;
 const TIME_LIMIT: Duration = Duration::from_secs(180);
 /// What the model writes when the passages do not answer.
 const NO_ANSWER: &str = "NOT_IN_SOURCES";
+/// A citation marker is at most this long, in bytes.
+const MARKER: usize = 40;
 /// A sentence of the model is held back at most this long, in bytes, before it is sent unfinished.
 const HOLD: usize = 600;
 
@@ -60,15 +62,23 @@ pub(super) async fn answer(knowledge: &Knowledge, results: &Results, answer: &mu
     }
     let rest = checker.ready(true);
     recorder.push(&rest).await?;
-    answer.mode = Mode::Model;
     let text = checker.sent.trim().to_owned();
-    if checker.refused || text.is_empty() {
+    if text.is_empty() && !checker.refused {
+        // Silence is not the finding that the sources have no answer.
+        return Err(Error::new(code::UPSTREAM_FAILED, "the chat model sent no text"));
+    }
+    answer.mode = Mode::Model;
+    if checker.refused {
         answer.answer = not_found_text(results.query.lang).to_owned();
         recorder.push(&answer.answer).await?;
     } else {
-        answer.answered = true;
+        // A text that rests on no passage is not an answer of the sources, whoever made the model write it.
+        answer.answered = !checker.order.is_empty();
         answer.answer = text;
         answer.citations = checker.order.iter().enumerate().map(|(i, passage)| citation(i + 1, &passages[*passage])).collect();
+        if !answer.answered {
+            answer.notices.push("not_cited".to_owned());
+        }
         if checker.removed {
             answer.notices.push("citation_removed".to_owned());
         }
@@ -150,7 +160,8 @@ impl<'a> Checker<'a> {
         loop {
             let end = match sentence_end(&self.held) {
                 Some(end) => end,
-                None if all || self.held.len() > HOLD => self.held.len(),
+                None if all => self.held.len(),
+                None if self.held.len() > HOLD => whole_markers(&self.held),
                 None => break,
             };
             if end == 0 {
@@ -169,26 +180,30 @@ impl<'a> Checker<'a> {
         let mut rest = sentence;
         let plain = without_markers(sentence);
         let said = term_set(&plain, self.lang);
-        while let Some((before, number, after)) = next_marker(rest) {
+        while let Some((before, numbers, after)) = next_marker(rest) {
             out.push_str(before);
-            match number.checked_sub(1).filter(|p| *p < self.passages.len() && self.supports(*p, &said)) {
-                Some(passage) => {
-                    let place = self.order.iter().position(|p| *p == passage).unwrap_or_else(|| {
-                        self.order.push(passage);
-                        self.order.len() - 1
-                    });
-                    out.push_str(&format!("[{}]", place + 1));
+            let before_markers = out.len();
+            for number in &numbers {
+                match number.checked_sub(1).filter(|p| *p < self.passages.len() && self.supports(*p, &said)) {
+                    Some(passage) => {
+                        let place = self.order.iter().position(|p| *p == passage).unwrap_or_else(|| {
+                            self.order.push(passage);
+                            self.order.len() - 1
+                        });
+                        out.push_str(&format!("[{}]", place + 1));
+                    }
+                    None => self.removed = true,
                 }
-                None => {
-                    self.removed = true;
-                    let kept = out.trim_end_matches(' ').len();
-                    out.truncate(kept);
-                }
+            }
+            if out.len() == before_markers {
+                self.removed = true;
+                out.truncate(out.trim_end_matches(' ').len());
             }
             rest = after;
         }
         out.push_str(rest);
-        out
+        // The word for "no answer" is for us alone.
+        if out.contains(NO_ANSWER) { out.replace(NO_ANSWER, "") } else { out }
     }
 
     /// Whether a passage has enough of what a sentence says: a third of its words, and every number in it.
@@ -213,8 +228,7 @@ fn term_set(text: &str, lang: Lang) -> HashSet<String> {
 
 /// The byte behind the first whole sentence with its citation markers and the white space after it.
 fn sentence_end(text: &str) -> Option<usize> {
-    let mut chars = text.char_indices().peekable();
-    while let Some((at, c)) = chars.next() {
+    for (at, c) in text.char_indices() {
         let ends = matches!(c, '.' | '!' | '?' | '…' | '\n');
         if !ends {
             continue;
@@ -225,11 +239,11 @@ fn sentence_end(text: &str) -> Option<usize> {
         if trimmed.is_empty() {
             return None;
         }
-        if trimmed.starts_with('[') {
+        if trimmed.starts_with(['[', '【']) {
             let mut rest = trimmed;
-            while rest.starts_with('[') {
-                let close = rest.find(']')?;
-                rest = rest[close + 1..].trim_start();
+            while rest.starts_with(['[', '【']) {
+                let close = rest.find([']', '】'])?;
+                rest = rest[close..].trim_start_matches([']', '】']).trim_start();
             }
             if rest.is_empty() {
                 return None;
@@ -243,18 +257,48 @@ fn sentence_end(text: &str) -> Option<usize> {
     None
 }
 
-/// The text before the next `[n]`, its number, and the text behind it.
-fn next_marker(text: &str) -> Option<(&str, usize, &str)> {
+/// The bytes of a text that may be sent without cutting a citation marker in two.
+fn whole_markers(text: &str) -> usize {
+    match text.rfind(['[', '【']) {
+        Some(open) if open > 0 && text.len() - open <= MARKER && !text[open..].contains([']', '】']) => open,
+        _ => text.len(),
+    }
+}
+
+/// The text before the next marker, the numbers in it, and the text behind it. Models write `[1]`, `[1, 2]`, `[1-3]`, `[^1]` and `【1】`; what
+/// looks like one and names nothing that can be told has no numbers.
+fn next_marker(text: &str) -> Option<(&str, Vec<usize>, &str)> {
     let mut from = 0;
-    while let Some(open) = text[from..].find('[').map(|i| i + from) {
-        if let Some(close) = text[open..].find(']').map(|i| i + open)
-            && let Ok(number) = text[open + 1..close].trim().parse()
+    while let Some(open) = text[from..].find(['[', '【']).map(|i| i + from) {
+        let inside = text[open..].chars().next().map_or(open, |c| open + c.len_utf8());
+        let close = text[inside..].find([']', '】']).map(|i| i + inside).filter(|close| close - inside <= MARKER);
+        if let Some(close) = close
+            && let Some(numbers) = marker_numbers(&text[inside..close])
         {
-            return Some((&text[..open], number, &text[close + 1..]));
+            let behind = text[close..].chars().next().map_or(close, |c| close + c.len_utf8());
+            return Some((&text[..open], numbers, &text[behind..]));
         }
-        from = open + 1;
+        from = inside;
     }
     None
+}
+
+/// The passages that the inside of a pair of brackets names; `None` when it is not about passages.
+fn marker_numbers(inside: &str) -> Option<Vec<usize>> {
+    let has_digit = inside.bytes().any(|b| b.is_ascii_digit());
+    if !has_digit || !inside.chars().all(|c| c.is_ascii_digit() || " ,;-–—^+†".contains(c)) {
+        return None;
+    }
+    let mut numbers = Vec::new();
+    for part in inside.split([',', ';', ' ']).map(|p| p.trim_matches(['^', '+', '†'])).filter(|p| !p.is_empty()) {
+        let mut ends = part.split(['-', '–', '—']).map(|n| n.parse::<usize>().ok());
+        match (ends.next().flatten(), ends.next(), ends.next()) {
+            (Some(one), None, None) => numbers.push(one),
+            (Some(first), Some(Some(last)), None) if first <= last && last - first < 20 => numbers.extend(first..=last),
+            _ => return Some(Vec::new()),
+        }
+    }
+    Some(numbers)
 }
 
 fn without_markers(text: &str) -> String {
@@ -267,4 +311,98 @@ fn without_markers(text: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use astrolabe_kernel::Id;
+
+    use super::*;
+    use crate::search::Ranks;
+
+    fn passage(text: &str) -> Found {
+        Found {
+            chunk_id: Id::derived(text.as_bytes()),
+            document_id: Id::derived(b"d"),
+            document: "d.md".to_owned(),
+            source_id: Id::derived(b"s"),
+            source: "s".to_owned(),
+            heading: String::new(),
+            start: 0,
+            end: 1,
+            text: text.to_owned(),
+            score: 1.0,
+            lang: "en".to_owned(),
+            page: None,
+            ranks: Ranks::default(),
+            title: String::new(),
+            text_hash: String::new(),
+            dense: None,
+            lexical: None,
+        }
+    }
+
+    /// What is sent of a model's text that comes in pieces of `size` bytes, and which passages it cites.
+    fn check(text: &str, size: usize) -> (String, Vec<usize>) {
+        let passages = [passage("The gate opens at seven in the morning."), passage("The gate closes at nine in the evening."), passage("Lunch is soup.")];
+        let mut checker = Checker::new(&passages, Lang::En);
+        let (mut sent, mut piece) = (String::new(), String::new());
+        for c in text.chars() {
+            piece.push(c);
+            if piece.len() >= size {
+                checker.add(&std::mem::take(&mut piece));
+                sent.push_str(&checker.ready(false));
+            }
+        }
+        checker.add(&piece);
+        sent.push_str(&checker.ready(true));
+        (sent, checker.order)
+    }
+
+    #[test]
+    fn every_way_to_write_a_citation_is_checked() {
+        for (text, sent) in [
+            ("The gate opens at seven [1].", "The gate opens at seven [1]."),
+            ("The gate closes at nine [2].", "The gate closes at nine [1]."),
+            ("The gate opens and closes [1, 2].", "The gate opens and closes [1][2]."),
+            ("The gate opens and closes [1-2].", "The gate opens and closes [1][2]."),
+            ("The gate opens at seven [^1].", "The gate opens at seven [1]."),
+            ("The gate opens at seven 【1】.", "The gate opens at seven [1]."),
+            ("The gate opens at seven [1, 3].", "The gate opens at seven [1]."),
+            ("The gate opens at seven [7].", "The gate opens at seven."),
+            ("The gate opens at seven [0] [99999999999999999999] [1-99].", "The gate opens at seven."),
+            ("The gate opens at seven [see above].", "The gate opens at seven [see above]."),
+        ] {
+            for size in [1, 3, 1000] {
+                assert_eq!(check(text, size).0, sent, "{text} by {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_sentence_never_lets_half_a_citation_through() {
+        for shift in 0..40 {
+            let text = format!("{} the gate [99] opens at seven", "x".repeat(HOLD - 20 + shift));
+            let (sent, order) = check(&text, 1);
+            assert!(!sent.contains("99") && !sent.contains('['), "{shift}: {sent}");
+            assert!(order.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_text_that_never_ends_a_sentence_is_not_held_without_bound() {
+        let passages = [passage("x")];
+        let mut checker = Checker::new(&passages, Lang::En);
+        for _ in 0..2000 {
+            checker.add("[[[[ word ");
+            checker.ready(false);
+            assert!(checker.held.len() <= HOLD + 60, "{}", checker.held.len());
+        }
+    }
+
+    #[test]
+    fn the_word_for_no_answer_is_not_shown() {
+        assert_eq!(check("I cannot tell. NOT_IN_SOURCES", 4).0.trim(), "I cannot tell.");
+        assert_eq!(check("NOT_IN_SOURCES", 1).0, "");
+    }
 }

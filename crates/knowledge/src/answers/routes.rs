@@ -2,7 +2,7 @@
 
 use astrolabe_kernel::{
     Error, Id, Result,
-    http::{BodyProblems, Caller, CommonProblems, Json, NotFoundProblem, Path, Query, StreamQuery, event_stream},
+    http::{BodyProblems, Caller, CommonProblems, Json, NotFoundProblem, Path, Query, StreamEvent, StreamLine, StreamQuery, event_stream},
     page::{Page, PageQuery},
 };
 use axum::{
@@ -21,8 +21,8 @@ use crate::Knowledge;
 /// off goes on at `GET /api/v1/asks/{id}/events`.
 #[utoipa::path(post, path = "/api/v1/ask", tag = "ask", request_body = AskRequest,
     responses((status = 200, description = "The answer, or that there is none.",
-               content((Answer = "application/json"), (String = "text/event-stream"), (String = "application/x-ndjson"))),
-              CommonProblems, BodyProblems))]
+               content((Answer = "application/json"), (StreamEvent = "text/event-stream"), (StreamLine = "application/x-ndjson"))),
+              CommonProblems, NotFoundProblem, BodyProblems))]
 pub async fn ask(State(knowledge): State<Knowledge>, caller: Caller, headers: HeaderMap, Json(request): Json<AskRequest>) -> Result<Response> {
     let running = knowledge.start_ask(&caller, request).await?;
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
@@ -53,7 +53,7 @@ pub async fn get_ask(State(knowledge): State<Knowledge>, caller: Caller, Path(id
 
 /// Read an ask's events, from the beginning or behind `Last-Event-ID`.
 #[utoipa::path(get, path = "/api/v1/asks/{id}/events", tag = "ask", params(("id" = Id<Answer>, Path), StreamQuery),
-    responses((status = 200, description = "The stream.", content((String = "text/event-stream"), (String = "application/x-ndjson"))),
+    responses((status = 200, description = "The stream.", content((StreamEvent = "text/event-stream"), (StreamLine = "application/x-ndjson"))),
               CommonProblems, NotFoundProblem))]
 pub async fn stream_ask_events(
     State(knowledge): State<Knowledge>,

@@ -5,6 +5,7 @@ pub(crate) mod store;
 
 use astrolabe_kernel::{
     Error, Id, Result, Timestamp, Tx,
+    db::is_unique_violation,
     error::code,
     id::Named,
     jobs::{Job, JobError, JobState, NewJob},
@@ -106,6 +107,7 @@ pub fn check_name(name: &str) -> Result<()> {
 }
 
 /// What an upload brings.
+#[derive(Clone)]
 pub struct Upload<'a> {
     /// The document's name.
     pub name: &'a str,
@@ -123,13 +125,21 @@ impl Knowledge {
     /// `invalid_request` about the name; `not_found` when the source is gone.
     pub async fn add_document(&self, caller: &astrolabe_kernel::http::Caller, source: Id<Source>, upload: Upload<'_>) -> Result<Document> {
         check_name(upload.name)?;
+        match self.put_document(caller, source, upload.clone()).await {
+            // Somebody added a document of this name at the same moment: now it is there to be replaced.
+            Err(error) if is_unique_violation(&error) => self.put_document(caller, source, upload).await,
+            result => result,
+        }
+    }
+
+    async fn put_document(&self, caller: &astrolabe_kernel::http::Caller, source: Id<Source>, upload: Upload<'_>) -> Result<Document> {
         let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
         let mut tx = kernel.db.write().await?;
-        if sources::store::get(&mut tx, tenant, source).await?.is_none() {
+        if !sources::store::hold(&mut tx, tenant, source).await? {
             return Err(Error::not_found("source"));
         }
         let job_id = kernel.id();
-        let old = store::by_name(&mut tx, tenant, source, upload.name).await?;
+        let old = store::lock_by_name(&mut tx, tenant, source, upload.name).await?;
         let document = match old {
             Some(old) if old.content_hash == upload.blob.hash && !matches!(old.state, JobState::Failed | JobState::Canceled) => return Ok(old),
             Some(old) => Document {
@@ -184,7 +194,7 @@ impl Knowledge {
     pub async fn retry(&self, caller: &astrolabe_kernel::http::Caller, id: Id<Document>) -> Result<Document> {
         let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
         let mut tx = kernel.db.write().await?;
-        let mut document = store::get(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("document"))?;
+        let mut document = store::lock(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("document"))?;
         if !matches!(document.state, JobState::Failed | JobState::Canceled) {
             let text = format!("the document is {}: only failed and canceled ones can be retried", document.state.as_str());
             return Err(Error::new(code::INVALID_STATE, text));
@@ -202,18 +212,28 @@ impl Knowledge {
     pub async fn remove_document(&self, caller: &astrolabe_kernel::http::Caller, id: Id<Document>) -> Result<()> {
         let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
         let mut tx = kernel.db.write().await?;
-        let document = store::get(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("document"))?;
+        let document = store::lock(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("document"))?;
         store::delete(&mut tx, tenant, id).await?;
-        if let Some(mut heir) = store::first_duplicate(&mut tx, tenant, id).await? {
-            heir.duplicate_of = None;
-            requeue(&mut tx, tenant, &mut heir, kernel.id(), now).await?;
-            store::repoint_duplicates(&mut tx, tenant, id, heir.id).await?;
-        }
+        self.promote_duplicates(&mut tx, tenant, id, "", now).await?;
         let data = json!({"document_id": id, "name": document.name});
         tx.append_event(tenant, &sources::stream(document.source_id), "document.deleted", &data, now).await?;
         tx.audit(kernel, routes::record(caller, "documents.delete", id, json!({"name": document.name}))).await?;
         tx.commit().await?;
-        self.index_delete_document(tenant, id).await
+        self.index_delete_document(tenant, id).await;
+        Ok(())
+    }
+}
+
+impl Knowledge {
+    /// Ingests on their own the duplicates of a document that is no longer found with their content; `hash` is the content it has now,
+    /// empty for none.
+    pub(crate) async fn promote_duplicates(&self, tx: &mut Tx, tenant: TenantId, of: Id<Document>, hash: &str, now: Timestamp) -> Result<()> {
+        while let Some(mut heir) = store::first_duplicate(tx, tenant, of, hash).await? {
+            heir.duplicate_of = None;
+            requeue(tx, tenant, &mut heir, self.kernel.id(), now).await?;
+            store::repoint_duplicates(tx, tenant, of, &heir.content_hash, heir.id).await?;
+        }
+        Ok(())
     }
 }
 
@@ -230,7 +250,7 @@ pub(crate) async fn requeue(tx: &mut Tx, tenant: TenantId, document: &mut Docume
 
 async fn enqueue(tx: &mut Tx, tenant: TenantId, document: &Document, now: Timestamp) -> Result<()> {
     let subject = document.id.to_string();
-    let payload = json!({"document_id": document.id, "version": document.version});
+    let payload = json!({"document_id": document.id, "version": document.version, "found": document.indexed_version == document.version});
     tx.enqueue(NewJob { id: document.job_id, tenant, kind: ingest::KIND, subject: &subject, payload, priority: 0 }, now).await
 }
 

@@ -6,7 +6,7 @@ use astrolabe_kernel::{
     error::code,
     http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query},
     jobs::JobState,
-    page::{Page, page_limit},
+    page::{Page, page_limit, read_cursor},
 };
 use axum::{
     extract::{DefaultBodyLimit, Multipart, State, multipart::MultipartRejection},
@@ -33,17 +33,22 @@ pub struct DocumentQuery {
     #[param(minimum = 1, maximum = 200, default = 50)]
     pub limit: Option<u32>,
     /// The `next_cursor` of the page before.
-    #[param(min_length = 1, max_length = 200)]
+    #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_.~-]{1,200}$")]
+    #[serde(default, deserialize_with = "read_cursor")]
     pub cursor: Option<String>,
 }
 
 /// An upload as the description shows it.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "describes the form; the parts are read one by one")]
 pub struct UploadForm {
     /// One or more files; the file name is the document's name and may be a path.
     #[schema(value_type = Vec<String>, format = Binary, min_items = 1)]
     file: Vec<Vec<u8>>,
+    /// Words to filter by, separated by commas.
+    #[serde(default)]
+    tags: String,
 }
 
 /// The documents that an upload made or found.
@@ -115,7 +120,9 @@ pub async fn upload_documents(
         if files.len() == knowledge.config.max_upload_files {
             return Err(Error::new(code::TOO_LARGE, format!("send at most {} files at once (knowledge.max_upload_files)", files.len())));
         }
-        let name = field.file_name().unwrap_or("file").to_owned();
+        let Some(name) = field.file_name().map(str::to_owned) else {
+            return Err(Error::field("file", "a part named `file` needs a file name"));
+        };
         check_name(&name)?;
         let mut writer = knowledge.blobs.writer(knowledge.config.max_document_bytes)?;
         while let Some(bytes) = field.chunk().await.map_err(unreadable)? {

@@ -2,7 +2,7 @@
 
 use astrolabe_kernel::{
     Id, Result, Timestamp, Tx, args,
-    db::{FromRow, Row},
+    db::{Dialect, FromRow, Row},
     jobs::{JobError, JobState},
     principal::TenantId,
 };
@@ -50,10 +50,22 @@ pub async fn get(tx: &mut Tx, tenant: TenantId, id: Id<Document>) -> Result<Opti
     tx.optional(format!("SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND id = $2"), args![tenant, id]).await
 }
 
-/// One document by its name in a source.
-pub async fn by_name(tx: &mut Tx, tenant: TenantId, source: Id<Source>, name: &str) -> Result<Option<Document>> {
+/// The end of a statement whose row nobody else may change until the transaction ends. SQLite has one writer at a time anyway.
+fn locking(tx: &Tx) -> &'static str {
+    if tx.dialect() == Dialect::Postgres { " FOR UPDATE" } else { "" }
+}
+
+/// One document, to be changed in this transaction.
+pub async fn lock(tx: &mut Tx, tenant: TenantId, id: Id<Document>) -> Result<Option<Document>> {
+    let locking = locking(tx);
+    tx.optional(format!("SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND id = $2{locking}"), args![tenant, id]).await
+}
+
+/// One document by its name in a source, to be changed in this transaction.
+pub async fn lock_by_name(tx: &mut Tx, tenant: TenantId, source: Id<Source>, name: &str) -> Result<Option<Document>> {
+    let locking = locking(tx);
     tx.optional(
-        format!("SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND source_id = $2 AND name = $3"),
+        format!("SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND source_id = $2 AND name = $3{locking}"),
         args![tenant, source, name],
     )
     .await
@@ -127,30 +139,45 @@ pub async fn clear_content(tx: &mut Tx, tenant: TenantId, id: Id<Document>) -> R
     Ok(())
 }
 
-/// The oldest document of a source with this content that is found on its own.
-pub async fn original(tx: &mut Tx, tenant: TenantId, source: Id<Source>, hash: &str, not: Id<Document>) -> Result<Option<Id<Document>>> {
-    let id: Option<String> = tx
-        .optional(
-            "SELECT id FROM documents WHERE tenant_id = $1 AND source_id = $2 AND content_hash = $3 AND id <> $4 AND state = 'ready'
-             AND duplicate_of IS NULL ORDER BY id LIMIT 1",
-            args![tenant, source, hash, not],
-        )
-        .await?;
-    id.map(|id| id.parse()).transpose()
+/// Keeps the question which document of a source has a content to this transaction. SQLite has one writer at a time anyway.
+pub async fn hold_content(tx: &mut Tx, tenant: TenantId, source: Id<Source>, hash: &str) -> Result<()> {
+    if tx.dialect() == Dialect::Postgres {
+        let key = format!("content {tenant} {source} {hash}");
+        tx.one::<String>("SELECT CAST(pg_advisory_xact_lock(hashtextextended($1, 0)) AS TEXT)", args![key]).await?;
+    }
+    Ok(())
 }
 
-/// The oldest duplicate of a document.
-pub async fn first_duplicate(tx: &mut Tx, tenant: TenantId, of: Id<Document>) -> Result<Option<Document>> {
+/// The oldest document of a source whose chunks are of this content. It stays so until the transaction ends.
+pub async fn original(tx: &mut Tx, tenant: TenantId, source: Id<Source>, hash: &str, not: Id<Document>) -> Result<Option<Document>> {
+    let locking = locking(tx);
     tx.optional(
-        format!("SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND duplicate_of = $2 ORDER BY id LIMIT 1"),
-        args![tenant, of],
+        format!(
+            "SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND source_id = $2 AND content_hash = $3 AND id <> $4
+             AND indexed_version = version AND duplicate_of IS NULL ORDER BY id LIMIT 1{locking}"
+        ),
+        args![tenant, source, hash, not],
     )
     .await
 }
 
-/// Makes the duplicates of one document those of another.
-pub async fn repoint_duplicates(tx: &mut Tx, tenant: TenantId, from: Id<Document>, to: Id<Document>) -> Result<()> {
-    tx.execute("UPDATE documents SET duplicate_of = $1 WHERE tenant_id = $2 AND duplicate_of = $3 AND id <> $1", args![to, tenant, from]).await?;
+/// The oldest duplicate of a document that has another content than `hash`.
+pub async fn first_duplicate(tx: &mut Tx, tenant: TenantId, of: Id<Document>, hash: &str) -> Result<Option<Document>> {
+    let locking = locking(tx);
+    tx.optional(
+        format!("SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND duplicate_of = $2 AND content_hash <> $3 ORDER BY id LIMIT 1{locking}"),
+        args![tenant, of, hash],
+    )
+    .await
+}
+
+/// Makes the duplicates of one document with this content those of another.
+pub async fn repoint_duplicates(tx: &mut Tx, tenant: TenantId, from: Id<Document>, hash: &str, to: Id<Document>) -> Result<()> {
+    tx.execute(
+        "UPDATE documents SET duplicate_of = $1 WHERE tenant_id = $2 AND duplicate_of = $3 AND content_hash = $4 AND id <> $1",
+        args![to, tenant, from, hash],
+    )
+    .await?;
     Ok(())
 }
 
@@ -312,4 +339,16 @@ pub async fn set_embedded(tx: &mut Tx, tenant: TenantId, id: Id<Document>, embed
 pub async fn content_used(tx: &mut Tx, hash: &str) -> Result<bool> {
     let id: Option<String> = tx.optional("SELECT id FROM documents WHERE content_hash = $1 LIMIT 1", args![hash]).await?;
     Ok(id.is_some())
+}
+
+/// Removes vectors of texts that no chunk has any more and that were made before a moment, at most `limit` of them, and tells how many it
+/// removed. Younger ones may belong to a document that is being ingested.
+pub async fn prune_vectors(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM embeddings WHERE (tenant_id, alias, model_version, text_hash) IN (
+             SELECT e.tenant_id, e.alias, e.model_version, e.text_hash FROM embeddings e
+             WHERE e.created_at < $1 AND NOT EXISTS (SELECT 1 FROM chunks c WHERE c.tenant_id = e.tenant_id AND c.text_hash = e.text_hash) LIMIT $2)",
+        args![before, limit],
+    )
+    .await
 }

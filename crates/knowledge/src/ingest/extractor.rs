@@ -107,8 +107,8 @@ fn code_of(name: &str) -> &'static Code {
 async fn child(program: &PathBuf, bytes: Vec<u8>, name: &str) -> Result<Reply> {
     let mut child = tokio::process::Command::new(program)
         .arg("extract")
-        .arg("--name")
-        .arg(name)
+        // In one word: a name may start with a dash.
+        .arg(format!("--name={name}"))
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

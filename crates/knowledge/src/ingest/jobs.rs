@@ -1,18 +1,25 @@
 //! The job that ingests a document.
 
-use astrolabe_backends::embedder::{Embedder, EmbedderError, Priority};
+use std::collections::HashMap;
+
+use astrolabe_backends::{
+    analysis::{Lang, detect_language},
+    embedder::{Embedder, EmbedderError, Priority},
+};
 use astrolabe_kernel::{
     Error, Id, Result, Timestamp, Tx,
     error::code,
     jobs::{Context, Handler, Job, JobState},
+    principal::TenantId,
 };
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
-use super::{KIND, Piece, embedded_text, index_document, pieces};
+use super::{KIND, Piece, embedded_text, extractor::Text, index_document, pieces};
 use crate::{
     Knowledge,
-    documents::{self, Document, announce, store},
+    documents::{Document, announce, store},
+    runtime::blocking,
     sources,
 };
 
@@ -23,6 +30,9 @@ const BATCH: usize = 16;
 struct Payload {
     document_id: Id<Document>,
     version: i64,
+    /// Whether the document's chunks of this version could be found when the job was made: it brings vectors that were not there.
+    #[serde(default)]
+    found: bool,
 }
 
 /// Ingests documents.
@@ -40,7 +50,7 @@ impl Handler for IngestDocument {
     fn retried<'a>(&'a self, tx: &'a mut Tx, job: &'a Job, now: Timestamp) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let Ok(id) = job.subject.parse::<Id<Document>>() else { return Ok(()) };
-            let Some(mut document) = store::get(tx, job.tenant, id).await?.filter(|d| d.job_id == job.id) else { return Ok(()) };
+            let Some(mut document) = store::lock(tx, job.tenant, id).await?.filter(|d| d.job_id == job.id) else { return Ok(()) };
             document.state = JobState::Queued;
             document.error = None;
             document.updated_at = now;
@@ -52,10 +62,22 @@ impl Handler for IngestDocument {
     fn ended<'a>(&'a self, tx: &'a mut Tx, job: &'a Job, now: Timestamp) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let Ok(id) = job.subject.parse::<Id<Document>>() else { return Ok(()) };
-            let Some(mut document) = store::get(tx, job.tenant, id).await?.filter(|d| d.job_id == job.id) else { return Ok(()) };
+            let Some(mut document) = store::lock(tx, job.tenant, id).await?.filter(|d| d.job_id == job.id) else { return Ok(()) };
+            if document.state == JobState::Ready {
+                // The work was done; what died was the process that should have said so.
+                return Ok(());
+            }
+            let found = serde_json::from_str::<Payload>(&job.payload).is_ok_and(|p| p.found);
+            document.updated_at = now;
+            if found && document.indexed_version == document.version {
+                // Its chunks were found before and still are: without vectors a document is found by words, which is better than not at all.
+                document.state = JobState::Ready;
+                document.error = None;
+                store::put(tx, job.tenant, &document).await?;
+                return announce(tx, job.tenant, &document, now).await;
+            }
             document.state = job.state;
             document.error = job.error.clone();
-            document.updated_at = now;
             if document.indexed_version != document.version {
                 // An older version may still be found; what this attempt left of the new one may not.
                 store::put(tx, job.tenant, &document).await?;
@@ -64,6 +86,7 @@ impl Handler for IngestDocument {
                 document.chunk_count = 0;
                 store::clear_content(tx, job.tenant, id).await?;
                 store::put(tx, job.tenant, &document).await?;
+                self.0.promote_duplicates(tx, job.tenant, id, "", now).await?;
                 self.0.index_forget(job.tenant, id);
             }
             announce(tx, job.tenant, &document, now).await
@@ -72,82 +95,116 @@ impl Handler for IngestDocument {
 }
 
 impl IngestDocument {
+    /// A transaction in which the document is still this job's to change; `None` when it was deleted or a newer upload has a job of its own.
+    async fn held(&self, context: &Context, payload: &Payload) -> Result<Option<(Tx, Document)>> {
+        let mut tx = context.write().await?;
+        let document = store::lock(&mut tx, context.job.tenant, payload.document_id).await?;
+        let ours = document.filter(|d| d.version == payload.version && d.job_id == context.job.id);
+        Ok(ours.map(|document| (tx, document)))
+    }
+
     async fn ingest(&self, context: &Context) -> Result<()> {
         let payload: Payload = context.payload()?;
         let tenant = context.job.tenant;
-        let mut tx = context.write().await?;
-        let Some(mut document) = store::get(&mut tx, tenant, payload.document_id).await? else { return Ok(()) };
-        if document.version != payload.version || document.job_id != context.job.id {
-            // A newer upload has a job of its own.
+        let Some((mut tx, mut document)) = self.held(context, &payload).await? else { return Ok(()) };
+        if document.state == JobState::Ready {
+            // An earlier attempt did it all, and its process died before it could say so.
             return Ok(());
         }
         let Some(source) = sources::store::get(&mut tx, tenant, document.source_id).await? else { return Ok(()) };
         document.state = JobState::Running;
         document.updated_at = context.kernel.now();
         if let Some(original) = store::original(&mut tx, tenant, source.id, &document.content_hash, document.id).await? {
-            return self.as_duplicate(context, tx, document, original).await;
+            return self.as_duplicate(context, &payload, tx, document, original).await;
         }
         store::put(&mut tx, tenant, &document).await?;
         announce(&mut tx, tenant, &document, document.updated_at).await?;
         tx.commit().await?;
 
+        let pieces = if document.indexed_version == document.version {
+            // Text and chunks are there: an earlier attempt came this far, or a model has arrived since. The bytes are not needed.
+            let pieces = store::pieces(&mut context.kernel.db.read().await?, tenant, document.id).await?;
+            document.embedded = self.embed(context, &pieces).await?;
+            let Some((mut tx, _)) = self.held(context, &payload).await? else { return Ok(()) };
+            store::put(&mut tx, tenant, &document).await?;
+            tx.commit().await?;
+            pieces
+        } else {
+            let text = self.read(context, &mut document).await?;
+            let pieces = pieces(&document, &text.text, &text.headings, source.chunk_size, source.chunk_overlap);
+            document.embedded = self.embed(context, &pieces).await?;
+            let Some((mut tx, _)) = self.held(context, &payload).await? else { return Ok(()) };
+            store::hold_content(&mut tx, tenant, source.id, &document.content_hash).await?;
+            if let Some(original) = store::original(&mut tx, tenant, source.id, &document.content_hash, document.id).await? {
+                // Another document of the same content was read at the same time and came first.
+                return self.as_duplicate(context, &payload, tx, document, original).await;
+            }
+            document.chunk_count = i64::try_from(pieces.len()).unwrap_or(i64::MAX);
+            document.indexed_version = document.version;
+            document.duplicate_of = None;
+            store::replace_content(&mut tx, tenant, &document, &text.text, &text.headings, &pieces).await?;
+            store::put(&mut tx, tenant, &document).await?;
+            self.0.promote_duplicates(&mut tx, tenant, document.id, &document.content_hash, context.kernel.now()).await?;
+            tx.commit().await?;
+            pieces
+        };
+        self.0.index_put(tenant, &document, pieces).await?;
+        self.finish(context, &payload, document).await
+    }
+
+    /// Extracts the document's text, and takes over what the text says about it.
+    async fn read(&self, context: &Context, document: &mut Document) -> Result<Text> {
         context.progress("extract", 0, 0).await?;
         let bytes = self.0.blobs.get(&document.content_hash).await?.ok_or_else(|| {
             Error::new(code::DOCUMENT_UNREADABLE, "the document's bytes are gone from the blob store: upload it again")
         })?;
         let text = self.0.extractor.extract(bytes, &document.name).await?;
-        document.mime = text.mime;
-        document.lang = match astrolabe_backends::analysis::detect_language(&text.text) {
-            astrolabe_backends::analysis::Lang::Other => text.lang.filter(|l| l.len() == 2).unwrap_or_default(),
+        document.mime = text.mime.clone();
+        document.lang = match detect_language(&text.text) {
+            Lang::Other => text.lang.clone().filter(|l| l.len() == 2).unwrap_or_default(),
             lang => lang.code().to_owned(),
         };
-        document.title = text.title.filter(|t| !t.is_empty()).unwrap_or_else(|| document.name.clone()).chars().take(300).collect();
-        for tag in text.tags.into_iter().filter(|t| !t.is_empty() && t.chars().count() <= 64).take(32) {
-            if !document.tags.contains(&tag) {
-                document.tags.push(tag);
+        document.title = text.title.clone().filter(|t| !t.is_empty()).unwrap_or_else(|| document.name.clone()).chars().take(300).collect();
+        for tag in text.tags.iter().filter(|t| !t.is_empty() && t.chars().count() <= 64).take(32) {
+            if !document.tags.contains(tag) {
+                document.tags.push(tag.clone());
             }
         }
-        let pieces = pieces(&document, &text.text, &text.headings, source.chunk_size, source.chunk_overlap);
-        let embedded = self.embed(context, &pieces).await?;
-
-        let mut tx = context.write().await?;
-        document.chunk_count = i64::try_from(pieces.len()).unwrap_or(i64::MAX);
-        document.embedded = embedded;
-        document.indexed_version = document.version;
-        document.duplicate_of = None;
-        store::replace_content(&mut tx, tenant, &document, &text.text, &text.headings, &pieces).await?;
-        store::put(&mut tx, tenant, &document).await?;
-        tx.commit().await?;
-
-        self.0.index_put(tenant, &document, pieces).await?;
-        self.finish(context, document).await
+        Ok(text)
     }
 
     /// Ends the job of a document whose content another one of its source has already.
-    async fn as_duplicate(&self, context: &Context, mut tx: Tx, mut document: Document, original: Id<Document>) -> Result<()> {
-        let tenant = context.job.tenant;
-        document.duplicate_of = Some(original);
+    async fn as_duplicate(&self, context: &Context, payload: &Payload, mut tx: Tx, mut document: Document, original: Document) -> Result<()> {
+        let (tenant, now) = (context.job.tenant, context.kernel.now());
+        document.duplicate_of = Some(original.id);
         document.indexed_version = 0;
         document.chunk_count = 0;
-        if let Some(first) = store::get(&mut tx, tenant, original).await? {
-            (document.mime, document.lang, document.title) = (first.mime, first.lang, first.title);
-            document.embedded = first.embedded;
-        }
+        (document.mime, document.lang, document.title) = (original.mime, original.lang, original.title);
+        document.embedded = original.embedded;
         store::clear_content(&mut tx, tenant, document.id).await?;
         store::put(&mut tx, tenant, &document).await?;
+        store::repoint_duplicates(&mut tx, tenant, document.id, &document.content_hash, original.id).await?;
+        self.0.promote_duplicates(&mut tx, tenant, document.id, "", now).await?;
         tx.commit().await?;
-        self.0.index_delete_document(tenant, document.id).await?;
-        self.finish(context, document).await
+        self.0.index_delete_document(tenant, document.id).await;
+        self.finish(context, payload, document).await
     }
 
-    async fn finish(&self, context: &Context, mut document: Document) -> Result<()> {
+    async fn finish(&self, context: &Context, payload: &Payload, mut document: Document) -> Result<()> {
+        let tenant = context.job.tenant;
+        let Some((mut tx, _)) = self.held(context, payload).await? else {
+            if store::get(&mut context.kernel.db.read().await?, tenant, document.id).await?.is_none() {
+                // Deleted after its chunks were committed: the index got them a moment too late.
+                self.0.index_delete_document(tenant, document.id).await;
+            }
+            return Ok(());
+        };
         let now = context.kernel.now();
-        let mut tx = context.write().await?;
         document.state = JobState::Ready;
         document.error = None;
         document.updated_at = now;
-        store::put(&mut tx, context.job.tenant, &document).await?;
-        documents::announce(&mut tx, context.job.tenant, &document, now).await?;
+        store::put(&mut tx, tenant, &document).await?;
+        announce(&mut tx, tenant, &document, now).await?;
         tx.commit().await
     }
 
@@ -203,13 +260,27 @@ fn unavailable(error: EmbedderError) -> Error {
 
 impl Knowledge {
     /// Puts a document's chunks into the index with the vectors that SQL has for them.
-    pub(crate) async fn index_put(&self, tenant: astrolabe_kernel::principal::TenantId, document: &Document, pieces: Vec<Piece>) -> Result<()> {
+    pub(crate) async fn index_put(&self, tenant: TenantId, document: &Document, pieces: Vec<Piece>) -> Result<()> {
+        let (knowledge, document) = (self.clone(), document.clone());
+        // A job that is canceled is dropped where it waits, but a write to the index that has begun is not: so it is a task of its own, which
+        // looks afterwards whether the document is still to be found.
+        let task = self.kernel.lifecycle.spawn("index", async move { knowledge.index_put_and_look(tenant, document, pieces).await });
+        task.await.ok().flatten().unwrap_or_else(|| Err(Error::internal("the write to the index came to no end")))
+    }
+
+    async fn index_put_and_look(&self, tenant: TenantId, document: Document, pieces: Vec<Piece>) -> Result<()> {
         let index = self.index()?;
-        let vectors = match self.embedder() {
-            Some(e) => store::vectors(&mut self.kernel.db.read().await?, tenant, document.id, e.alias(), e.version()).await?,
-            None => Vec::new(),
+        let vectors: HashMap<String, Vec<f32>> = match self.embedder() {
+            Some(e) => store::vectors(&mut self.kernel.db.read().await?, tenant, document.id, e.alias(), e.version()).await?.into_iter().collect(),
+            None => HashMap::new(),
         };
-        let document = index_document(tenant, document, pieces, |hash| vectors.iter().find(|(h, _)| h == hash).map(|(_, v)| v.clone()));
-        crate::runtime::blocking(move || index.replace_document(document)).await
+        let id = document.id;
+        let document = index_document(tenant, &document, pieces, |hash| vectors.get(hash).cloned());
+        blocking(move || index.replace_document(document)).await?;
+        let now = store::get(&mut self.kernel.db.read().await?, tenant, id).await?;
+        if now.is_none_or(|d| d.indexed_version == 0) {
+            self.index_delete_document(tenant, id).await;
+        }
+        Ok(())
     }
 }

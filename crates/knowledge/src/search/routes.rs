@@ -2,7 +2,7 @@
 
 use astrolabe_kernel::{
     Error, Result,
-    http::{BodyProblems, Caller, CommonProblems, Json},
+    http::{BodyProblems, Caller, CommonProblems, Json, NotFoundProblem},
 };
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -16,11 +16,11 @@ use crate::Knowledge;
 #[serde(deny_unknown_fields)]
 pub struct SearchRequest {
     /// Words or a question.
-    #[schema(min_length = 1, max_length = 2000, pattern = r"\S")]
+    #[schema(min_length = 1, max_length = 2000, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
     pub query: String,
     /// Ids or names of the sources to look in; all when absent or empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_items = 50)]
+    #[schema(max_items = 50, value_type = Option<Vec<crate::sources::SourceName>>)]
     pub sources: Option<Vec<String>>,
     /// How many chunks at most; 10 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,7 +43,7 @@ pub struct SearchResponse {
 
 /// Search chunks by words and by meaning.
 #[utoipa::path(post, path = "/api/v1/search", tag = "search", request_body = SearchRequest,
-    responses((status = 200, description = "What was found.", body = SearchResponse), CommonProblems, BodyProblems))]
+    responses((status = 200, description = "What was found.", body = SearchResponse), CommonProblems, NotFoundProblem, BodyProblems))]
 pub async fn search(State(knowledge): State<Knowledge>, caller: Caller, Json(request): Json<SearchRequest>) -> Result<Json<SearchResponse>> {
     run(&knowledge, &caller, &request).await.map(Json)
 }

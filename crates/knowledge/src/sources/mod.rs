@@ -42,6 +42,18 @@ impl Named for Source {
     const PREFIX: &'static str = "src";
 }
 
+/// A word to filter by, as the description shows it.
+#[derive(ToSchema)]
+#[schema(min_length = 1, max_length = 64, pattern = "^[^\\u0000]*$")]
+#[expect(dead_code, reason = "describes the items of lists of tags")]
+pub struct Tag(String);
+
+/// The id or the name of a source, as the description shows it.
+#[derive(ToSchema)]
+#[schema(min_length = 1, max_length = 100, pattern = "^[^\\u0000]*$")]
+#[expect(dead_code, reason = "describes the items of lists of sources")]
+pub struct SourceName(String);
+
 /// A source to make.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -51,17 +63,17 @@ pub struct NewSource {
     pub name: String,
     /// What is in it, for people.
     #[serde(default)]
-    #[schema(max_length = 2000)]
+    #[schema(max_length = 2000, pattern = "^[^\\u0000]*$")]
     pub description: String,
     /// Words to filter by.
     #[serde(default)]
-    #[schema(max_items = 32)]
+    #[schema(max_items = 32, value_type = Vec<Tag>)]
     pub tags: Vec<String>,
     /// Characters of a chunk at most; 600 when absent.
     #[serde(default)]
     #[schema(minimum = 200, maximum = 4000)]
     pub chunk_size: Option<i64>,
-    /// Characters that a chunk repeats of the one before it, less than half of `chunk_size`; 80 when absent.
+    /// Characters that a chunk repeats of the one before it; at most a third of `chunk_size` counts; 80 when absent.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1000)]
     pub chunk_overlap: Option<i64>,
@@ -77,11 +89,11 @@ pub struct SourceChange {
     pub name: Option<String>,
     /// A new description.
     #[serde(default)]
-    #[schema(max_length = 2000)]
+    #[schema(max_length = 2000, pattern = "^[^\\u0000]*$")]
     pub description: Option<String>,
     /// New tags.
     #[serde(default)]
-    #[schema(max_items = 32)]
+    #[schema(max_items = 32, value_type = Option<Vec<Tag>>)]
     pub tags: Option<Vec<String>>,
 }
 
@@ -99,8 +111,8 @@ impl NewSource {
         if !(200..=4000).contains(&size) {
             return Err(Error::field("chunk_size", "must be between 200 and 4000"));
         }
-        if !(0..=1000).contains(&overlap) || overlap * 2 >= size {
-            return Err(Error::field("chunk_overlap", "must be between 0 and 1000 and less than half of chunk_size"));
+        if !(0..=1000).contains(&overlap) {
+            return Err(Error::field("chunk_overlap", "must be between 0 and 1000"));
         }
         Ok((size, overlap))
     }
@@ -156,14 +168,17 @@ impl Knowledge {
     /// A source of a tenant by its id or its name.
     ///
     /// # Errors
-    /// `invalid_request` naming `field` when there is none.
+    /// `not_found` naming `field` when there is none.
     pub async fn find_source(&self, tenant: TenantId, id_or_name: &str, field: &str) -> Result<Source> {
         let mut tx = self.kernel.db.read().await?;
         let found = match id_or_name.parse::<Id<Source>>() {
             Ok(id) => store::get(&mut tx, tenant, id).await?,
             Err(_) => store::by_name(&mut tx, tenant, id_or_name).await?,
         };
-        found.ok_or_else(|| Error::field(field, "there is no such source; GET /api/v1/sources lists them"))
+        found.ok_or_else(|| {
+            let text = "there is no such source; GET /api/v1/sources lists them";
+            Error::new(code::NOT_FOUND, format!("{field}: {text}")).and_field(field, text)
+        })
     }
 
     /// The source of a name, made when there is none.

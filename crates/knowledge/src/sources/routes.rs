@@ -5,7 +5,7 @@ use astrolabe_kernel::{
     audit::{Outcome, Record},
     db::is_unique_violation,
     error::code,
-    http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query, StreamQuery, event_stream},
+    http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query, StreamEvent, StreamLine, StreamQuery, event_stream},
     page::{Page, PageQuery},
 };
 use axum::{
@@ -17,6 +17,9 @@ use serde_json::json;
 
 use super::{NewSource, Source, SourceChange, store};
 use crate::Knowledge;
+
+/// The event that ends a source's stream.
+const DELETED: &str = "source.deleted";
 
 /// List sources.
 #[utoipa::path(get, path = "/api/v1/sources", tag = "sources", params(PageQuery),
@@ -80,7 +83,7 @@ pub async fn update_source(
     change.validate()?;
     let (kernel, tenant, now) = (&knowledge.kernel, caller.principal.tenant, knowledge.kernel.now());
     let mut tx = kernel.db.write().await?;
-    let mut source = store::get(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("source"))?;
+    let mut source = store::lock(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("source"))?;
     source.name = change.name.unwrap_or(source.name);
     source.description = change.description.unwrap_or(source.description);
     source.tags = change.tags.unwrap_or(source.tags);
@@ -98,17 +101,19 @@ pub async fn delete_source(State(knowledge): State<Knowledge>, caller: Caller, P
     caller.principal.require(Role::Editor)?;
     let (kernel, tenant) = (&knowledge.kernel, caller.principal.tenant);
     let mut tx = kernel.db.write().await?;
-    let source = store::get(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("source"))?;
+    let source = store::lock(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("source"))?;
     store::delete(&mut tx, tenant, id).await?;
+    // Whoever watches the source learns from this last event that there is nothing more to come.
+    tx.append_event(tenant, &super::stream(id), DELETED, &json!({"source_id": id}), kernel.now()).await?;
     tx.audit(kernel, record(&caller, "sources.delete", id, json!({"name": source.name, "documents": source.document_count}))).await?;
     tx.commit().await?;
-    knowledge.index_delete_source(tenant, id).await?;
+    knowledge.index_delete_source(tenant, id).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Watch a source: one event for each change of a document's state. Ends after a long silence; resume with `Last-Event-ID`.
 #[utoipa::path(get, path = "/api/v1/sources/{id}/events", tag = "sources", params(("id" = Id<Source>, Path), StreamQuery),
-    responses((status = 200, description = "The stream.", content_type = "text/event-stream", body = String), CommonProblems, NotFoundProblem))]
+    responses((status = 200, description = "The stream.", content((StreamEvent = "text/event-stream"), (StreamLine = "application/x-ndjson"))), CommonProblems, NotFoundProblem))]
 pub async fn stream_source_events(
     State(knowledge): State<Knowledge>,
     caller: Caller,
@@ -119,7 +124,7 @@ pub async fn stream_source_events(
     let after = query.start(&headers)?;
     let tenant = caller.principal.tenant;
     store::get(&mut knowledge.kernel.db.read().await?, tenant, id).await?.ok_or_else(|| Error::not_found("source"))?;
-    Ok(event_stream(&knowledge.kernel, tenant, super::stream(id), after, &headers, &["source.deleted"]))
+    Ok(event_stream(&knowledge.kernel, tenant, super::stream(id), after, &headers, &[DELETED]))
 }
 
 fn taken(error: Error, name: &str) -> Error {

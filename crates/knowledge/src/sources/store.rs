@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use astrolabe_kernel::{
     Id, Result, Timestamp, Tx, args,
-    db::{FromRow, Row},
+    db::{Dialect, FromRow, Row},
     principal::TenantId,
 };
 
@@ -34,6 +34,21 @@ const COLUMNS: &str = "id, name, description, tags, chunk_size, chunk_overlap, c
 pub async fn get(tx: &mut Tx, tenant: TenantId, id: Id<Source>) -> Result<Option<Source>> {
     let source = tx.optional(format!("SELECT {COLUMNS} FROM sources WHERE tenant_id = $1 AND id = $2"), args![tenant, id]).await?;
     with_counts(tx, tenant, source).await
+}
+
+/// Whether a source is there, and keeps it there until the transaction ends.
+pub async fn hold(tx: &mut Tx, tenant: TenantId, id: Id<Source>) -> Result<bool> {
+    let locking = if tx.dialect() == Dialect::Postgres { " FOR KEY SHARE" } else { "" };
+    let there: Option<String> = tx.optional(format!("SELECT id FROM sources WHERE tenant_id = $1 AND id = $2{locking}"), args![tenant, id]).await?;
+    Ok(there.is_some())
+}
+
+/// One source, to be changed in this transaction: until it ends, nobody adds documents to it.
+pub async fn lock(tx: &mut Tx, tenant: TenantId, id: Id<Source>) -> Result<Option<Source>> {
+    if tx.dialect() == Dialect::Postgres {
+        tx.optional::<String>("SELECT id FROM sources WHERE tenant_id = $1 AND id = $2 FOR UPDATE", args![tenant, id]).await?;
+    }
+    get(tx, tenant, id).await
 }
 
 /// One source by its name.
@@ -132,5 +147,5 @@ pub async fn delete(tx: &mut Tx, tenant: TenantId, id: Id<Source>) -> Result<()>
     ] {
         tx.execute(sql, args![tenant, id]).await?;
     }
-    tx.delete_stream(tenant, &super::stream(id)).await
+    tx.clear_stream(tenant, &super::stream(id)).await
 }
