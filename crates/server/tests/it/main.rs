@@ -1,5 +1,7 @@
 //! The one integration binary: the whole application in process, and the real binary where only a process will do.
 
+mod agents;
+mod ask;
 mod auth;
 mod backup;
 mod cli;

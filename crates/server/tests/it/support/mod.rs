@@ -7,9 +7,12 @@
 //! assert_eq!(reply.status, 200);
 //! ```
 
+mod again;
 mod binary;
 mod call;
 mod raw;
+mod receiver;
+mod stream;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -27,6 +30,7 @@ use axum::{Router, http::Method};
 pub use binary::{Binary, Server};
 pub use call::{Call, Reply};
 pub use raw::{Event, Raw};
+pub use receiver::Receiver;
 use utoipa::openapi::OpenApi;
 
 /// The application in this process.
