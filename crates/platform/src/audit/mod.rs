@@ -2,5 +2,3 @@
 //! ([`astrolabe_kernel::audit`]) and proved by `astrolabe audit verify`.
 
 pub mod routes;
-#[cfg(test)]
-mod tests;

@@ -34,11 +34,17 @@ pub struct AuditQuery {
 /// The entries of the caller's tenant, newest first. An entry is in the chain, with `seq` and `hash`, about a second after its action.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "audit", params(AuditQuery),
     responses((status = 200, description = "A page of entries.", body = Page<Entry>), CommonProblems))]
-pub async fn list_audit_entries(State(platform): State<Platform>, caller: Caller, Query(query): Query<AuditQuery>) -> Result<Json<Page<Entry>>> {
+pub async fn list_audit_entries(
+    State(platform): State<Platform>,
+    caller: Caller,
+    Query(query): Query<AuditQuery>,
+) -> Result<Json<Page<Entry>>> {
     caller.principal.require(Role::TenantAdmin)?;
     let limit = page_limit(query.limit)?;
     let action = query.action.as_deref();
-    if action.is_some_and(|a| !(1..=100).contains(&a.len()) || !a.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.".contains(&b))) {
+    if action.is_some_and(|a| {
+        !(1..=100).contains(&a.len()) || !a.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.".contains(&b))
+    }) {
         return Err(Error::field("action", "must be the name of an action, such as agents.run"));
     }
     let mut tx = platform.kernel().db.read().await?;

@@ -5,8 +5,6 @@
 //! [`retried`](astrolabe_kernel::jobs::Handler::retried).
 
 pub mod routes;
-#[cfg(test)]
-mod tests;
 
 use astrolabe_kernel::{
     Id, Principal, Result,

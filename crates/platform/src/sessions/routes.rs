@@ -67,7 +67,11 @@ pub async fn get_me(caller: Caller) -> Json<Me> {
 /// Ends the session of the cookie that the request came with. With a bearer token there is no session to end, and nothing happens.
 #[utoipa::path(delete, path = "/api/v1/sessions/current", tag = "session",
     responses((status = 204, description = "Signed out; the cookie is gone."), CommonProblems))]
-pub async fn end_current_session(State(platform): State<Platform>, caller: Caller, session: Option<Extension<Current>>) -> Result<Response> {
+pub async fn end_current_session(
+    State(platform): State<Platform>,
+    caller: Caller,
+    session: Option<Extension<Current>>,
+) -> Result<Response> {
     caller.principal.require(Role::Viewer)?;
     if let Some(Extension(Current(id))) = session {
         let kernel = platform.kernel();
@@ -141,8 +145,15 @@ async fn start_session(kernel: &Kernel, trace: &Trace, code: &str) -> Result<Opt
     let cookie = kernel.random.token(32);
     let id = kernel.id::<Session>();
     let hash = hex::encode(digest(&cookie));
-    tx.insert_session(NewSession { id, tenant: principal.tenant, principal: &principal.id, hash: &hash, now, expires_at: now.plus(SESSION_LIFE) })
-        .await?;
+    tx.insert_session(NewSession {
+        id,
+        tenant: principal.tenant,
+        principal: &principal.id,
+        hash: &hash,
+        now,
+        expires_at: now.plus(SESSION_LIFE),
+    })
+    .await?;
     let record = Record {
         principal: &principal,
         trace,
