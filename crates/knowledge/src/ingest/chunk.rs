@@ -34,16 +34,8 @@ pub struct Chunk {
 pub fn chunk(text: &str, headings: &[Heading], size: usize, overlap: usize) -> Vec<Chunk> {
     let size = size.max(MIN_CHUNK_SIZE);
     let overlap = overlap.min(size / 3);
-    let mut cutter = Cutter {
-        chunks: Vec::new(),
-        size,
-        overlap,
-    };
-    let mut cursor = Cursor {
-        text,
-        byte: 0,
-        char: 0,
-    };
+    let mut cutter = Cutter { chunks: Vec::new(), size, overlap };
+    let mut cursor = Cursor { text, byte: 0, char: 0 };
     for section in sections(headings) {
         let start_byte = cursor.advance_to(section.start);
         let start = cursor.char;
@@ -51,11 +43,7 @@ pub fn chunk(text: &str, headings: &[Heading], size: usize, overlap: usize) -> V
             Some(end) => cursor.advance_to(end),
             None => text.len(),
         };
-        cutter.section(
-            text.get(start_byte..end_byte).unwrap_or_default(),
-            start,
-            &section.path,
-        );
+        cutter.section(text.get(start_byte..end_byte).unwrap_or_default(), start, &section.path);
     }
     cutter.chunks
 }
@@ -105,25 +93,14 @@ fn sections(headings: &[Heading]) -> Vec<Section> {
             continue;
         }
         if heading.start > start {
-            found.push(Section {
-                start,
-                end: Some(heading.start),
-                path: label.clone(),
-            });
+            found.push(Section { start, end: Some(heading.start), path: label.clone() });
         }
         start = pending.take().unwrap_or(heading.start);
-        while path
-            .last()
-            .is_some_and(|(level, _)| *level >= heading.level)
-        {
+        while path.last().is_some_and(|(level, _)| *level >= heading.level) {
             path.pop();
         }
         path.push((heading.level, &heading.title));
-        label = path
-            .iter()
-            .map(|(_, title)| *title)
-            .collect::<Vec<_>>()
-            .join(" > ");
+        label = path.iter().map(|(_, title)| *title).collect::<Vec<_>>().join(" > ");
         // Two characters are the line ends between a title and the next heading.
         if let Some(next) = headings.get(at + 1)
             && next.level > heading.level
@@ -134,11 +111,7 @@ fn sections(headings: &[Heading]) -> Vec<Section> {
             start = next.start;
         }
     }
-    found.push(Section {
-        start,
-        end: None,
-        path: label,
-    });
+    found.push(Section { start, end: None, path: label });
     found
 }
 
@@ -193,19 +166,14 @@ impl Cutter {
         loop {
             let rest = last - start;
             // What is left for two chunks is shared between them, so that no tail of a few words remains.
-            let limit = if rest < self.size * 3 / 2 {
-                start + (rest * 5 / 8).min(self.size)
-            } else {
-                start + self.size
-            };
+            let limit = if rest < self.size * 3 / 2 { start + (rest * 5 / 8).min(self.size) } else { start + self.size };
             let cut = if rest <= self.size {
                 last
             } else {
                 while breaks.get(from).is_some_and(|b| b.at <= end) {
                     from += 1;
                 }
-                self.best(breaks.get(from..).unwrap_or_default(), start, end, limit)
-                    .unwrap_or(limit)
+                self.best(breaks.get(from..).unwrap_or_default(), start, end, limit).unwrap_or(limit)
             };
             let mut trimmed = cut;
             while trimmed > start && chars.get(trimmed - 1).is_some_and(|c| c.is_whitespace()) {
@@ -246,14 +214,7 @@ impl Cutter {
     }
 
     /// Where the next chunk starts: at the earliest good break within the overlap, else right after the cut.
-    fn overlap_start(
-        &self,
-        breaks: &[Break],
-        near: usize,
-        start: usize,
-        cut: usize,
-        end: usize,
-    ) -> usize {
+    fn overlap_start(&self, breaks: &[Break], near: usize, start: usize, cut: usize, end: usize) -> usize {
         if end - cut > self.overlap {
             return end;
         }
@@ -324,10 +285,7 @@ fn find_breaks(text: &str, chars: &[char]) -> Vec<Break> {
                 } else {
                     Kind::Line
                 };
-                breaks.push(Break {
-                    at: at + lead,
-                    kind,
-                });
+                breaks.push(Break { at: at + lead, kind });
             }
             line_item = item || row || (line_item && lead > 0);
             inner_breaks(line, at, byte, lead, line_item, &mut starts, &mut breaks);
@@ -366,23 +324,9 @@ fn inner_breaks(
         let sentence = starts.peek() == Some(&(byte + offset));
         if index > lead && !c.is_whitespace() {
             if sentence {
-                breaks.push(Break {
-                    at: at + index,
-                    kind: if inside_item {
-                        Kind::InnerSentence
-                    } else {
-                        Kind::Sentence
-                    },
-                });
+                breaks.push(Break { at: at + index, kind: if inside_item { Kind::InnerSentence } else { Kind::Sentence } });
             } else if space_before {
-                breaks.push(Break {
-                    at: at + index,
-                    kind: if inside_item {
-                        Kind::InnerWord
-                    } else {
-                        Kind::Word
-                    },
-                });
+                breaks.push(Break { at: at + index, kind: if inside_item { Kind::InnerWord } else { Kind::Word } });
             }
         }
         space_before = c.is_whitespace();

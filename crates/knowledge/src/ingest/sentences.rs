@@ -48,8 +48,7 @@ pub fn list_marker(line: &str) -> Option<usize> {
         '-' | '*' | '+' | '•' | '‣' | '◦' | '–' | '—' | '▪' | '·' => first.len_utf8(),
         c if c.is_ascii_digit() => {
             let digits = body.bytes().take_while(u8::is_ascii_digit).count();
-            (digits <= 3 && matches!(body.as_bytes().get(digits), Some(b'.' | b')')))
-                .then_some(digits + 1)?
+            (digits <= 3 && matches!(body.as_bytes().get(digits), Some(b'.' | b')'))).then_some(digits + 1)?
         }
         c if c.is_lowercase() && c.is_alphabetic() => match chars.next() {
             Some((at, ')')) => at + 1,
@@ -102,9 +101,7 @@ fn split_line(line: &str, offset: usize, found: &mut Vec<Range<usize>>) {
             chars.next();
         }
         let rest = line.get(end..).unwrap_or_default();
-        if matches!(c, '。' | '！' | '？')
-            || ends_sentence(line.get(start..at).unwrap_or_default(), rest, strong, run)
-        {
+        if matches!(c, '。' | '！' | '？') || ends_sentence(line.get(start..at).unwrap_or_default(), rest, strong, run) {
             push(start..end);
             start = end;
         }
@@ -118,12 +115,7 @@ fn ends_sentence(before: &str, rest: &str, strong: bool, run: usize) -> bool {
         return rest.is_empty();
     }
     let next = rest.trim_start();
-    let Some(first) = next.chars().find(|c| {
-        !matches!(
-            c,
-            '"' | '\'' | '“' | '„' | '«' | '(' | '[' | '—' | '–' | '-' | ' '
-        )
-    }) else {
+    let Some(first) = next.chars().find(|c| !matches!(c, '"' | '\'' | '“' | '„' | '«' | '(' | '[' | '—' | '–' | '-' | ' ')) else {
         return true;
     };
     if first.is_lowercase() {
@@ -135,10 +127,7 @@ fn ends_sentence(before: &str, rest: &str, strong: bool, run: usize) -> bool {
     if run >= 2 {
         return first.is_uppercase();
     }
-    let word = before
-        .rsplit(|c: char| c.is_whitespace() || matches!(c, '(' | '[' | '"' | '„' | '“' | '«'))
-        .next()
-        .unwrap_or_default();
+    let word = before.rsplit(|c: char| c.is_whitespace() || matches!(c, '(' | '[' | '"' | '„' | '“' | '«')).next().unwrap_or_default();
     if word.is_empty() {
         return false;
     }
@@ -158,10 +147,7 @@ fn ends_sentence(before: &str, rest: &str, strong: bool, run: usize) -> bool {
     }
     if listed(CLOSING, &lower) {
         let year = matches!(lower.as_str(), "r" | "г" | "в");
-        let after_number = before
-            .trim_end_matches(word)
-            .trim_end()
-            .ends_with(|c: char| c.is_ascii_digit() || matches!(c, 'X' | 'V' | 'I'));
+        let after_number = before.trim_end_matches(word).trim_end().ends_with(|c: char| c.is_ascii_digit() || matches!(c, 'X' | 'V' | 'I'));
         if year && !after_number {
             return false;
         }
@@ -170,16 +156,10 @@ fn ends_sentence(before: &str, rest: &str, strong: bool, run: usize) -> bool {
     }
     if listed(LEADING, &lower) {
         // "и т. д.", "и т. п." written with a space close a list.
-        return capital
-            && matches!(lower.as_str(), "д" | "п")
-            && before.trim_end_matches(word).trim_end().ends_with("т.");
+        return capital && matches!(lower.as_str(), "д" | "п") && before.trim_end_matches(word).trim_end().ends_with("т.");
     }
     if word.contains('.') && word.split('.').all(|part| part.chars().count() <= 1) {
-        let following: String = next
-            .chars()
-            .take_while(|c| c.is_alphabetic())
-            .collect::<String>()
-            .to_lowercase();
+        let following: String = next.chars().take_while(|c| c.is_alphabetic()).collect::<String>().to_lowercase();
         return listed(OPENERS, &following);
     }
     true

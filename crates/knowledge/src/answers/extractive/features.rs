@@ -118,21 +118,19 @@ impl Extractor<'_> {
             let in_own = holds(&candidate.own, concept);
             let in_heading = holds(heading, concept);
             let in_all = holds(all, concept);
-            let best = in_own
-                .max(HEADING * in_heading)
-                .max(LEAD * holds(&candidate.lead, concept))
-                .max(NEXT * holds(&candidate.next, concept))
-                .max(PASSAGE * in_all);
+            let named = in_own.max(HEADING * in_heading).max(LEAD * holds(&candidate.lead, concept));
+            let best = named.max(NEXT * holds(&candidate.next, concept)).max(PASSAGE * in_all);
             own += concept.weight * in_own;
             title += concept.weight * in_heading;
             context += concept.weight * best;
             passage += concept.weight * in_all;
             rarest = rarest.max(concept.weight * (1.0 - best));
             if concept.entity {
-                entity_context = entity_context.max(1.0 - best);
+                // What is only said further on is another thing's name.
+                entity_context = entity_context.max(1.0 - named);
                 entity_passage = entity_passage.max(1.0 - in_all);
                 if concept.surface.bytes().any(|b| b.is_ascii_digit()) {
-                    code_context = code_context.max(1.0 - best);
+                    code_context = code_context.max(1.0 - named);
                 }
             }
             if concept.unseen {

@@ -133,7 +133,10 @@ fn read_number(words: &[Word<'_>], at: usize, found: &mut Holdings) -> bool {
         || listed(&MONTHS, near(-1)) && !money;
     let hour = matches!(near(1), "am" | "pm" | "a.m" | "p.m" | "o'clock") || matches!(near(-1), "godz" | "godzinie" | "godziny");
     let decade = raw.len() == 5 && raw.ends_with('s') && raw.get(..4).is_some_and(is_year);
-    let code = raw.chars().any(char::is_alphabetic) && digits > 0 && !decade;
+    let ordinal = digits > 0
+        && digits <= 2
+        && ["st", "nd", "rd", "th", "го", "е", "й"].iter().any(|end| raw.len() == digits + end.len() && raw.ends_with(end));
+    let code = raw.chars().any(char::is_alphabetic) && digits > 0 && !decade && !ordinal;
     let dated = listed(&YEAR_FRAMES, near(-1)) || listed(&YEAR_FRAMES, near(1)) || near(1).is_empty();
     let year = (is_year(raw) || decade) && !money && !distance;
     found.money |= money;
@@ -142,8 +145,8 @@ fn read_number(words: &[Word<'_>], at: usize, found: &mut Holdings) -> bool {
     found.temperature |= temperature;
     found.percent |= percent;
     found.speed |= speed;
-    found.time |= year || clock || date || hour || matches!(near(1), "th" | "st" | "nd" | "rd");
-    let plain = !(year && dated || clock || date || hour || code);
+    found.time |= year || clock || date || hour || ordinal;
+    let plain = !(ordinal || year && dated || clock || date || hour || code);
     found.amount |= plain;
     let count = plain && !(money || duration || distance || temperature || percent || speed) && !listed(&UNITS, unit[0]);
     found.count |= count;
@@ -279,7 +282,9 @@ fn words_of(list: &'static str) -> HashSet<&'static str> {
 const MONEY_WORDS: &str = "free of charge|free|at no cost|bezpłatnie|bezpłatny|bezpłatna|bezpłatne|za darmo|\
      nieodpłatnie|бесплатно|бесплатный|бесплатна|бесплатен";
 
-const REPEATING: &str = "daily|weekly|monthly|yearly|annually|hourly|immediately|at once|codziennie|co tydzień|\
+const REPEATING: &str = "within an hour|within a day|within a week|within a month|within a year|the same day|the next day|next working day|w ciągu godziny|w ciągu doby|w ciągu dnia|\
+     w ciągu tygodnia|w ciągu miesiąca|w ciągu roku|tego samego dnia|następnego dnia|w ciągu kwadransa|в течение часа|в течение дня|в течение суток|в течение недели|\
+     в течение месяца|в течение года|в тот же день|на следующий день|за час|через час|через неделю|через месяц|по tygodniu|po miesiącu|daily|weekly|monthly|yearly|annually|hourly|immediately|at once|codziennie|co tydzień|\
      co miesiąc|co rok|rocznie|natychmiast|niezwłocznie|ежедневно|еженедельно|ежемесячно|ежегодно|\
      немедленно|сразу|every|once a|twice a|each";
 

@@ -56,57 +56,69 @@ impl Kind {
 const RULES: &[(Kind, &str)] = &[
     (
         Kind::Percent,
-        "what percentage|what percent|what share|what proportion|jaki procent|ile procent|jaki odsetek|какой процент|сколько процентов|какая доля|какую долю",
+        "what percentage|what percent|what share|what proportion|jaki procent|ile procent|jaki odsetek|какой процент|\
+         сколько процентов|какая доля|какую долю",
     ),
     (
         Kind::Contact,
-        "phone number|telephone number|which number|what number do|what number can|what number should|what extension|which extension|numer telefonu|pod jaki numer|\
-         pod jakim numerem|jaki numer|na jaki numer|номер телефона|по какому номеру|на какой номер|какой номер|e-mail address|email address|what email|jaki adres e-mail|\
-         adres mailowy|адрес электронной почты|какая почта",
+        "phone number|telephone number|which number|what number do|what number can|what number should|what extension|\
+         which extension|numer telefonu|pod jaki numer|pod jakim numerem|jaki numer|na jaki numer|номер телефона|\
+         по какому номеру|на какой номер|какой номер|e-mail address|email address|what email|jaki adres e-mail|adres mailowy|\
+         адрес электронной почты|какая почта",
     ),
     (
         Kind::Speed,
-        "how fast may|how fast can|how fast is|how fast does|how fast did|what speed|top speed|speed limit|z jaką prędkością|jaka prędkość|jak szybko wolno|jak szybko można|\
-         с какой скоростью|какая скорость|какова скорость|скорость канала",
+        "how fast may|how fast can|how fast is|how fast does|how fast did|what speed|top speed|speed limit|z jaką prędkością|\
+         jaka prędkość|jak szybko wolno|jak szybko można|с какой скоростью|какая скорость|какова скорость|скорость канала",
     ),
     (
         Kind::Temperature,
-        "what temperature|which temperature|how hot|how cold|how many degrees|how warm|jakiej temperaturze|jaka temperatura|jaką temperaturę|ilu stopniach|ile stopni|\
-         какой температуре|какая температура|какова температура|какую температуру|скольких градусах|сколько градусов|каких градусах",
+        "what temperature|which temperature|how hot|how cold|how many degrees|how warm|jakiej temperaturze|jaka temperatura|\
+         jaką temperaturę|ilu stopniach|ile stopni|какой температуре|какая температура|какова температура|какую температуру|\
+         скольких градусах|сколько градусов|каких градусах",
     ),
     (
         Kind::Distance,
-        "how far|how tall|how deep|how wide|what distance|what length|what height|jak daleko|jak wysoki|jak wysoka|jak głęboko|jak głęboki|w jakiej odległości|jaka odległość|\
-         jaka długość|jaka wysokość|как далеко|какое расстояние|на каком расстоянии|какова длина|какая длина|какова высота|какая высота|какой длины|какой высоты|какова ширина",
+        "how far|how tall|how deep|how wide|what distance|what length|what height|what depth|what width|what area|jak daleko|jak wysoki|jak wysoka|jak głęboko|\
+         jak głęboki|w jakiej odległości|jaka odległość|jaka długość|jaka wysokość|как далеко|какое расстояние|\
+         на каком расстоянии|какова длина|какая длина|какова высота|какая высота|какой длины|какой высоты|какова ширина|какова глубина|какая глубина|какова площадь|какая площадь|jaka głębokość|jaka szerokość|jaka powierzchnia",
     ),
     (
         Kind::Deadline,
-        "by when|until when|what is the deadline|what deadline|when must|when do i have to|do kiedy|w jakim terminie|jaki jest termin|до какого срока|в какой срок|до какого числа|до когда",
+        "by when|until when|what is the deadline|what deadline|when must|when do i have to|do kiedy|w jakim terminie|\
+         jaki jest termin|до какого срока|в какой срок|до какого числа|до когда",
     ),
     (
         Kind::Duration,
-        "how long|how soon|how quickly|how often|what period|notice period|within what time|how much time|how far in advance|how early|jak długo|jak długi|jak długa|jak szybko|\
-         jak często|w jakim czasie|w ciągu jakiego czasu|ile czasu|ile mam czasu|ile mamy czasu|ile trwa|ile trwał|ile trwała|ile trwało|ile zajmuje|z jakim wyprzedzeniem|\
-         jaki okres|przez jaki czas|jaki jest okres|jak wcześnie|как долго|как быстро|как часто|сколько времени|какой срок|каков срок|за какое время|за какой срок|на какой срок|как скоро|\
-         за сколько|сколько длится|сколько длилась|сколько длился|сколько хранится|сколько хранятся|сколько хранить|сколько действует|сколько занимает|каков период|какой период|какова длительность|\
-         какова продолжительность",
+        "how long|how soon|how quickly|how often|what period|notice period|within what time|how much time|how far in advance|\
+         how early|jak długo|jak długi|jak długa|jak szybko|jak często|w jakim czasie|w ciągu jakiego czasu|ile czasu|\
+         ile mam czasu|ile mamy czasu|ile trwa|ile trwał|ile trwała|ile trwało|ile zajmuje|z jakim wyprzedzeniem|jaki okres|\
+         przez jaki czas|jaki jest okres|jak wcześnie|как долго|как быстро|как часто|сколько времени|какой срок|каков срок|\
+         за какое время|за какой срок|на какой срок|как скоро|за сколько|сколько длится|сколько длилась|сколько длился|\
+         сколько хранится|сколько хранятся|сколько хранить|сколько действует|сколько занимает|каков период|какой период|\
+         какова длительность|какова продолжительность",
     ),
     (
         Kind::Time,
-        "what time|what date|which day|what day|which year|what year|which month|what month|since when|which century|what century|o której|od kiedy|jakiego dnia|w którym roku|\
-         którego roku|w jakim roku|w jakim dniu|którego dnia|w których godzinach|w jakich godzinach|w jakie dni|w którym wieku|w jakim wieku|во сколько|в котором часу|в каком году|\
-         какого числа|в какой день|в какие дни|в какое время|в какие часы|до скольки|со скольки|в каком месяце|в каком веке|когда именно",
+        "what time|what date|which day|what day|which year|what year|which month|what month|since when|which century|\
+         what century|o której|od kiedy|jakiego dnia|w którym roku|którego roku|w jakim roku|w jakim dniu|którego dnia|\
+         w których godzinach|w jakich godzinach|w jakie dni|w którym wieku|w jakim wieku|во сколько|в котором часу|в каком году|\
+         какого числа|в какой день|в какие дни|в какое время|в какие часы|до скольки|со скольки|в каком месяце|в каком веке|\
+         когда именно",
     ),
     (
         Kind::Name,
-        "which company|what company|which manufacturer|which firm|which vendor|which supplier|what brand|which brand|which provider|which bank|which carrier|what is the name|\
-         what's the name|what was the name|która firma|jaka firma|jakiej firmy|jakiej marki|jaka marka|który producent|który dostawca|jaki bank|jak nazywa się firma|jaką nazwę|\
-         какая компания|какая фирма|какой фирмы|какой марки|какой производитель|какой поставщик|какой банк|как называется|как назывался|как называлась|какое название",
+        "which company|what company|which manufacturer|which firm|which vendor|which supplier|what brand|which brand|\
+         which provider|which bank|which carrier|what is the name|what's the name|what was the name|która firma|jaka firma|\
+         jakiej firmy|jakiej marki|jaka marka|który producent|który dostawca|jaki bank|jak nazywa się firma|jaką nazwę|\
+         какая компания|какая фирма|какой фирмы|какой марки|какой производитель|какой поставщик|какой банк|как называется|\
+         как назывался|как называлась|какое название",
     ),
     (
         Kind::Place,
-        "which room|what room|which floor|what floor|which city|which country|what city|what country|w jakim mieście|w którym mieście|w jakim kraju|które piętro|na którym piętrze|\
-         w którym pokoju|в каком городе|в какой стране|на каком этаже|в каком кабинете|в какой комнате",
+        "which room|what room|which floor|what floor|which city|which country|what city|what country|w jakim mieście|\
+         w którym mieście|w jakim kraju|które piętro|na którym piętrze|w którym pokoju|в каком городе|в какой стране|\
+         на каком этаже|в каком кабинете|в какой комнате",
     ),
 ];
 
@@ -115,22 +127,30 @@ const OPENING: &[(Kind, &str)] = &[
     (Kind::Time, "when|kiedy|когда"),
     (
         Kind::Person,
-        "who|whom|whose|kto|kogo|komu|kim|czyj|czyja|czyje|кто|кого|кому|кем|чей|чья|чьё|чьи|как зовут|jak się nazywa|jak nazywa się",
+        "who|whom|whose|kto|kogo|komu|kim|czyj|czyja|czyje|кто|кого|кому|кем|чей|чья|чьё|чьи|как зовут|jak się nazywa|\
+         jak nazywa się",
     ),
     (Kind::Place, "where|gdzie|skąd|dokąd|где|куда|откуда"),
 ];
 
 const HOW_MANY: &str =
     "how many|what number of|ile|ilu|iloma|jaka liczba|сколько|скольких|сколькими|скольким|какое количество|каково количество";
-const HOW_MUCH: &str = "how much|what amount|how high|how big|how large|what size|what limit|which limit|what is the limit|what is the maximum|do jakiej|jaki limit|jaki jest limit|jaki maksymalny|\
-     w jakiej wysokości|jakiej wysokości|jaka pojemność|каков размер|какой размер|какой лимит|каков лимит|насколько|какая вместимость|каков максимальный|какой максимальный";
-const TIME_UNITS: &str = "minut|hour|day|week|month|year|second|godzin|dni|dób|tygodni|miesi|lat|sekund|czas|час|дней|дня|недел|месяц|лет|год|секунд|суток|времени";
-const MONEY_NOUNS: &str = "price|prices|cost|costs|salary|fee|fees|pay|paid|budget|allowance|diem|rate|expensive|bonus|deposit|fine|cena|cenę|ceny|koszt|koszty|kosztu|kosztuje|kosztują|kwota|kwoty|kwocie|kwotę|\
-     opłata|opłaty|opłatę|płacimy|płacę|płaci|zapłacę|zapłacimy|zapłacić|wynagrodzenie|pensja|stawka|stawki|dieta|diety|ryczałt|ryczałtu|premia|premii|dopłata|dofinansowanie|kaucja|цена|цены|цену|стоит|стоят|стоимость|\
-     плата|плату|платим|платит|платить|заплачу|заплатить|оплата|сумма|суммы|зарплата|суточные|суточных|тариф|премия|доплата|взнос|штраф|оклад";
-const MONEY_FRAMES: &str = "what is|what's|what was|what are|what would|what does|what do|what will|jaka|jaki|jaką|jakie|jakiej|ile|za ile|какова|какая|какой|какие|какую|почём|сколько|how much|do jakiej|какую сумму";
-const ROLES: &str = "manager|director|head|chief|owner|leader|boss|president|ceo|kierowni|dyrektor|prezes|szef|właścicie|руководител|директор|начальник|заместител|глава|главой|председател|владел|спонсор|sponsor|opiekun";
-const BEING: &str = "who is|who was|who are|who's|kto jest|kto był|kto to|kim jest|kto pełni|кто является|кто такой|кто у нас|кто наш|кто был|кто занимает|как зовут|jak nazywa się|jak się nazywa";
+const HOW_MUCH: &str = "how much|what amount|how high|how big|how large|what size|what limit|which limit|what is the limit|\
+     what is the maximum|do jakiej|jaki limit|jaki jest limit|jaki maksymalny|w jakiej wysokości|jakiej wysokości|jaka pojemność|\
+     каков размер|какой размер|какой лимит|каков лимит|насколько|какая вместимость|каков максимальный|какой максимальный";
+const TIME_UNITS: &str = "minut|hour|day|week|month|year|second|godzin|dni|dób|tygodni|miesi|lat|sekund|czas|час|дней|дня|недел|\
+     месяц|лет|год|секунд|суток|времени";
+const MONEY_NOUNS: &str = "price|prices|cost|costs|salary|fee|fees|pay|paid|budget|allowance|diem|rate|expensive|bonus|deposit|\
+     fine|cena|cenę|ceny|koszt|koszty|kosztu|kosztuje|kosztują|kwota|kwoty|kwocie|kwotę|opłata|opłaty|opłatę|płacimy|płacę|płaci|\
+     zapłacę|zapłacimy|zapłacić|wynagrodzenie|pensja|stawka|stawki|dieta|diety|ryczałt|ryczałtu|premia|premii|dopłata|\
+     dofinansowanie|kaucja|цена|цены|цену|стоит|стоят|стоимость|плата|плату|платим|платит|платить|заплачу|заплатить|оплата|сумма|\
+     суммы|зарплата|суточные|суточных|тариф|премия|доплата|взнос|штраф|оклад";
+const MONEY_FRAMES: &str = "what is|what's|what was|what are|what would|what does|what do|what will|jaka|jaki|jaką|jakie|jakiej|\
+     ile|za ile|какова|какая|какой|какие|какую|почём|сколько|how much|do jakiej|какую сумму";
+const ROLES: &str = "manager|director|head|chief|owner|leader|boss|president|ceo|kierowni|dyrektor|prezes|szef|właścicie|\
+     руководител|директор|начальник|заместител|глава|главой|председател|владел|спонсор|sponsor|opiekun";
+const BEING: &str = "who is|who was|who are|who's|kto jest|kto był|kto to|kim jest|kto pełni|кто является|кто такой|кто у нас|\
+     кто наш|кто был|кто занимает|как зовут|jak nazywa się|jak się nazywa";
 
 /// The kind a question asks for. `words` are its words in lower case, in order.
 pub(super) fn expected(words: &[&str]) -> Kind {
@@ -155,6 +175,11 @@ pub(super) fn expected(words: &[&str]) -> Kind {
     }
     if let Some((kind, _)) = RULES.iter().skip(5).find(|(_, phrases)| has(phrases)) {
         return *kind;
+    }
+    let counts_length =
+        counted.is_some_and(|w| ["kilomet", "metr", "mile", "feet", "километр", "метр", "миль"].iter().any(|stem| w.starts_with(stem)));
+    if how_many && counts_length {
+        return Kind::Distance;
     }
     if how_many {
         return if counts_time || lasts(words) { Kind::Duration } else { Kind::Count };

@@ -14,9 +14,9 @@ pub(super) fn number_value(lower: &str) -> Option<u32> {
 }
 
 static VAGUE: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
-    "half|dozen|quarter|pół|połowa|połowę|kilka|пол|половина|половину|несколько|hundred|thousand|\
-     million|billion|sto|tysiąc|tysięcy|milion|mln|сто|тысяча|тысяч|миллион|both|oba|obie|оба|обе|\
-     none|no|jedynie|once|twice|raz|dwukrotnie|дважды|один|одна|trio"
+    "half|dozen|quarter|pół|połowa|połowę|kilka|пол|половина|половину|несколько|hundred|thousand|million|billion|sto|tysiąc|\
+     tysięcy|milion|mln|сто|тысяча|тысяч|миллион|both|oba|obie|оба|обе|none|no|jedynie|once|twice|raz|dwukrotnie|дважды|один|\
+     одна|trio"
         .split('|')
         .collect()
 });

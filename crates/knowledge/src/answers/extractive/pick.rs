@@ -14,8 +14,8 @@ use crate::ingest::sentences::sentences;
 const MOST: usize = 3;
 /// Most sentences that are embedded for one question.
 const EMBEDDED: usize = 24;
-/// A further sentence is added when its score is at most this far below the best one's: 1.5 is a fifth of the odds.
-const COMPANION: f32 = 1.5;
+/// A further sentence is added when its score is at most this far below the best one's: 1.8 is a sixth of the odds.
+const COMPANION: f32 = 1.8;
 /// Share of shared words from which two sentences say the same.
 const SAME: f32 = 0.75;
 /// What a sentence loses whose document says that it is no longer in force.
@@ -144,7 +144,7 @@ pub(super) fn answer(request: &Request<'_>, model: Option<&Model>) -> Extract {
         })
         .collect();
     weighed.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.at.cmp(&b.at)));
-    // The sentence that ranks first is not always the one with the best evidence of an answer, so the first few are judged.
+    // The sentence that ranks first may share the most words and yet lack the thing asked for; then the next ones that have it are judged too.
     let judged = |at: usize| {
         let weight = weighed.get(at)?;
         let features = reading.features.get(weight.at)?;
@@ -156,8 +156,11 @@ pub(super) fn answer(request: &Request<'_>, model: Option<&Model>) -> Extract {
         }
         Some((probability, at))
     };
-    let judgement = (0..JUDGED).filter_map(judged).fold((0.0f32, 0usize), |best, one| if one.0 > best.0 { one } else { best });
-    let (confidence, first) = judgement;
+    let lacks = |at: usize| weighed.get(at).and_then(|w| reading.features.get(w.at)).map_or(0.0, kind_absence);
+    let (confidence, first) = (0..JUDGED)
+        .filter(|at| *at == 0 || lacks(*at) < lacks(0))
+        .filter_map(judged)
+        .fold((0.0f32, 0usize), |best, one| if one.0 > best.0 { one } else { best });
     let best = weighed.get(first).map_or(0.0, |w| w.score);
     let nothing = Extract { answered: false, confidence, picked: Vec::new(), lang: reading.question.lang };
     if reading.question.concepts.is_empty() || confidence < model.threshold {
@@ -165,13 +168,11 @@ pub(super) fn answer(request: &Request<'_>, model: Option<&Model>) -> Extract {
     }
     let mut chosen: Vec<&Weighed> = Vec::new();
     // A companion without the thing asked for would only dilute an answer that has it.
-    let kind = |at: usize| reading.features.get(at).map_or(0.0, |f| kind_absence(f));
-    let lacking = weighed.get(first).map_or(0.0, |w| kind(w.at));
     for candidate in weighed.iter().skip(first).chain(weighed.iter().take(first)) {
         if chosen.len() == MOST {
             break;
         }
-        if kind(candidate.at) > lacking || candidate.score < best - COMPANION {
+        if reading.features.get(candidate.at).map_or(0.0, kind_absence) > lacks(first) || candidate.score < best - COMPANION {
             continue;
         }
         if !chosen.iter().any(|other| same(&reading, candidate.at, other.at)) {
@@ -205,9 +206,8 @@ pub(super) fn answer(request: &Request<'_>, model: Option<&Model>) -> Extract {
 /// A shell line, a setting or a path rather than a sentence.
 fn is_code(request: &Request<'_>, candidate: &Candidate) -> bool {
     let text = request.passages.get(candidate.passage).and_then(|p| p.text.get(candidate.bytes.clone())).unwrap_or_default();
-    let signs = text.matches(|c: char| matches!(c, '_' | '=' | '/' | '\\' | '{' | '}' | '<' | '>' | '$' | '`')).count()
-        + text.matches(" -").count()
-        + text.matches("--").count();
+    let signs =
+        text.matches(['_', '=', '/', '\\', '{', '}', '<', '>', '$', '`']).count() + text.matches(" -").count() + text.matches("--").count();
     candidate.shape != Shape::Row && signs >= 2 && signs * 12 >= text.chars().count().min(120)
 }
 

@@ -37,31 +37,51 @@ pub(super) struct Question {
 }
 
 /// Words that carry little of a question's topic beside its other words; by stem-free lower-case form.
-const LIGHT: &str = "get|gets|got|have|has|had|make|makes|made|take|takes|took|use|uses|used|using|go|goes|come|comes|give|gives|given|want|need|needs|may|might|must|shall|let|put|still|please|tell|say|says|said|know|called|call|long|many|much|old|new|soon|often|far|big|large|high|happen|happens|happened|someone|somebody|anyone|something|anything|thing|things|kind|type|one|ones|there|right|now|currently|today|actually|exactly|usually|per|each|every|any|own|time|times|number|amount|name|names|person|people|way|mieć|mam|masz|mamy|mają|mogę|może|można|możemy|mogą|trzeba|należy|muszę|musi|musimy|chcę|chce|wolno|dostać|dostanę|dostaje|zrobić|robić|robi|robię|jeszcze|teraz|obecnie|ktoś|coś|rzecz|sprawa|sposób|sposobem|należą|należność|wynosi|wynoszą|odbywa|znajduje|znajdują|nazywa|nazywał|nazywała|ile|ilu|jak|jakim|czas|czasu|razy|raz|roku|rok|moja|mój|moje|nasz|nasza|nasze|nami|nam|swój|swoje|człowiek|ludzi|osób|osoba|osoby|można|нужно|надо|можно|могу|может|можем|могут|должен|должна|должны|должно|делать|сделать|делает|получить|получит|получу|получает|имеет|имеют|иметь|хочу|хочет|сейчас|теперь|именно|является|являются|называется|находится|находятся|составляет|составляют|происходит|человек|людей|люди|вещь|способ|способом|время|времени|раз|год|году|года|мой|моя|моё|мои|наш|наша|наше|наши|свой|свои|какого|положено|полагается|należy|przysługuje|случае|przypadku|case";
+const LIGHT: &str = "get|gets|got|have|has|had|make|makes|made|take|takes|took|use|uses|used|using|go|goes|come|comes|give|gives|\
+     given|want|need|needs|may|might|must|shall|let|put|still|please|tell|say|says|said|know|called|call|long|many|much|old|new|\
+     soon|often|far|big|large|high|happen|happens|happened|someone|somebody|anyone|something|anything|thing|things|kind|type|one|\
+     ones|there|right|now|currently|today|actually|exactly|usually|per|each|every|any|own|time|times|number|amount|name|names|\
+     person|people|way|mieć|mam|masz|mamy|mają|mogę|może|można|możemy|mogą|trzeba|należy|muszę|musi|musimy|chcę|chce|wolno|\
+     dostać|dostanę|dostaje|zrobić|robić|robi|robię|jeszcze|teraz|obecnie|ktoś|coś|rzecz|sprawa|sposób|sposobem|należą|należność|\
+     wynosi|wynoszą|odbywa|znajduje|znajdują|nazywa|nazywał|nazywała|ile|ilu|jak|jakim|czas|czasu|razy|raz|roku|rok|moja|mój|\
+     moje|nasz|nasza|nasze|nami|nam|swój|swoje|człowiek|ludzi|osób|osoba|osoby|można|нужно|надо|можно|могу|может|можем|могут|\
+     должен|должна|должны|должно|делать|сделать|делает|получить|получит|получу|получает|имеет|имеют|иметь|хочу|хочет|сейчас|\
+     теперь|именно|является|являются|называется|находится|находятся|составляет|составляют|происходит|человек|людей|люди|вещь|\
+     способ|способом|время|времени|раз|год|году|года|мой|моя|моё|мои|наш|наша|наше|наши|свой|свои|какого|положено|полагается|\
+     należy|przysługuje|случае|przypadku|case";
 
 /// Words whose meaning the expected kind already carries.
 fn carried(kind: Kind, word: &str) -> bool {
     let list = match kind {
         Kind::Money => {
-            "cost|costs|price|pay|pays|paid|fee|fees|much|amount|kosztuje|kosztują|koszt|cena|płacimy|płaci|płacę|zapłacę|kwota|kwoty|kwocie|стоит|стоимость|цена|платим|платить|плачу|заплачу|сумма|стоят"
+            "cost|costs|price|pay|pays|paid|fee|fees|much|amount|kosztuje|kosztują|koszt|cena|płacimy|płaci|płacę|zapłacę|kwota|\
+             kwoty|kwocie|стоит|стоимость|цена|платим|платить|плачу|заплачу|сумма|стоят"
         }
         Kind::Duration => {
-            "long|quickly|soon|time|days|hours|weeks|months|years|minutes|take|takes|last|lasts|długo|szybko|czas|czasu|czasie|dni|godzin|godziny|miesięcy|lat|tygodni|minut|trwa|долго|быстро|время|времени|дней|часов|месяцев|лет|недель|минут|срок|длится"
+            "long|quickly|soon|time|days|hours|weeks|months|years|minutes|take|takes|last|lasts|długo|szybko|czas|czasu|czasie|\
+             dni|godzin|godziny|miesięcy|lat|tygodni|minut|trwa|долго|быстро|время|времени|дней|часов|месяцев|лет|недель|минут|\
+             срок|длится"
         }
         Kind::Time | Kind::Deadline => {
-            "when|time|date|day|year|century|kiedy|dzień|dnia|roku|rok|godzinie|której|wieku|когда|время|году|года|год|день|дня|веке|часу"
+            "when|time|date|day|year|century|kiedy|dzień|dnia|roku|rok|godzinie|której|wieku|когда|время|году|года|год|день|дня|\
+             веке|часу"
         }
         Kind::Person | Kind::PersonName => "who|person|name|kto|osoba|osoby|nazywa|nazwisko|кто|зовут|имя|фамилия|человек",
         Kind::Percent => "percentage|percent|share|proportion|procent|odsetek|процент|доля|долю|процентов",
-        Kind::Temperature => "temperature|degrees|temperatura|temperaturze|stopni|stopniach|температура|температуре|градусов|градусах",
+        Kind::Temperature => {
+            "temperature|degrees|temperatura|temperaturze|stopni|stopniach|температура|температуре|градусов|\
+             градусах"
+        }
         Kind::Speed => "fast|speed|szybko|prędkość|prędkością|скорость|скоростью|быстро",
         Kind::Distance => {
-            "far|distance|length|tall|high|daleko|odległość|wysokość|długość|далеко|расстояние|длина|длины|высота|kilometrów|километров"
+            "far|distance|length|tall|high|daleko|odległość|wysokość|długość|далеко|расстояние|длина|длины|высота|kilometrów|\
+             километров"
         }
         Kind::Place => "where|place|located|situated|gdzie|miejsce|miejscu|где|место|месте",
         Kind::Contact => "number|phone|telephone|call|numer|numerem|telefon|номер|телефон|телефона|номеру",
         Kind::Name => {
-            "name|company|firm|manufacturer|brand|called|nazwa|firma|firmy|marka|marki|nazywa|название|компания|фирма|марка|называется|марки"
+            "name|company|firm|manufacturer|brand|called|nazwa|firma|firmy|marka|marki|nazywa|название|компания|фирма|марка|\
+             называется|марки"
         }
         Kind::Amount => "big|large|high|size|limit|maximum|capacity|limitu|лимит|размер|maksymalny|максимальный",
         Kind::Count | Kind::Any => "",

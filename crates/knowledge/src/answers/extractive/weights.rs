@@ -23,10 +23,15 @@ impl Model {
     #[must_use]
     pub fn for_language(lang: Lang, embedder: bool) -> Self {
         if embedder && Self::uses_similarity(lang) {
-            return Self { rank: RANK_SIMILAR, answer: ANSWER_SIMILAR, threshold: 0.3 };
+            return Self { rank: RANK_SIMILAR, answer: ANSWER_SIMILAR, threshold: 0.25 };
         }
-        // Polish questions share fewer word forms with their answers, so the same evidence weighs more.
-        Self { rank: RANK, answer: ANSWER, threshold: if lang == Lang::Pl { 0.25 } else { 0.28 } }
+        let threshold = match lang {
+            // Polish questions share fewer word forms with their answers, so the same evidence weighs more.
+            Lang::Pl => 0.22,
+            Lang::Ru => 0.27,
+            Lang::En | Lang::Other => 0.28,
+        };
+        Self { rank: RANK, answer: ANSWER, threshold }
     }
 
     /// Whether sentence vectors help in a language. The embedder is trained on English; in Russian its similarities added nothing in calibration, and
@@ -64,18 +69,18 @@ fn dot(weights: &[f32], features: &[f32]) -> f32 {
 }
 
 const RANK: Features = [
-    0.00, 3.34, 3.59, 2.93, 0.41, 0.26, 0.26, -0.74, -0.40, 0.00, 1.23, -1.00, -0.26, -0.27, 0.07, 0.75, 0.08, 2.15, 0.42, -0.18, -0.09,
-    0.00, 1.00, 0.00, 0.00,
+    -0.00, 3.39, 3.59, 2.88, 0.41, 0.30, 0.25, -0.75, -0.14, -0.00, 1.24, -0.99, -0.26, -0.30, -0.03, 0.70, 0.14, 2.03, 0.42, -0.18, -0.09,
+    0.00, 0.93, 0.00, 0.00,
 ];
 const ANSWER: [f32; ANSWER_FEATURES] = [
-    -3.04, 0.83, 1.30, 1.87, -0.90, -1.23, -0.63, -0.33, -1.50, 0.87, 0.12, -2.71, -0.95, 0.95, 0.05, 0.77, 1.49, -1.40, -0.21, 0.00, 0.00,
-    0.00, 0.80, 0.00, 0.00, 0.68, 0.93,
+    -2.33, 0.67, 1.42, 2.17, -0.92, -1.19, -1.01, -0.07, -1.80, 1.11, 0.06, -2.73, -1.53, 1.09, 0.27, 0.78, 0.30, -1.23, -0.29, 0.00, 0.00,
+    0.00, 0.80, 0.00, 0.00, 0.64, 1.12,
 ];
 const RANK_SIMILAR: Features = [
-    0.00, 2.12, 2.84, 2.15, 0.28, -0.51, 0.46, -0.73, -0.40, 0.00, 1.24, -0.83, -0.44, -0.34, 0.12, 0.81, 0.06, 1.24, 0.79, -0.08, -0.13,
-    0.00, 1.00, 3.38, 3.30,
+    -0.00, 2.17, 2.79, 2.00, 0.28, -0.46, 0.32, -0.65, -0.12, -0.00, 1.25, -0.86, -0.42, -0.37, 0.07, 0.70, 0.13, 1.25, 0.77, -0.08, -0.12,
+    0.00, 0.94, 3.41, 3.26,
 ];
 const ANSWER_SIMILAR: [f32; ANSWER_FEATURES] = [
-    -3.57, 0.52, 1.13, 1.51, -1.13, -1.12, -0.64, -0.33, -1.50, 1.06, -0.00, -2.75, -0.86, 0.72, 0.09, 0.75, 1.54, -1.75, 0.29, 0.00, 0.00,
-    0.00, 0.80, 1.33, 0.33, 1.06, 0.76,
+    -3.29, 0.36, 1.21, 1.78, -1.23, -1.17, -1.02, -0.09, -1.89, 1.23, -0.00, -2.75, -1.51, 0.90, 0.34, 0.67, 0.74, -1.57, 0.24, 0.00, 0.00,
+    0.00, 0.77, 1.30, 0.65, 1.02, 0.93,
 ];

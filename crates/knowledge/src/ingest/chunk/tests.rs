@@ -5,10 +5,7 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % sides
     }
 }
@@ -49,12 +46,7 @@ fn random_document(seed: u64, blocks: usize) -> (String, Vec<Heading>) {
         }
         if style == 0 {
             let start = text.chars().count();
-            headings.push(Heading {
-                level: 1 + dice.roll(4) as u8,
-                title: line.clone(),
-                start,
-                end: 0,
-            });
+            headings.push(Heading { level: 1 + dice.roll(4) as u8, title: line.clone(), start, end: 0 });
         }
         if style == 4 {
             line.insert_str(0, "- ");
@@ -82,21 +74,11 @@ fn every_character_is_in_a_chunk_and_no_chunk_is_too_long() {
                 assert!(piece.end - piece.start <= size, "seed {seed}");
                 assert!(piece.end > end, "seed {seed}: ends must increase");
                 end = piece.end;
-                assert_eq!(
-                    piece.text,
-                    chars[piece.start..piece.end].iter().collect::<String>(),
-                    "seed {seed}"
-                );
+                assert_eq!(piece.text, chars[piece.start..piece.end].iter().collect::<String>(), "seed {seed}");
                 assert_eq!(piece.text, piece.text.trim());
                 covered[piece.start..piece.end].fill(true);
             }
-            assert!(
-                chars
-                    .iter()
-                    .zip(covered)
-                    .all(|(c, seen)| seen || c.is_whitespace()),
-                "seed {seed}"
-            );
+            assert!(chars.iter().zip(covered).all(|(c, seen)| seen || c.is_whitespace()), "seed {seed}");
         }
     }
 }
@@ -112,9 +94,7 @@ fn no_chunk_crosses_a_heading_with_text() {
                     // Only titles may stand before it in the chunk.
                     let before: String = chars[piece.start..heading.start].iter().collect();
                     assert!(
-                        before
-                            .lines()
-                            .all(|l| l.trim().is_empty() || headings.iter().any(|h| h.title == l)),
+                        before.lines().all(|l| l.trim().is_empty() || headings.iter().any(|h| h.title == l)),
                         "seed {seed}: {before:?}"
                     );
                 }
@@ -129,18 +109,10 @@ fn the_heading_path_names_all_enclosing_sections() {
     let at = |title: &str| text.find(title).unwrap();
     let headings: Vec<Heading> = [(1, "Guide"), (2, "Network"), (3, "VPN"), (2, "Mail")]
         .into_iter()
-        .map(|(level, title)| Heading {
-            level,
-            title: title.to_owned(),
-            start: at(title),
-            end: text.len(),
-        })
+        .map(|(level, title)| Heading { level, title: title.to_owned(), start: at(title), end: text.len() })
         .collect();
     let chunks = chunk(text, &headings, 600, 80);
-    let seen: Vec<(&str, &str)> = chunks
-        .iter()
-        .map(|c| (c.heading.as_str(), c.text.as_str()))
-        .collect();
+    let seen: Vec<(&str, &str)> = chunks.iter().map(|c| (c.heading.as_str(), c.text.as_str())).collect();
     assert_eq!(
         seen,
         [
@@ -164,27 +136,18 @@ fn the_overlap_starts_at_a_sentence() {
 
 #[test]
 fn rows_and_items_stay_whole_where_they_fit() {
-    let rows: String = (0..60)
-        .map(|n| format!("Printer {n} | Room {n} | Ask the office. Second floor\n"))
-        .collect();
+    let rows: String = (0..60).map(|n| format!("Printer {n} | Room {n} | Ask the office. Second floor\n")).collect();
     for piece in chunk(&format!("Name | Place | Note\n{rows}"), &[], 400, 80) {
         assert!(
-            piece.text.lines().all(|l| l == "Name | Place | Note"
-                || (l.starts_with("Printer") && l.ends_with("floor"))),
+            piece.text.lines().all(|l| l == "Name | Place | Note" || (l.starts_with("Printer") && l.ends_with("floor"))),
             "{}",
             piece.text
         );
     }
-    let items: String = (0..20).map(|n| format!("- Item {n} has a first sentence. And it has a second one that is somewhat longer.\n")).collect();
+    let items: String =
+        (0..20).map(|n| format!("- Item {n} has a first sentence. And it has a second one that is somewhat longer.\n")).collect();
     for piece in chunk(&items, &[], 300, 80) {
-        assert!(
-            piece
-                .text
-                .lines()
-                .all(|l| l.starts_with("- Item") && l.ends_with("longer.")),
-            "{}",
-            piece.text
-        );
+        assert!(piece.text.lines().all(|l| l.starts_with("- Item") && l.ends_with("longer.")), "{}", piece.text);
     }
 }
 

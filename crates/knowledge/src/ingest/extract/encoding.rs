@@ -17,9 +17,7 @@ pub(super) struct Decoded {
 /// charset, then a guess that must look like language. Damaged UTF-8 is refused rather than decoded as something else.
 pub(super) fn decode(bytes: &[u8], declared: Option<&str>) -> Result<Decoded, ExtractError> {
     if bytes.starts_with(b"\xff\xfe\x00\x00") || bytes.starts_with(b"\x00\x00\xfe\xff") {
-        return Err(ExtractError::Undecodable {
-            detail: "it is UTF-32".to_owned(),
-        });
+        return Err(ExtractError::Undecodable { detail: "it is UTF-32".to_owned() });
     }
     if let Some((encoding, mark)) = Encoding::for_bom(bytes) {
         return strict(encoding, bytes.get(mark..).unwrap_or_default(), mark);
@@ -31,10 +29,7 @@ pub(super) fn decode(bytes: &[u8], declared: Option<&str>) -> Result<Decoded, Ex
     let declared_encoding = declared.and_then(|label| Encoding::for_label(label.as_bytes()));
     let mut warnings = Vec::new();
     if let (Some(label), None) = (declared, declared_encoding) {
-        warnings.push(format!(
-            "the declared charset `{}` is unknown and was ignored",
-            label.chars().take(40).collect::<String>()
-        ));
+        warnings.push(format!("the declared charset `{}` is unknown and was ignored", label.chars().take(40).collect::<String>()));
     }
     match utf8 {
         Ok(text) => {
@@ -43,16 +38,9 @@ pub(super) fn decode(bytes: &[u8], declared: Option<&str>) -> Result<Decoded, Ex
                 && !text.is_ascii()
                 && other.name().starts_with("UTF-16").eq(&false)
             {
-                warnings.push(format!(
-                    "the file declares {} but is UTF-8, and was read as UTF-8",
-                    other.name()
-                ));
+                warnings.push(format!("the file declares {} but is UTF-8, and was read as UTF-8", other.name()));
             }
-            Ok(Decoded {
-                text: text.to_owned(),
-                encoding: UTF_8.name(),
-                warnings,
-            })
+            Ok(Decoded { text: text.to_owned(), encoding: UTF_8.name(), warnings })
         }
         Err(error) => {
             if let Some(encoding) = declared_encoding
@@ -61,29 +49,16 @@ pub(super) fn decode(bytes: &[u8], declared: Option<&str>) -> Result<Decoded, Ex
             {
                 let (text, had_errors) = encoding.decode_without_bom_handling(bytes);
                 if !had_errors && plausible(&text) {
-                    return Ok(Decoded {
-                        text: text.into_owned(),
-                        encoding: encoding.name(),
-                        warnings,
-                    });
+                    return Ok(Decoded { text: text.into_owned(), encoding: encoding.name(), warnings });
                 }
             }
             if mostly_utf8(bytes) {
-                return Err(ExtractError::Undecodable {
-                    detail: format!("byte {} is not valid UTF-8", error.valid_up_to()),
-                });
+                return Err(ExtractError::Undecodable { detail: format!("byte {} is not valid UTF-8", error.valid_up_to()) });
             }
             let guessed = guess(bytes).ok_or_else(|| ExtractError::Undecodable {
-                detail: format!(
-                    "byte {} is not valid UTF-8 and no other encoding fits",
-                    error.valid_up_to()
-                ),
+                detail: format!("byte {} is not valid UTF-8 and no other encoding fits", error.valid_up_to()),
             })?;
-            Ok(Decoded {
-                text: guessed.0,
-                encoding: guessed.1,
-                warnings,
-            })
+            Ok(Decoded { text: guessed.0, encoding: guessed.1, warnings })
         }
     }
 }
@@ -91,26 +66,13 @@ pub(super) fn decode(bytes: &[u8], declared: Option<&str>) -> Result<Decoded, Ex
 /// The charset an HTML document declares in a `meta` tag of its first kilobytes (WHATWG prescan, simplified to one pass).
 pub(super) fn html_charset(bytes: &[u8]) -> Option<String> {
     let head = bytes.get(..bytes.len().min(4096)).unwrap_or_default();
-    let head: String = head
-        .iter()
-        .map(|b| {
-            if b.is_ascii() {
-                char::from(b.to_ascii_lowercase())
-            } else {
-                ' '
-            }
-        })
-        .collect();
+    let head: String = head.iter().map(|b| if b.is_ascii() { char::from(b.to_ascii_lowercase()) } else { ' ' }).collect();
     let mut rest = head.as_str();
     while let Some(at) = rest.find("<meta") {
         rest = rest.get(at + 5..)?;
         let tag = rest.split('>').next()?;
         if let Some(at) = tag.find("charset") {
-            let value = tag
-                .get(at + 7..)?
-                .trim_start()
-                .strip_prefix('=')
-                .map(str::trim_start);
+            let value = tag.get(at + 7..)?.trim_start().strip_prefix('=').map(str::trim_start);
             if let Some(value) = value {
                 let label: String = value
                     .trim_start_matches(['"', '\''])
@@ -152,30 +114,18 @@ pub(super) fn utf16_guess(bytes: &[u8]) -> Option<&'static Encoding> {
     plausible(&text).then_some(encoding)
 }
 
-fn strict(
-    encoding: &'static Encoding,
-    bytes: &[u8],
-    offset: usize,
-) -> Result<Decoded, ExtractError> {
+fn strict(encoding: &'static Encoding, bytes: &[u8], offset: usize) -> Result<Decoded, ExtractError> {
     let (text, had_errors) = encoding.decode_without_bom_handling(bytes);
     if had_errors {
         let detail = match std::str::from_utf8(bytes) {
             Err(error) if encoding == UTF_8 => {
                 format!("byte {} is not valid UTF-8", error.valid_up_to() + offset)
             }
-            _ => format!(
-                "it is marked as {} but is not valid {}",
-                encoding.name(),
-                encoding.name()
-            ),
+            _ => format!("it is marked as {} but is not valid {}", encoding.name(), encoding.name()),
         };
         return Err(ExtractError::Undecodable { detail });
     }
-    Ok(Decoded {
-        text: text.into_owned(),
-        encoding: encoding.name(),
-        warnings: Vec::new(),
-    })
+    Ok(Decoded { text: text.into_owned(), encoding: encoding.name(), warnings: Vec::new() })
 }
 
 /// More well-formed multi-byte sequences than broken ones: a UTF-8 file with a few bad bytes.
@@ -191,10 +141,7 @@ fn mostly_utf8(bytes: &[u8]) -> bool {
 fn guess(bytes: &[u8]) -> Option<(String, &'static str)> {
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     // The head of a file tells its encoding; reading 1 MiB keeps the cost constant.
-    detector.feed(
-        bytes.get(..bytes.len().min(1 << 20)).unwrap_or_default(),
-        true,
-    );
+    detector.feed(bytes.get(..bytes.len().min(1 << 20)).unwrap_or_default(), true);
     let encoding = detector.guess(None, Utf8Detection::Deny);
     let (text, had_errors) = encoding.decode_without_bom_handling(bytes);
     (!had_errors && plausible(&text)).then(|| (text.into_owned(), encoding.name()))
@@ -212,8 +159,7 @@ fn plausible(text: &str) -> bool {
             high += 1;
             if c.is_alphabetic() {
                 high_letters += 1;
-                let mixed = previous.is_ascii_alphabetic() && is_cyrillic(c)
-                    || is_cyrillic(previous) && !is_cyrillic(c);
+                let mixed = previous.is_ascii_alphabetic() && is_cyrillic(c) || is_cyrillic(previous) && !is_cyrillic(c);
                 let capital_inside = c.is_uppercase() && previous.is_lowercase();
                 odd += usize::from(mixed || capital_inside);
             } else if !is_typography(c) {

@@ -13,25 +13,13 @@ const MAX_LINES: usize = 200;
 
 /// Splits front matter (`---` … `---` or `...` at the very start, every line a key, a list entry, a continuation, a comment or empty) from the body.
 pub(super) fn split(text: &str) -> FrontMatter<'_> {
-    parse(text).unwrap_or(FrontMatter {
-        title: None,
-        lang: None,
-        tags: Vec::new(),
-        body: text,
-    })
+    parse(text).unwrap_or(FrontMatter { title: None, lang: None, tags: Vec::new(), body: text })
 }
 
 fn parse(text: &str) -> Option<FrontMatter<'_>> {
     let rest = text.trim_start_matches('\u{feff}').strip_prefix("---")?;
-    let rest = rest
-        .trim_start_matches([' ', '\t', '\r'])
-        .strip_prefix('\n')?;
-    let mut found = FrontMatter {
-        title: None,
-        lang: None,
-        tags: Vec::new(),
-        body: "",
-    };
+    let rest = rest.trim_start_matches([' ', '\t', '\r']).strip_prefix('\n')?;
+    let mut found = FrontMatter { title: None, lang: None, tags: Vec::new(), body: "" };
     let mut list_key = String::new();
     let mut keys = 0usize;
     let mut offset = 0usize;
@@ -56,11 +44,7 @@ fn parse(text: &str) -> Option<FrontMatter<'_>> {
             continue;
         }
         let (key, value) = content.split_once(':')?;
-        if !key
-            .chars()
-            .all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' '))
-            || key.len() > 60
-        {
+        if !key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ')) || key.len() > 60 {
             return None;
         }
         keys += 1;
@@ -68,15 +52,9 @@ fn parse(text: &str) -> Option<FrontMatter<'_>> {
         let value = value.trim();
         match list_key.as_str() {
             "title" => found.title = scalar(value),
-            "lang" | "language" | "locale" => {
-                found.lang = scalar(value).as_deref().and_then(primary_subtag)
-            }
+            "lang" | "language" | "locale" => found.lang = scalar(value).as_deref().and_then(primary_subtag),
             "tags" | "keywords" => {
-                for tag in value
-                    .trim_start_matches('[')
-                    .trim_end_matches(']')
-                    .split(',')
-                {
+                for tag in value.trim_start_matches('[').trim_end_matches(']').split(',') {
                     push_tag(&mut found.tags, tag);
                 }
             }
@@ -89,8 +67,7 @@ fn parse(text: &str) -> Option<FrontMatter<'_>> {
 /// `pl-PL` → `pl`; `None` when it is no language tag.
 pub(super) fn primary_subtag(tag: &str) -> Option<String> {
     let primary = tag.trim().split(['-', '_']).next()?.to_ascii_lowercase();
-    ((2..=3).contains(&primary.len()) && primary.bytes().all(|b| b.is_ascii_lowercase()))
-        .then_some(primary)
+    ((2..=3).contains(&primary.len()) && primary.bytes().all(|b| b.is_ascii_lowercase())).then_some(primary)
 }
 
 fn scalar(value: &str) -> Option<String> {

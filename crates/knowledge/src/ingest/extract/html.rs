@@ -90,11 +90,7 @@ impl Head {
             match element.name.as_str() {
                 "html" | "body" if head.lang.is_none() => head.lang.clone_from(&element.lang),
                 "title" if head.title.is_none() => {
-                    let text: String = tree
-                        .children(id)
-                        .iter()
-                        .filter_map(|c| text_of(tree, *c))
-                        .collect();
+                    let text: String = tree.children(id).iter().filter_map(|c| text_of(tree, *c)).collect();
                     head.title = Some(one_line(&text)).filter(|t| !t.is_empty());
                 }
                 "meta" if head.og_title.is_none() => head.og_title.clone_from(&element.meta_title),
@@ -109,12 +105,7 @@ impl Head {
         match (&self.title, heading) {
             (Some(title), Some(heading)) if title.starts_with(&heading) => Some(heading),
             (Some(title), _) => Some(title.clone()),
-            (None, heading) => self
-                .og_title
-                .as_deref()
-                .map(one_line)
-                .filter(|t| !t.is_empty())
-                .or(heading),
+            (None, heading) => self.og_title.as_deref().map(one_line).filter(|t| !t.is_empty()).or(heading),
         }
     }
 }
@@ -129,18 +120,9 @@ fn text_of(tree: &Tree, id: usize) -> Option<&str> {
 /// `main` when it holds a real share of the page's text, else the articles when they hold half of it, else the whole page.
 fn main_parts(tree: &Tree) -> Vec<usize> {
     let total = tree.text_len(0);
-    for (names, role, share) in [
-        (["main", "main"], "main", 4),
-        (["article", "article"], "article", 2),
-    ] {
+    for (names, role, share) in [(["main", "main"], "main", 4), (["article", "article"], "article", 2)] {
         let mut found = Vec::new();
-        collect_outermost(
-            tree,
-            0,
-            0,
-            &|e| names.contains(&e.name.as_str()) || e.role == role,
-            &mut found,
-        );
+        collect_outermost(tree, 0, 0, &|e| names.contains(&e.name.as_str()) || e.role == role, &mut found);
         let held: usize = found.iter().map(|id| tree.text_len(*id)).sum();
         if held > 0 && held * share >= total {
             return found;
@@ -149,13 +131,7 @@ fn main_parts(tree: &Tree) -> Vec<usize> {
     vec![0]
 }
 
-fn collect_outermost(
-    tree: &Tree,
-    id: usize,
-    depth: usize,
-    wanted: &dyn Fn(&Element) -> bool,
-    found: &mut Vec<usize>,
-) {
+fn collect_outermost(tree: &Tree, id: usize, depth: usize, wanted: &dyn Fn(&Element) -> bool, found: &mut Vec<usize>) {
     for child in tree.children(id) {
         let Some(element) = tree.element(*child) else {
             continue;
@@ -185,54 +161,36 @@ struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     fn new(tree: &'a Tree, strict: bool) -> Self {
-        Self {
-            tree,
-            strict,
-            inline: String::new(),
-            lists: Vec::new(),
-            bullet: None,
-            tight: false,
-            total: tree.text_len(0),
-        }
+        Self { tree, strict, inline: String::new(), lists: Vec::new(), bullet: None, tight: false, total: tree.text_len(0) }
     }
 
     fn is_furniture(&self, id: usize, element: &Element) -> bool {
-        if never_visible(element)
-            || matches!(
-                element.name.as_str(),
-                "select" | "button" | "input" | "textarea"
-            )
-        {
+        if never_visible(element) || matches!(element.name.as_str(), "select" | "button" | "input" | "textarea") {
             return true;
         }
         if !self.strict {
             return false;
         }
-        let by_nature = matches!(
-            element.name.as_str(),
-            "nav" | "aside" | "footer" | "dialog" | "menu" | "search" | "noscript"
-        ) || matches!(
-            element.role.as_str(),
-            "navigation"
-                | "banner"
-                | "contentinfo"
-                | "search"
-                | "complementary"
-                | "dialog"
-                | "alertdialog"
-                | "menu"
-                | "menubar"
-                | "toolbar"
-        );
+        let by_nature = matches!(element.name.as_str(), "nav" | "aside" | "footer" | "dialog" | "menu" | "search" | "noscript")
+            || matches!(
+                element.role.as_str(),
+                "navigation"
+                    | "banner"
+                    | "contentinfo"
+                    | "search"
+                    | "complementary"
+                    | "dialog"
+                    | "alertdialog"
+                    | "menu"
+                    | "menubar"
+                    | "toolbar"
+            );
         if by_nature {
             return true;
         }
         // These judge by habit, so an element that holds half of the page's text is kept.
         let by_habit = matches!(element.name.as_str(), "form" | "header")
-            || element
-                .labels
-                .split(|c: char| !c.is_alphanumeric())
-                .any(|word| FURNITURE.contains(&word));
+            || element.labels.split(|c: char| !c.is_alphanumeric()).any(|word| FURNITURE.contains(&word));
         by_habit && self.tree.text_len(id) * 2 < self.total && !self.holds_title(id)
     }
 
@@ -242,11 +200,7 @@ impl<'a> Writer<'a> {
             self.tree.element(*child).is_some_and(|e| {
                 e.name == "h1"
                     || matches!(e.name.as_str(), "div" | "hgroup")
-                        && self
-                            .tree
-                            .children(*child)
-                            .iter()
-                            .any(|g| self.tree.element(*g).is_some_and(|e| e.name == "h1"))
+                        && self.tree.children(*child).iter().any(|g| self.tree.element(*g).is_some_and(|e| e.name == "h1"))
             })
         })
     }
@@ -256,21 +210,14 @@ impl<'a> Writer<'a> {
         for child in tree.children(id) {
             match tree.nodes.get(*child).map(|n| &n.kind) {
                 Some(NodeKind::Text(text)) => self.push_text(text),
-                Some(NodeKind::Element(element)) if !self.is_furniture(*child, element) => {
-                    self.visit(*child, element, out)?
-                }
+                Some(NodeKind::Element(element)) if !self.is_furniture(*child, element) => self.visit(*child, element, out)?,
                 _ => {}
             }
         }
         Ok(())
     }
 
-    fn visit(
-        &mut self,
-        id: usize,
-        element: &Element,
-        out: &mut TextBuilder,
-    ) -> Result<(), ExtractError> {
+    fn visit(&mut self, id: usize, element: &Element, out: &mut TextBuilder) -> Result<(), ExtractError> {
         match element.name.as_str() {
             "br" => self.inline.push('\n'),
             "img" => {
@@ -292,8 +239,7 @@ impl<'a> Writer<'a> {
             "ul" | "ol" | "menu" => {
                 self.flush(out)?;
                 let outer_tight = std::mem::replace(&mut self.tight, !self.lists.is_empty());
-                self.lists
-                    .push((element.name == "ol").then(|| element.start.unwrap_or(1)));
+                self.lists.push((element.name == "ol").then(|| element.start.unwrap_or(1)));
                 self.element(id, out)?;
                 self.flush(out)?;
                 self.lists.pop();
@@ -326,10 +272,7 @@ impl<'a> Writer<'a> {
                 self.bullet = None;
                 self.element(id, out)?;
                 let title = std::mem::take(&mut self.inline);
-                let level = name
-                    .strip_prefix('h')
-                    .and_then(|l| l.parse().ok())
-                    .unwrap_or(3);
+                let level = name.strip_prefix('h').and_then(|l| l.parse().ok()).unwrap_or(3);
                 out.heading(level, title.trim().trim_end_matches(['¶', '#', '§']).trim())?;
                 self.tight = false;
             }
@@ -365,15 +308,8 @@ impl<'a> Writer<'a> {
         let depth = self.lists.len().min(8);
         match (self.bullet.take(), depth) {
             (Some(bullet), _) => {
-                let gap = if self.tight {
-                    Gap::Line
-                } else {
-                    Gap::Paragraph
-                };
-                out.block(
-                    gap,
-                    &format!("{}{bullet}{text}", "  ".repeat(depth.saturating_sub(1))),
-                )?;
+                let gap = if self.tight { Gap::Line } else { Gap::Paragraph };
+                out.block(gap, &format!("{}{bullet}{text}", "  ".repeat(depth.saturating_sub(1))))?;
                 self.tight = true;
             }
             (None, d) if d > 0 => out.block(Gap::Line, &format!("{}{text}", "  ".repeat(d)))?,
@@ -387,10 +323,7 @@ impl<'a> Writer<'a> {
 
     /// A table of data, not of layout: no nested table or heading inside, not marked as presentation, more than one cell.
     fn is_data_table(&self, id: usize) -> bool {
-        let presentation = self
-            .tree
-            .element(id)
-            .is_some_and(|e| matches!(e.role.as_str(), "presentation" | "none"));
+        let presentation = self.tree.element(id).is_some_and(|e| matches!(e.role.as_str(), "presentation" | "none"));
         let mut cells = 0usize;
         let mut stack: Vec<usize> = self.tree.children(id).to_vec();
         while let Some(next) = stack.pop() {
@@ -420,11 +353,7 @@ impl<'a> Writer<'a> {
                     let cells: Vec<String> = tree
                         .children(next)
                         .iter()
-                        .filter(|c| {
-                            tree.element(**c).is_some_and(|e| {
-                                matches!(e.name.as_str(), "td" | "th") && !never_visible(e)
-                            })
-                        })
+                        .filter(|c| tree.element(**c).is_some_and(|e| matches!(e.name.as_str(), "td" | "th") && !never_visible(e)))
                         .map(|cell| {
                             let mut text = String::new();
                             visible_text(tree, *cell, &mut text);
@@ -432,10 +361,7 @@ impl<'a> Writer<'a> {
                         })
                         .collect();
                     if cells.iter().any(|c| !c.is_empty()) {
-                        out.block(
-                            if first { Gap::Paragraph } else { Gap::Line },
-                            &cells.join(" | "),
-                        )?;
+                        out.block(if first { Gap::Paragraph } else { Gap::Line }, &cells.join(" | "))?;
                         first = false;
                     }
                 }

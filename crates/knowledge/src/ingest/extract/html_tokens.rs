@@ -10,10 +10,7 @@ pub(super) enum Token<'a> {
     /// Text, entities not yet decoded when `raw` is false.
     Text { text: &'a str, raw: bool },
     /// A start tag with its lower-case name.
-    Start {
-        name: String,
-        attributes: Vec<(String, &'a str)>,
-    },
+    Start { name: String, attributes: Vec<(String, &'a str)> },
     /// An end tag with its lower-case name.
     End { name: String },
 }
@@ -32,10 +29,7 @@ pub(super) struct Tokens<'a> {
 
 impl<'a> Tokens<'a> {
     pub(super) fn new(source: &'a str) -> Self {
-        Self {
-            rest: source,
-            raw_until: None,
-        }
+        Self { rest: source, raw_until: None }
     }
 
     fn take(&mut self, bytes: usize) -> &'a str {
@@ -54,21 +48,14 @@ impl<'a> Tokens<'a> {
             };
             let after = bytes.get(at + 1..).unwrap_or_default();
             if after.first() == Some(&b'/')
-                && after
-                    .get(1..=name.len())
-                    .is_some_and(|n| n.eq_ignore_ascii_case(name.as_bytes()))
-                && after
-                    .get(1 + name.len())
-                    .is_none_or(|b| b.is_ascii_whitespace() || matches!(b, b'/' | b'>'))
+                && after.get(1..=name.len()).is_some_and(|n| n.eq_ignore_ascii_case(name.as_bytes()))
+                && after.get(1 + name.len()).is_none_or(|b| b.is_ascii_whitespace() || matches!(b, b'/' | b'>'))
             {
                 break at;
             }
             from = at + 1;
         };
-        Token::Text {
-            text: self.take(end),
-            raw: !matches!(name, "title" | "textarea"),
-        }
+        Token::Text { text: self.take(end), raw: !matches!(name, "title" | "textarea") }
     }
 
     /// Skips `<!-- … -->`, `<!doctype …>`, `<? … >` and `</…>` without a name.
@@ -100,39 +87,15 @@ impl<'a> Tokens<'a> {
     fn tag(&mut self, is_end: bool) -> Token<'a> {
         self.take(if is_end { 2 } else { 1 });
         let bytes = self.rest.as_bytes();
-        let length = bytes
-            .iter()
-            .position(|b| b.is_ascii_whitespace() || matches!(b, b'/' | b'>'))
-            .unwrap_or(bytes.len());
+        let length = bytes.iter().position(|b| b.is_ascii_whitespace() || matches!(b, b'/' | b'>')).unwrap_or(bytes.len());
         let full = self.take(length);
-        let cut = full
-            .char_indices()
-            .map(|(at, _)| at)
-            .take_while(|at| *at <= MAX_NAME)
-            .last()
-            .unwrap_or(0);
-        let name = if full.len() <= MAX_NAME {
-            full
-        } else {
-            full.get(..cut).unwrap_or_default()
-        }
-        .to_ascii_lowercase();
+        let cut = full.char_indices().map(|(at, _)| at).take_while(|at| *at <= MAX_NAME).last().unwrap_or(0);
+        let name = if full.len() <= MAX_NAME { full } else { full.get(..cut).unwrap_or_default() }.to_ascii_lowercase();
         let attributes = self.attributes();
         if is_end {
             return Token::End { name };
         }
-        if matches!(
-            name.as_str(),
-            "script"
-                | "style"
-                | "xmp"
-                | "iframe"
-                | "noembed"
-                | "noframes"
-                | "title"
-                | "textarea"
-                | "plaintext"
-        ) {
+        if matches!(name.as_str(), "script" | "style" | "xmp" | "iframe" | "noembed" | "noframes" | "title" | "textarea" | "plaintext") {
             self.raw_until = Some(name.clone());
         }
         Token::Start { name, attributes }
@@ -168,18 +131,13 @@ impl<'a> Tokens<'a> {
                     Some(quote @ (b'"' | b'\'')) => {
                         let quote = *quote;
                         self.take(1);
-                        let end =
-                            memchr_from(self.rest.as_bytes(), quote, 0).unwrap_or(self.rest.len());
+                        let end = memchr_from(self.rest.as_bytes(), quote, 0).unwrap_or(self.rest.len());
                         let value = self.take(end);
                         self.take(1);
                         value
                     }
                     _ => {
-                        let end = self
-                            .rest
-                            .bytes()
-                            .position(|b| b.is_ascii_whitespace() || b == b'>')
-                            .unwrap_or(self.rest.len());
+                        let end = self.rest.bytes().position(|b| b.is_ascii_whitespace() || b == b'>').unwrap_or(self.rest.len());
                         self.take(end)
                     }
                 };
@@ -192,11 +150,7 @@ impl<'a> Tokens<'a> {
     }
 
     fn skip_while(&mut self, skip: impl Fn(u8) -> bool) {
-        let length = self
-            .rest
-            .bytes()
-            .position(|b| !skip(b))
-            .unwrap_or(self.rest.len());
+        let length = self.rest.bytes().position(|b| !skip(b)).unwrap_or(self.rest.len());
         self.take(length);
     }
 
@@ -244,26 +198,16 @@ impl<'a> Iterator for Tokens<'a> {
                 let Some(at) = memchr_from(bytes, b'<', from) else {
                     break bytes.len();
                 };
-                if bytes
-                    .get(at + 1)
-                    .is_some_and(|b| b.is_ascii_alphabetic() || matches!(b, b'/' | b'!' | b'?'))
-                {
+                if bytes.get(at + 1).is_some_and(|b| b.is_ascii_alphabetic() || matches!(b, b'/' | b'!' | b'?')) {
                     break at;
                 }
                 from = at + 1;
             };
-            return Some(Token::Text {
-                text: self.take(self.boundary(end)),
-                raw: false,
-            });
+            return Some(Token::Text { text: self.take(self.boundary(end)), raw: false });
         }
     }
 }
 
 fn memchr_from(bytes: &[u8], needle: u8, from: usize) -> Option<usize> {
-    bytes
-        .get(from..)?
-        .iter()
-        .position(|b| *b == needle)
-        .map(|at| at + from)
+    bytes.get(from..)?.iter().position(|b| *b == needle).map(|at| at + from)
 }

@@ -49,19 +49,9 @@ pub(super) struct Tree {
 impl Tree {
     /// Parses a document or a fragment.
     pub(super) fn parse(source: &str) -> Self {
-        let root = Node {
-            kind: NodeKind::Element(Element {
-                name: "#root".to_owned(),
-                ..Element::default()
-            }),
-            children: Vec::new(),
-            text_len: 0,
-        };
-        let mut builder = Builder {
-            tree: Self { nodes: vec![root] },
-            open: vec![0],
-            overflow: 0,
-        };
+        let root =
+            Node { kind: NodeKind::Element(Element { name: "#root".to_owned(), ..Element::default() }), children: Vec::new(), text_len: 0 };
+        let mut builder = Builder { tree: Self { nodes: vec![root] }, open: vec![0], overflow: 0 };
         for token in Tokens::new(source) {
             match token {
                 Token::Text { text, raw } => builder.text(text, raw),
@@ -146,21 +136,13 @@ impl Builder {
         if text.is_empty() {
             return;
         }
-        let text = if raw {
-            text.to_owned()
-        } else {
-            htmlize::unescape(text).into_owned()
-        };
+        let text = if raw { text.to_owned() } else { htmlize::unescape(text).into_owned() };
         self.add(NodeKind::Text(text));
     }
 
     fn add(&mut self, kind: NodeKind) -> usize {
         let id = self.tree.nodes.len();
-        self.tree.nodes.push(Node {
-            kind,
-            children: Vec::new(),
-            text_len: 0,
-        });
+        self.tree.nodes.push(Node { kind, children: Vec::new(), text_len: 0 });
         let parent = self.open.last().copied().unwrap_or(0);
         if let Some(node) = self.tree.nodes.get_mut(parent) {
             node.children.push(id);
@@ -198,22 +180,16 @@ impl Builder {
 
     /// Pops up to and including the nearest open element named in `names`, unless one of `barriers` is nearer.
     fn close(&mut self, names: &[&str], barriers: &[&str]) {
-        let found = self
-            .open
-            .iter()
-            .enumerate()
-            .skip(1)
-            .rev()
-            .find_map(|(at, id)| {
-                let name = self.tree.element(*id).map_or("", |e| e.name.as_str());
-                if names.contains(&name) {
-                    Some(Some(at))
-                } else if barriers.contains(&name) {
-                    Some(None)
-                } else {
-                    None
-                }
-            });
+        let found = self.open.iter().enumerate().skip(1).rev().find_map(|(at, id)| {
+            let name = self.tree.element(*id).map_or("", |e| e.name.as_str());
+            if names.contains(&name) {
+                Some(Some(at))
+            } else if barriers.contains(&name) {
+                Some(None)
+            } else {
+                None
+            }
+        });
         if let Some(Some(at)) = found {
             self.open.truncate(at);
         }
@@ -234,28 +210,16 @@ impl Builder {
             _ => {}
         }
         if is_block(name) {
-            self.close(
-                &["p"],
-                &[
-                    "td", "th", "caption", "button", "object", "table", "li", "dd", "div",
-                    "section", "article",
-                ],
-            );
+            self.close(&["p"], &["td", "th", "caption", "button", "object", "table", "li", "dd", "div", "section", "article"]);
         }
         if is_heading(name) {
-            self.close(
-                &["h1", "h2", "h3", "h4", "h5", "h6"],
-                &["td", "th", "div", "section", "article", "li"],
-            );
+            self.close(&["h1", "h2", "h3", "h4", "h5", "h6"], &["td", "th", "div", "section", "article", "li"]);
         }
     }
 }
 
 fn read_element(name: String, attributes: &[(String, &str)]) -> Element {
-    let mut element = Element {
-        name,
-        ..Element::default()
-    };
+    let mut element = Element { name, ..Element::default() };
     let mut meta_name = String::new();
     let mut content = "";
     for (key, value) in attributes {
@@ -266,29 +230,14 @@ fn read_element(name: String, attributes: &[(String, &str)]) -> Element {
                 element.labels.push_str(&short.to_ascii_lowercase());
                 element.labels.push(' ');
             }
-            "role" => {
-                element.role = value
-                    .trim()
-                    .chars()
-                    .take(40)
-                    .collect::<String>()
-                    .to_ascii_lowercase()
-            }
+            "role" => element.role = value.trim().chars().take(40).collect::<String>().to_ascii_lowercase(),
             "hidden" => element.hidden = true,
             "aria-hidden" => element.hidden |= value.trim().eq_ignore_ascii_case("true"),
             "style" => {
-                let style: String = value
-                    .chars()
-                    .take(2000)
-                    .filter(|c| !c.is_whitespace())
-                    .collect::<String>()
-                    .to_ascii_lowercase();
-                element.hidden |=
-                    style.contains("display:none") || style.contains("visibility:hidden");
+                let style: String = value.chars().take(2000).filter(|c| !c.is_whitespace()).collect::<String>().to_ascii_lowercase();
+                element.hidden |= style.contains("display:none") || style.contains("visibility:hidden");
             }
-            "lang" | "xml:lang" if element.lang.is_none() => {
-                element.lang = super::front_matter::primary_subtag(value)
-            }
+            "lang" | "xml:lang" if element.lang.is_none() => element.lang = super::front_matter::primary_subtag(value),
             "alt" => element.alt = htmlize::unescape_attribute(*value).into_owned(),
             "start" => element.start = value.trim().parse().ok(),
             "name" | "property" => meta_name = value.to_ascii_lowercase(),

@@ -190,11 +190,7 @@ impl Reader {
                 if let Some(row) = self.row.take()
                     && row.iter().any(|c| !c.is_empty())
                 {
-                    let gap = if self.first_row {
-                        Gap::Paragraph
-                    } else {
-                        Gap::Line
-                    };
+                    let gap = if self.first_row { Gap::Paragraph } else { Gap::Line };
                     self.first_row = false;
                     self.out.block(gap, &row.join(" | "))?;
                 }
@@ -213,9 +209,7 @@ impl Reader {
                 self.lists.pop();
                 self.tight = !self.lists.is_empty();
             }
-            TagEnd::Paragraph | TagEnd::BlockQuote(_) | TagEnd::FootnoteDefinition => {
-                self.flush()?
-            }
+            TagEnd::Paragraph | TagEnd::BlockQuote(_) | TagEnd::FootnoteDefinition => self.flush()?,
             _ => {}
         }
         Ok(())
@@ -235,14 +229,7 @@ impl Reader {
         let (gap, line) = match (&bullet, depth) {
             (Some(bullet), _) => {
                 let indent = "  ".repeat(depth.saturating_sub(1));
-                (
-                    if self.tight {
-                        Gap::Line
-                    } else {
-                        Gap::Paragraph
-                    },
-                    format!("{indent}{bullet}{}", text.trim()),
-                )
+                (if self.tight { Gap::Line } else { Gap::Paragraph }, format!("{indent}{bullet}{}", text.trim()))
             }
             // A further paragraph of the same item.
             (None, d) if d > 0 => (Gap::Line, format!("{}{}", "  ".repeat(d), text.trim())),

@@ -94,24 +94,12 @@ impl fmt::Display for ExtractError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unsupported { looks_like } => {
-                write!(
-                    f,
-                    "the file looks like {looks_like}, which cannot be read yet; accepted kinds are {ACCEPTED_KINDS}"
-                )
+                write!(f, "the file looks like {looks_like}, which cannot be read yet; accepted kinds are {ACCEPTED_KINDS}")
             }
-            Self::Undecodable { detail } => write!(
-                f,
-                "the text cannot be decoded: {detail}; save the file as UTF-8 and upload it again"
-            ),
-            Self::Empty => write!(
-                f,
-                "the file has no readable text; upload a file with content"
-            ),
+            Self::Undecodable { detail } => write!(f, "the text cannot be decoded: {detail}; save the file as UTF-8 and upload it again"),
+            Self::Empty => write!(f, "the file has no readable text; upload a file with content"),
             Self::TooLarge { found, limit, unit } => {
-                write!(
-                    f,
-                    "the file has {found} {unit}, more than the limit of {limit} {unit}; split it into smaller files"
-                )
+                write!(f, "the file has {found} {unit}, more than the limit of {limit} {unit}; split it into smaller files")
             }
         }
     }
@@ -138,24 +126,14 @@ impl ExtractError {
 ///
 /// # Errors
 /// See [`ExtractError`]; every message says what to do about it.
-pub fn extract(
-    bytes: &[u8],
-    name: &str,
-    mime_hint: Option<&str>,
-) -> Result<Extracted, ExtractError> {
+pub fn extract(bytes: &[u8], name: &str, mime_hint: Option<&str>) -> Result<Extracted, ExtractError> {
     if bytes.len() > MAX_INPUT_BYTES {
-        return Err(ExtractError::TooLarge {
-            found: bytes.len(),
-            limit: MAX_INPUT_BYTES,
-            unit: "bytes",
-        });
+        return Err(ExtractError::TooLarge { found: bytes.len(), limit: MAX_INPUT_BYTES, unit: "bytes" });
     }
     sniff::refuse_binary(bytes, name)?;
     let named = sniff::kind_by_name(name, mime_hint)?;
     let declared = match named {
-        Some(sniff::Kind::Html) => {
-            encoding::html_charset(bytes).or_else(|| sniff::charset_parameter(mime_hint))
-        }
+        Some(sniff::Kind::Html) => encoding::html_charset(bytes).or_else(|| sniff::charset_parameter(mime_hint)),
         _ => sniff::charset_parameter(mime_hint),
     };
     let decoded = encoding::decode(bytes, declared.as_deref())?;

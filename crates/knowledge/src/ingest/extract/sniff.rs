@@ -24,10 +24,7 @@ const MAGIC: &[(&[u8], &str)] = &[
     (b"\x28\xb5\x2f\xfd", "a Zstandard archive"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
     (b"Rar!\x1a\x07", "a RAR archive"),
-    (
-        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
-        "an old Microsoft Office document",
-    ),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Microsoft Office document"),
     (b"{\\rtf", "an RTF document"),
     (b"%!PS", "a PostScript document"),
     (b"SQLite format 3\x00", "a SQLite database"),
@@ -46,45 +43,21 @@ const MAGIC: &[(&[u8], &str)] = &[
 /// Extensions of well-known kinds that are text or archives but not read as documents, with the words that name them.
 const OTHER_EXTENSIONS: &[(&[&str], &str)] = &[
     (&["pdf"], "a PDF document"),
-    (
-        &["doc", "docx", "odt", "rtf", "pages"],
-        "a word-processor document",
-    ),
+    (&["doc", "docx", "odt", "rtf", "pages"], "a word-processor document"),
     (&["xls", "xlsx", "ods", "numbers"], "a spreadsheet"),
     (&["ppt", "pptx", "odp", "key"], "a presentation"),
     (&["csv", "tsv"], "a table of separated values"),
-    (
-        &[
-            "json", "jsonl", "ndjson", "yaml", "yml", "toml", "xml", "ini",
-        ],
-        "structured data",
-    ),
-    (
-        &["zip", "gz", "tgz", "tar", "bz2", "xz", "7z", "rar", "zst"],
-        "an archive",
-    ),
-    (
-        &[
-            "png", "jpg", "jpeg", "gif", "webp", "svg", "bmp", "tif", "tiff", "ico",
-        ],
-        "an image",
-    ),
-    (
-        &[
-            "mp3", "wav", "ogg", "flac", "m4a", "mp4", "mkv", "avi", "mov", "webm",
-        ],
-        "a recording",
-    ),
+    (&["json", "jsonl", "ndjson", "yaml", "yml", "toml", "xml", "ini"], "structured data"),
+    (&["zip", "gz", "tgz", "tar", "bz2", "xz", "7z", "rar", "zst"], "an archive"),
+    (&["png", "jpg", "jpeg", "gif", "webp", "svg", "bmp", "tif", "tiff", "ico"], "an image"),
+    (&["mp3", "wav", "ogg", "flac", "m4a", "mp4", "mkv", "avi", "mov", "webm"], "a recording"),
     (&["eml", "msg", "mbox"], "an e-mail message"),
     (&["epub", "mobi"], "an electronic book"),
-    (
-        &["exe", "dll", "so", "bin", "class", "o", "a", "wasm", "pyc"],
-        "a program",
-    ),
+    (&["exe", "dll", "so", "bin", "class", "o", "a", "wasm", "pyc"], "a program"),
     (
         &[
-            "rs", "py", "js", "ts", "tsx", "jsx", "java", "c", "h", "cpp", "hpp", "cs", "go", "rb",
-            "php", "sh", "sql", "css", "scss", "kt", "swift", "lua", "pl", "ps1", "bat",
+            "rs", "py", "js", "ts", "tsx", "jsx", "java", "c", "h", "cpp", "hpp", "cs", "go", "rb", "php", "sh", "sql", "css", "scss",
+            "kt", "swift", "lua", "pl", "ps1", "bat",
         ],
         "source code",
     ),
@@ -92,11 +65,7 @@ const OTHER_EXTENSIONS: &[(&[&str], &str)] = &[
 
 /// Refuses what cannot be text: known magic numbers, and NUL bytes that are not UTF-16.
 pub(super) fn refuse_binary(bytes: &[u8], name: &str) -> Result<(), ExtractError> {
-    let unsupported = |looks_like: &str| {
-        Err(ExtractError::Unsupported {
-            looks_like: looks_like.to_owned(),
-        })
-    };
+    let unsupported = |looks_like: &str| Err(ExtractError::Unsupported { looks_like: looks_like.to_owned() });
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
         return unsupported(match extension(name).as_deref() {
             Some("docx" | "odt") => "a word-processor document",
@@ -109,8 +78,7 @@ pub(super) fn refuse_binary(bytes: &[u8], name: &str) -> Result<(), ExtractError
     // Short ASCII-only magics also occur in prose ("ID3 tags are…"), so those must be followed by a byte that prose does not contain.
     for (magic, what) in MAGIC {
         if bytes.starts_with(magic) {
-            let printable = magic.iter().all(|b| (0x20..0x7f).contains(b))
-                && !matches!(magic.first(), Some(b'%' | b'{'));
+            let printable = magic.iter().all(|b| (0x20..0x7f).contains(b)) && !matches!(magic.first(), Some(b'%' | b'{'));
             let head = bytes.get(..bytes.len().min(512)).unwrap_or_default();
             if !printable || head.iter().any(|b| *b < 9) {
                 return unsupported(what);
@@ -130,10 +98,7 @@ pub(super) fn refuse_binary(bytes: &[u8], name: &str) -> Result<(), ExtractError
 }
 
 /// The kind the name or the declared content type stands for; `None` when neither says anything.
-pub(super) fn kind_by_name(
-    name: &str,
-    mime_hint: Option<&str>,
-) -> Result<Option<Kind>, ExtractError> {
+pub(super) fn kind_by_name(name: &str, mime_hint: Option<&str>) -> Result<Option<Kind>, ExtractError> {
     let ext = extension(name);
     let by_ext = match ext.as_deref() {
         Some("md" | "markdown" | "mdown" | "mkd" | "mdx") => Some(Kind::Markdown),
@@ -144,9 +109,7 @@ pub(super) fn kind_by_name(
     if by_ext.is_some() {
         return Ok(by_ext);
     }
-    let essence = mime_hint
-        .and_then(|m| m.split(';').next())
-        .map(|m| m.trim().to_ascii_lowercase());
+    let essence = mime_hint.and_then(|m| m.split(';').next()).map(|m| m.trim().to_ascii_lowercase());
     let by_mime = match essence.as_deref() {
         Some("text/markdown" | "text/x-markdown") => Some(Kind::Markdown),
         Some("text/html" | "application/xhtml+xml") => Some(Kind::Html),
@@ -156,13 +119,9 @@ pub(super) fn kind_by_name(
         return Ok(by_mime);
     }
     if let Some(ext) = ext
-        && let Some((_, what)) = OTHER_EXTENSIONS
-            .iter()
-            .find(|(exts, _)| exts.contains(&ext.as_str()))
+        && let Some((_, what)) = OTHER_EXTENSIONS.iter().find(|(exts, _)| exts.contains(&ext.as_str()))
     {
-        return Err(ExtractError::Unsupported {
-            looks_like: format!("{what} (.{ext})"),
-        });
+        return Err(ExtractError::Unsupported { looks_like: format!("{what} (.{ext})") });
     }
     Ok(None)
 }
@@ -183,9 +142,7 @@ pub(super) fn kind_by_content(text: &str, named: Option<Kind>) -> Kind {
 pub(super) fn charset_parameter(mime: Option<&str>) -> Option<String> {
     mime?.split(';').skip(1).find_map(|part| {
         let (key, value) = part.split_once('=')?;
-        key.trim()
-            .eq_ignore_ascii_case("charset")
-            .then(|| value.trim().trim_matches(['"', '\'']).to_owned())
+        key.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches(['"', '\'']).to_owned())
     })
 }
 
@@ -211,15 +168,8 @@ fn looks_like_html_document(text: &str) -> bool {
             None => break,
         }
     }
-    let head: String = rest
-        .chars()
-        .take(15)
-        .collect::<String>()
-        .to_ascii_lowercase();
-    head.starts_with("<!doctype html")
-        || head.starts_with("<html>")
-        || head.starts_with("<html ")
-        || head.starts_with("<html\n")
+    let head: String = rest.chars().take(15).collect::<String>().to_ascii_lowercase();
+    head.starts_with("<!doctype html") || head.starts_with("<html>") || head.starts_with("<html ") || head.starts_with("<html\n")
 }
 
 /// Lower-case extension of the last path segment, without the dot.

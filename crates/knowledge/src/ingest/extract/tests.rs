@@ -8,9 +8,7 @@ fn text(name: &str, source: &str) -> String {
     let extracted = read(name, source);
     let chars: Vec<char> = extracted.text.chars().collect();
     for heading in &extracted.headings {
-        let line: String = chars[heading.start..heading.start + heading.title.chars().count()]
-            .iter()
-            .collect();
+        let line: String = chars[heading.start..heading.start + heading.title.chars().count()].iter().collect();
         assert_eq!(line, heading.title, "the title stands at its offset");
         assert!(heading.end <= chars.len() && heading.end > heading.start);
     }
@@ -30,35 +28,22 @@ fn markdown_loses_its_marks_and_keeps_its_words() {
 fn a_section_ends_at_the_next_heading_of_the_same_or_a_higher_rank() {
     let extracted = read("a.md", "# A\n\nx\n\n## B\n\ny\n\n### Ć\n\nz\n\n## D\n\nw\n");
     let chars: Vec<char> = extracted.text.chars().collect();
-    let sections: Vec<String> = extracted
-        .headings
-        .iter()
-        .map(|h| {
-            chars[h.start..h.end]
-                .iter()
-                .collect::<String>()
-                .replace('\n', "")
-        })
-        .collect();
+    let sections: Vec<String> =
+        extracted.headings.iter().map(|h| chars[h.start..h.end].iter().collect::<String>().replace('\n', "")).collect();
     assert_eq!(sections, ["AxByĆzDw", "ByĆz", "Ćz", "Dw"]);
     assert_eq!(extracted.title.as_deref(), Some("A"));
 }
 
 #[test]
 fn front_matter_gives_title_language_and_tags_and_is_removed() {
-    let extracted = read(
-        "a.md",
-        "---\ntitle: \"Praca zdalna\"\nlang: pl-PL\ntags:\n  - kadry\n  - dom\nauthor: X\n---\n# Inny\n\nTekst.\n",
-    );
+    let extracted =
+        read("a.md", "---\ntitle: \"Praca zdalna\"\nlang: pl-PL\ntags:\n  - kadry\n  - dom\nauthor: X\n---\n# Inny\n\nTekst.\n");
     assert_eq!(extracted.title.as_deref(), Some("Praca zdalna"));
     assert_eq!(extracted.lang.as_deref(), Some("pl"));
     assert_eq!(extracted.tags, ["kadry", "dom"]);
     assert_eq!(extracted.text, "Inny\n\nTekst.");
     assert_eq!(read("b.md", "---\ntags: [a, b]\n---\nx").tags, ["a", "b"]);
-    assert_eq!(
-        text("c.md", "---\n\nNot front matter: really\n"),
-        "Not front matter: really"
-    );
+    assert_eq!(text("c.md", "---\n\nNot front matter: really\n"), "Not front matter: really");
 }
 
 #[test]
@@ -81,13 +66,7 @@ fn html_keeps_the_article_and_drops_the_furniture() {
 
 #[test]
 fn hidden_elements_are_not_text() {
-    assert_eq!(
-        text(
-            "a.html",
-            "<p>seen<p hidden>no<p style='display: none'>no<p aria-hidden=true>no<template>no</template>"
-        ),
-        "seen"
-    );
+    assert_eq!(text("a.html", "<p>seen<p hidden>no<p style='display: none'>no<p aria-hidden=true>no<template>no</template>"), "seen");
 }
 
 #[test]
@@ -100,33 +79,19 @@ fn a_page_that_is_all_furniture_is_read_with_a_warning() {
 #[test]
 fn broken_html_still_gives_its_text() {
     assert_eq!(
-        text(
-            "a.html",
-            "<div><p>One <b>two</div> three < four &bogus; &lt;<p>five</span></p></p><td>six"
-        ),
+        text("a.html", "<div><p>One <b>two</div> three < four &bogus; &lt;<p>five</span></p></p><td>six"),
         "One two\n\nthree < four &bogus; <\n\nfive\n\nsix"
     );
     assert_eq!(text("a.html", "text only, no tags"), "text only, no tags");
-    assert_eq!(
-        text("a.html", "<p>a<!-- c --><!--> d<!-- never closed <p>gone"),
-        "a d"
-    );
+    assert_eq!(text("a.html", "<p>a<!-- c --><!--> d<!-- never closed <p>gone"), "a d");
 }
 
 #[test]
 fn html_is_recognised_under_another_name() {
     let extracted = read("page.txt", "<!doctype html><p>Hello");
-    assert_eq!(
-        (extracted.mime, extracted.text.as_str()),
-        ("text/html", "Hello")
-    );
+    assert_eq!((extracted.mime, extracted.text.as_str()), ("text/html", "Hello"));
     assert_eq!(read("README", "# Title\n\nText").mime, "text/markdown");
-    assert_eq!(
-        extract(b"x", "upload", Some("text/markdown; charset=utf-8"))
-            .unwrap()
-            .mime,
-        "text/markdown"
-    );
+    assert_eq!(extract(b"x", "upload", Some("text/markdown; charset=utf-8")).unwrap().mime, "text/markdown");
 }
 
 #[test]
@@ -150,8 +115,7 @@ fn headings_of_plain_text_are_found_by_the_habits_of_writers() {
 
 #[test]
 fn characters_are_normalised() {
-    let source =
-        "\u{feff}Cafe\u{301}\u{a0}a\u{200b}b so\u{ad}ft\r\nx\u{7}\u{0b}y\u{202e}z\r\r\r\r\rend  \n";
+    let source = "\u{feff}Cafe\u{301}\u{a0}a\u{200b}b so\u{ad}ft\r\nx\u{7}\u{0b}y\u{202e}z\r\r\r\r\rend  \n";
     assert_eq!(text("a.txt", source), "Café ab soft\nx\nyz\n\nend");
     assert_eq!(text("a.md", "a\u{200d}b 👩\u{200d}💻"), "ab 👩\u{200d}💻");
 }
@@ -175,50 +139,22 @@ fn legacy_encodings_are_told_by_their_letters() {
             _ => label.encode(sample).0.into_owned(),
         };
         let extracted = extract(&bytes, "a.txt", None).unwrap();
-        assert_eq!(
-            extracted.text, sample,
-            "{encoding} was read as {}",
-            extracted.encoding
-        );
+        assert_eq!(extracted.text, sample, "{encoding} was read as {}", extracted.encoding);
         let page = encoding_rs::Encoding::for_label(encoding.as_bytes()).unwrap();
         if !encoding.starts_with("UTF-16") {
-            let html = format!(
-                "<html><head><meta charset=\"{encoding}\"></head><body><p>{sample}</body></html>"
-            );
+            let html = format!("<html><head><meta charset=\"{encoding}\"></head><body><p>{sample}</body></html>");
             let extracted = extract(&page.encode(&html).0, "a.html", None).unwrap();
-            assert_eq!(
-                (extracted.text.as_str(), extracted.encoding.as_str()),
-                (sample, page.name())
-            );
+            assert_eq!((extracted.text.as_str(), extracted.encoding.as_str()), (sample, page.name()));
         }
     }
-    let marked = [
-        b"\xff\xfe".as_slice(),
-        &"Ż"
-            .encode_utf16()
-            .flat_map(u16::to_le_bytes)
-            .collect::<Vec<u8>>(),
-    ]
-    .concat();
+    let marked = [b"\xff\xfe".as_slice(), &"Ż".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()].concat();
     assert_eq!(extract(&marked, "a.txt", None).unwrap().text, "Ż");
 }
 
 #[test]
 fn a_wrongly_declared_charset_loses_against_valid_utf8() {
-    let extracted = extract(
-        "<meta charset=windows-1251><p>Привет".as_bytes(),
-        "a.html",
-        None,
-    )
-    .unwrap();
-    assert_eq!(
-        (
-            extracted.text.as_str(),
-            extracted.encoding.as_str(),
-            extracted.warnings.len()
-        ),
-        ("Привет", "UTF-8", 1)
-    );
+    let extracted = extract("<meta charset=windows-1251><p>Привет".as_bytes(), "a.html", None).unwrap();
+    assert_eq!((extracted.text.as_str(), extracted.encoding.as_str(), extracted.warnings.len()), ("Привет", "UTF-8", 1));
 }
 
 #[test]
@@ -227,28 +163,16 @@ fn damaged_utf8_is_refused_with_the_place() {
     bytes.insert(5, 0xff);
     let error = extract(&bytes, "a.txt", None).unwrap_err();
     assert_eq!(error.code(), "undecodable_text");
-    assert!(
-        error.to_string().contains("byte ") && error.to_string().contains("UTF-8"),
-        "{error}"
-    );
-    let noise: Vec<u8> = (0..600u32)
-        .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8 | 0x80)
-        .collect();
-    assert_eq!(
-        extract(&noise, "a.txt", None).unwrap_err().code(),
-        "undecodable_text"
-    );
+    assert!(error.to_string().contains("byte ") && error.to_string().contains("UTF-8"), "{error}");
+    let noise: Vec<u8> = (0..600u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8 | 0x80).collect();
+    assert_eq!(extract(&noise, "a.txt", None).unwrap_err().code(), "undecodable_text");
 }
 
 #[test]
 fn binary_files_are_refused_by_name_of_their_kind() {
     for (bytes, name, words) in [
         (b"%PDF-1.7\n%\xe2\xe3".as_slice(), "a.txt", "a PDF document"),
-        (
-            b"PK\x03\x04\x14\x00",
-            "report.docx",
-            "a word-processor document",
-        ),
+        (b"PK\x03\x04\x14\x00", "report.docx", "a word-processor document"),
         (b"PK\x03\x04\x14\x00", "a.md", "a ZIP archive"),
         (b"\x89PNG\r\n\x1a\n\x00", "a.md", "a PNG image"),
         (b"\x7fELF\x02\x01\x01\x00", "tool", "an ELF program"),
@@ -258,10 +182,7 @@ fn binary_files_are_refused_by_name_of_their_kind() {
     ] {
         let error = extract(bytes, name, None).unwrap_err();
         assert_eq!(error.code(), "unsupported_kind");
-        assert!(
-            error.to_string().contains(words) && error.to_string().contains("Markdown (.md)"),
-            "{error}"
-        );
+        assert!(error.to_string().contains(words) && error.to_string().contains("Markdown (.md)"), "{error}");
     }
     assert!(extract(b"ID3 tags hold the title of a song.", "a.txt", None).is_ok());
 }
@@ -275,11 +196,7 @@ fn nothing_to_read_is_said_so() {
         ("---\ntitle: x\n---\n", "a.md"),
         ("***", "a.md"),
     ] {
-        assert_eq!(
-            extract(bytes.as_bytes(), name, None),
-            Err(ExtractError::Empty),
-            "{bytes:?}"
-        );
+        assert_eq!(extract(bytes.as_bytes(), name, None), Err(ExtractError::Empty), "{bytes:?}");
     }
 }
 
@@ -288,45 +205,21 @@ fn files_over_the_limits_are_refused() {
     let error = extract(&vec![b'a'; MAX_INPUT_BYTES + 1], "a.txt", None).unwrap_err();
     assert_eq!(error.code(), "document_too_large");
     let long = "word ".repeat(MAX_TEXT_CHARS / 5 + 10);
-    assert_eq!(
-        extract(long.as_bytes(), "a.txt", None).unwrap_err().code(),
-        "document_too_large"
-    );
+    assert_eq!(extract(long.as_bytes(), "a.txt", None).unwrap_err().code(), "document_too_large");
 }
 
 #[test]
 fn deep_and_huge_markup_neither_overflows_nor_stalls() {
-    let deep = format!(
-        "{}text{}",
-        "<div>".repeat(100_000),
-        "</div>".repeat(100_000)
-    );
+    let deep = format!("{}text{}", "<div>".repeat(100_000), "</div>".repeat(100_000));
     assert_eq!(text("a.html", &deep), "text");
-    assert_eq!(
-        text("a.html", &format!("{}text", "<b><p>".repeat(100_000))),
-        "text"
-    );
-    assert_eq!(
-        text(
-            "a.html",
-            &format!("<p title=\"{}\">text", "x".repeat(1 << 20))
-        ),
-        "text"
-    );
+    assert_eq!(text("a.html", &format!("{}text", "<b><p>".repeat(100_000))), "text");
+    assert_eq!(text("a.html", &format!("<p title=\"{}\">text", "x".repeat(1 << 20))), "text");
     let attributes: String = (0..200_000).map(|n| format!(" a{n}")).collect();
     assert_eq!(text("a.html", &format!("<p{attributes}>text")), "text");
-    assert_eq!(
-        text("a.html", &format!("text{}", "<!--".repeat(200_000))),
-        "text"
-    );
-    assert_eq!(
-        text("a.html", &format!("text{}", "</".repeat(200_000))),
-        "text"
-    );
+    assert_eq!(text("a.html", &format!("text{}", "<!--".repeat(200_000))), "text");
+    assert_eq!(text("a.html", &format!("text{}", "</".repeat(200_000))), "text");
     assert!(text("a.html", &"<table><tr><td>x".repeat(20_000)).starts_with('x'));
-    for unit in [
-        "[", "> ", "*a ", "- ", "`", "![](", "<a ", "|a", "a\n|-|\n", "\\[", "[^1]: ", "1. ",
-    ] {
+    for unit in ["[", "> ", "*a ", "- ", "`", "![](", "<a ", "|a", "a\n|-|\n", "\\[", "[^1]: ", "1. "] {
         let _ = extract(unit.repeat(60_000 / unit.len()).as_bytes(), "a.md", None);
     }
 }
@@ -369,9 +262,7 @@ fn random_bytes_never_panic() {
     for round in 0..4000 {
         let mut bytes = Vec::new();
         for _ in 0..(round % 90) {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let value = (state >> 33) as usize;
             if value.is_multiple_of(11) {
                 bytes.push((value >> 8) as u8);
@@ -382,12 +273,7 @@ fn random_bytes_never_panic() {
         for name in ["a.md", "a.html", "a.txt", "a"] {
             if let Ok(extracted) = extract(&bytes, name, None) {
                 let length = extracted.text.chars().count();
-                assert!(
-                    extracted
-                        .headings
-                        .iter()
-                        .all(|h| h.start < h.end && h.end <= length)
-                );
+                assert!(extracted.headings.iter().all(|h| h.start < h.end && h.end <= length));
                 crate::ingest::chunk::chunk(&extracted.text, &extracted.headings, 100, 20);
             }
         }

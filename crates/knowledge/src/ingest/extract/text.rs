@@ -22,11 +22,7 @@ pub(super) struct TextBuilder {
 
 impl TextBuilder {
     pub(super) fn new() -> Self {
-        Self {
-            text: String::new(),
-            chars: 0,
-            headings: Vec::new(),
-        }
+        Self { text: String::new(), chars: 0, headings: Vec::new() }
     }
 
     /// True until the first block with content.
@@ -54,12 +50,7 @@ impl TextBuilder {
         }
         self.append(Gap::Paragraph, &title)?;
         let start = self.chars - title.chars().count();
-        self.headings.push(Heading {
-            level: level.clamp(1, 6),
-            title,
-            start,
-            end: 0,
-        });
+        self.headings.push(Heading { level: level.clamp(1, 6), title, start, end: 0 });
         Ok(())
     }
 
@@ -75,11 +66,7 @@ impl TextBuilder {
         self.text.push_str(block);
         self.chars += block.chars().count();
         if self.chars > MAX_TEXT_CHARS {
-            return Err(ExtractError::TooLarge {
-                found: self.chars,
-                limit: MAX_TEXT_CHARS,
-                unit: "characters",
-            });
+            return Err(ExtractError::TooLarge { found: self.chars, limit: MAX_TEXT_CHARS, unit: "characters" });
         }
         Ok(())
     }
@@ -95,11 +82,7 @@ impl TextBuilder {
                 *end = heading.start;
             }
         }
-        let title = self
-            .headings
-            .iter()
-            .find(|h| h.level == 1)
-            .map(|h| h.title.clone());
+        let title = self.headings.iter().find(|h| h.level == 1).map(|h| h.title.clone());
         Extracted {
             mime,
             title,
@@ -153,17 +136,8 @@ pub(super) fn clean(raw: &str, keep_tabs: bool) -> String {
             '\t' => ' ',
             '\n' => '\n',
             // Joiners carry meaning between letters of scripts that shape, and inside emoji; elsewhere they only break search.
-            '\u{200c}' | '\u{200d}'
-                if shapes(previous) && chars.peek().copied().is_some_and(shapes) =>
-            {
-                c
-            }
-            '\u{ad}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{180e}' => continue,
+            '\u{200c}' | '\u{200d}' if shapes(previous) && chars.peek().copied().is_some_and(shapes) => c,
+            '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{180e}' => continue,
             '\u{fdd0}'..='\u{fdef}' => continue,
             c if (c as u32) & 0xfffe == 0xfffe => continue,
             c if c.is_control() => continue,

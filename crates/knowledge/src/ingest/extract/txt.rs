@@ -50,7 +50,7 @@ fn heading_of(lines: &[&str], next: Option<&[&str]>, first: bool) -> (Option<u8>
     if first && open_end && (capitals || lines.len() == 1 && next.is_some()) && !starts_item(title) {
         return (Some(1), 1);
     }
-    let body_follows = lines.len() > 1 || next.is_some_and(|n| !n.first().is_some_and(|l| numbering(l).is_some()));
+    let body_follows = lines.len() > 1 || next.is_some_and(|n| n.first().is_none_or(|l| numbering(l).is_none()));
     if !open_end || !body_follows {
         return (None, 0);
     }
