@@ -44,7 +44,10 @@ pub fn base(server: &str) -> openapi::OpenApi {
     api.info.license = Some(openapi::LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build());
     api.info.contact = None;
     api.servers = Some(vec![Server::new(if server.is_empty() { "/" } else { server })]);
-    api.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>("bearer", []), SecurityRequirement::new::<_, [&str; 0], &str>("cookie", [])]);
+    api.security = Some(vec![
+        SecurityRequirement::new::<_, [&str; 0], &str>("bearer", []),
+        SecurityRequirement::new::<_, [&str; 0], &str>("cookie", []),
+    ]);
     let components = api.components.get_or_insert_default();
     components.add_security_scheme(
         "bearer",

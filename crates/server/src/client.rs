@@ -130,7 +130,8 @@ impl Client {
     /// As [`Client::call`]; `upstream_failed` when the answer is of another shape.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
         let value = self.call(Method::GET, path, None).await?;
-        serde_json::from_value(value).map_err(|e| Error::new(code::UPSTREAM_FAILED, "the server's answer is not what this version expects").with_internal(e))
+        serde_json::from_value(value)
+            .map_err(|e| Error::new(code::UPSTREAM_FAILED, "the server's answer is not what this version expects").with_internal(e))
     }
 
     /// Sends a body of any kind.
@@ -149,7 +150,8 @@ impl Client {
                 }
                 let unreachable = |e: Error| match e.code() {
                     c if c == code::UPSTREAM_FAILED || c == code::UPSTREAM_TIMEOUT => {
-                        Error::new(code::SERVER_UNREACHABLE, format!("the server at {base} does not answer")).with_internal(format_args!("{e:?}"))
+                        Error::new(code::SERVER_UNREACHABLE, format!("the server at {base} does not answer"))
+                            .with_internal(format_args!("{e:?}"))
                     }
                     _ => e,
                 };
@@ -179,8 +181,9 @@ impl Client {
             return if bytes.is_empty() {
                 Ok(Value::Null)
             } else {
-                serde_json::from_slice(&bytes)
-                    .map_err(|e| Error::new(code::UPSTREAM_FAILED, "the server's answer is not JSON: is it an Astrolabe server?").with_internal(e))
+                serde_json::from_slice(&bytes).map_err(|e| {
+                    Error::new(code::UPSTREAM_FAILED, "the server's answer is not JSON: is it an Astrolabe server?").with_internal(e)
+                })
             };
         }
         Err(refusal(status, &bytes))
@@ -200,7 +203,8 @@ fn refusal(status: u16, body: &[u8]) -> Error {
         return Error::new(code::UPSTREAM_FAILED, format!("the server answered {status} without saying why: is it an Astrolabe server?"));
     };
     let known = code::ALL.iter().copied().find(|c| c.name == problem.code);
-    let mut error = Error::new(known.unwrap_or(code::UPSTREAM_FAILED), problem.detail).with_internal(format_args!("trace_id {}", problem.trace_id));
+    let mut error =
+        Error::new(known.unwrap_or(code::UPSTREAM_FAILED), problem.detail).with_internal(format_args!("trace_id {}", problem.trace_id));
     for field in problem.errors {
         error = error.and_field(field.field, field.message);
     }
@@ -238,7 +242,6 @@ pub fn multipart(files: &[(String, Bytes)], tags: &str) -> (String, Bytes) {
     (format!("multipart/form-data; boundary={boundary}"), Bytes::from(body))
 }
 
-
 /// Text for a query string.
 pub fn encode(text: &str) -> String {
     use std::fmt::Write;
@@ -252,4 +255,3 @@ pub fn encode(text: &str) -> String {
     }
     out
 }
-

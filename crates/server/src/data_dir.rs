@@ -24,7 +24,18 @@ pub const FORMAT: u32 = 1;
 
 /// Names that may be in a data directory; a folder with others and without `FORMAT` is somebody else's.
 const NAMES: &[&str] = &[
-    "FORMAT", "astrolabe.db", "astrolabe.db-wal", "astrolabe.db-shm", "blobs", "index", "keys", "audit", "token", "lock", "lost+found", ".gitkeep",
+    "FORMAT",
+    "astrolabe.db",
+    "astrolabe.db-wal",
+    "astrolabe.db-shm",
+    "blobs",
+    "index",
+    "keys",
+    "audit",
+    "token",
+    "lock",
+    "lost+found",
+    ".gitkeep",
 ];
 
 /// A data directory that exists and is ours.
@@ -212,7 +223,10 @@ fn check_format(root: &Path, text: &str) -> Result<()> {
             code::DATA_DIR_NEWER,
             format!("the data directory {} has format {newer}, and this version reads format {FORMAT}", root.display()),
         )),
-        _ => Err(Error::new(code::DATA_DIR_UNUSABLE, format!("{}/FORMAT does not hold a number: restore the directory from a backup", root.display()))),
+        _ => Err(Error::new(
+            code::DATA_DIR_UNUSABLE,
+            format!("{}/FORMAT does not hold a number: restore the directory from a backup", root.display()),
+        )),
     }
 }
 
@@ -223,7 +237,11 @@ fn check_ours(root: &Path) -> Result<()> {
         if !NAMES.iter().any(|n| name == *n) {
             return Err(Error::new(
                 code::DATA_DIR_UNUSABLE,
-                format!("{} is no data directory and is not empty (it has {}): name an empty folder", root.display(), name.to_string_lossy()),
+                format!(
+                    "{} is no data directory and is not empty (it has {}): name an empty folder",
+                    root.display(),
+                    name.to_string_lossy()
+                ),
             ));
         }
     }

@@ -46,21 +46,30 @@ pub struct Limits {
 /// `address_in_use`; `invalid_config` when it is no address of this machine or may not be used.
 pub async fn bind(address: &str) -> Result<(TcpListener, SocketAddr)> {
     use std::io::ErrorKind;
-    let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => Error::new(code::ADDRESS_IN_USE, format!("the address {address} is in use by another process")),
-        ErrorKind::PermissionDenied => {
-            Error::new(code::INVALID_CONFIG, format!("server.listen: this user may not listen on {address}; use a port above 1023"))
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        match error.kind() {
+            ErrorKind::AddrInUse => Error::new(code::ADDRESS_IN_USE, format!("the address {address} is in use by another process")),
+            ErrorKind::PermissionDenied => {
+                Error::new(code::INVALID_CONFIG, format!("server.listen: this user may not listen on {address}; use a port above 1023"))
+            }
+            ErrorKind::AddrNotAvailable => {
+                Error::new(code::INVALID_CONFIG, format!("server.listen: {address} is not an address of this machine"))
+            }
+            _ => Error::new(code::INVALID_CONFIG, format!("server.listen: cannot listen on {address}: write it as host:port")),
         }
-        ErrorKind::AddrNotAvailable => Error::new(code::INVALID_CONFIG, format!("server.listen: {address} is not an address of this machine")),
-        _ => Error::new(code::INVALID_CONFIG, format!("server.listen: cannot listen on {address}: write it as host:port")),
-    }
-    .with_internal(error))?;
+        .with_internal(error)
+    })?;
     let bound = listener.local_addr()?;
     Ok((listener, bound))
 }
 
 /// Accepts connections until the lifecycle stops; each request goes to the router that `current` gives at that moment.
-pub async fn accept(listener: TcpListener, lifecycle: Lifecycle, limits: Limits, current: impl Fn() -> Router + Clone + Send + Sync + 'static) {
+pub async fn accept(
+    listener: TcpListener,
+    lifecycle: Lifecycle,
+    limits: Limits,
+    current: impl Fn() -> Router + Clone + Send + Sync + 'static,
+) {
     let places = Arc::new(Semaphore::new(limits.connections));
     loop {
         let stream = tokio::select! {
@@ -103,7 +112,12 @@ async fn refuse(mut stream: TcpStream) {
     .await;
 }
 
-async fn converse(stream: TcpStream, lifecycle: Lifecycle, header_timeout: Duration, current: impl Fn() -> Router + Clone + Send + Sync + 'static) {
+async fn converse(
+    stream: TcpStream,
+    lifecycle: Lifecycle,
+    header_timeout: Duration,
+    current: impl Fn() -> Router + Clone + Send + Sync + 'static,
+) {
     let spoken = Arc::new(AtomicBool::new(false));
     let heard = spoken.clone();
     let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {

@@ -169,11 +169,14 @@ impl System {
             }
             Some(opened) => {
                 schema = opened.schema.clone();
-                let alive = tokio::time::timeout(PROBE, async { opened.db.read().await?.one::<i64>("SELECT CAST(1 AS BIGINT) AS one", &[]).await });
+                let alive =
+                    tokio::time::timeout(PROBE, async { opened.db.read().await?.one::<i64>("SELECT CAST(1 AS BIGINT) AS one", &[]).await });
                 let database = match alive.await {
                     Ok(Ok(_)) => Dependency { status: "ok".into(), required: true, detail: opened.db.dialect().as_str().into() },
                     Ok(Err(error)) => Dependency { status: "connection_failed".into(), required: true, detail: error.message().into() },
-                    Err(_) => Dependency { status: "connection_failed".into(), required: true, detail: "does not answer within 2 seconds".into() },
+                    Err(_) => {
+                        Dependency { status: "connection_failed".into(), required: true, detail: "does not answer within 2 seconds".into() }
+                    }
                 };
                 dependencies.insert("database".to_owned(), database);
                 dependencies.extend((opened.dependencies)().into_iter().map(|n| (n.name.to_owned(), n.dependency)));
@@ -293,7 +296,8 @@ async fn readiness(system: &System) -> Response {
     (status = 200, description = "Metrics in the Prometheus text format.", body = String, content_type = "text/plain"), OpenProblems))]
 async fn get_metrics(State(system): State<System>) -> Response {
     system.refresh_gauges().await;
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], (system.0.metrics)()).into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], (system.0.metrics)())
+        .into_response()
 }
 
 /// The build that answers

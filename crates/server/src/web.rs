@@ -1,10 +1,6 @@
 //! The page at `/`: the built single-page app, embedded in the binary, or a plain page that says how to build it.
 
-use astrolabe_kernel::{
-    Error,
-    error::code,
-    http::not_found,
-};
+use astrolabe_kernel::{Error, error::code, http::not_found};
 use axum::{
     body::Body,
     extract::Request,
@@ -26,7 +22,8 @@ pub async fn serve(request: Request) -> Response {
     }
     // A path without a dot is a place in the page; one with a dot is a file that is not there.
     let place = path.is_empty() || !path.rsplit('/').next().unwrap_or("").contains('.');
-    let html = path.is_empty() || request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|a| a.contains("text/html"));
+    let html =
+        path.is_empty() || request.headers().get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|a| a.contains("text/html"));
     let reserved = path.starts_with("assets/") || path.starts_with("api/") || path.starts_with("v1/");
     if !place || !html || reserved {
         return not_found().await.into_response();
@@ -104,4 +101,3 @@ npm run build</code></pre>
 </main></body>
 </html>
 ";
-

@@ -71,10 +71,25 @@ mod tests {
 
     #[test]
     fn a_path_that_leads_out_of_the_data_directory_is_not_known() {
-        for good in ["astrolabe.db", "token", "FORMAT", "blobs/ab/abcd", "index/words-1/index.log", "keys/audit.pem", "audit/audits/heads.jsonl"] {
+        for good in
+            ["astrolabe.db", "token", "FORMAT", "blobs/ab/abcd", "index/words-1/index.log", "keys/audit.pem", "audit/audits/heads.jsonl"]
+        {
             assert!(is_known(good), "{good}");
         }
-        for bad in ["", "/etc/passwd", "../x", "blobs/../../x", "blobs//x", "blobs", "lock", "astrolabe.db-wal", "keys/..", "a/b", "blobs/a\\..\\b", "index/./x"] {
+        for bad in [
+            "",
+            "/etc/passwd",
+            "../x",
+            "blobs/../../x",
+            "blobs//x",
+            "blobs",
+            "lock",
+            "astrolabe.db-wal",
+            "keys/..",
+            "a/b",
+            "blobs/a\\..\\b",
+            "index/./x",
+        ] {
             assert!(!is_known(bad), "{bad}");
         }
     }

@@ -135,7 +135,9 @@ fn verify(file: &Path) -> Result<Manifest> {
     for (name, member) in &manifest.files {
         match found.remove(name) {
             None => return Err(invalid(format_args!("{name} is missing in it"))),
-            Some(there) if there != *member => return Err(invalid(format_args!("{name} was changed: its hash is not the one in the manifest"))),
+            Some(there) if there != *member => {
+                return Err(invalid(format_args!("{name} was changed: its hash is not the one in the manifest")));
+            }
             Some(_) => {}
         }
     }
@@ -151,8 +153,10 @@ fn verify(file: &Path) -> Result<Manifest> {
 }
 
 fn check_versions(manifest: &Manifest) -> Result<()> {
-    let known: Vec<String> = MIGRATIONS.iter().flat_map(|d| d.steps.iter().map(|s| format!("{}/{:04}_{}", d.domain, s.version, s.name))).collect();
-    let newer = manifest.format > FORMAT || manifest.data_format > data_dir::FORMAT || manifest.migrations.iter().any(|m| !known.contains(m));
+    let known: Vec<String> =
+        MIGRATIONS.iter().flat_map(|d| d.steps.iter().map(|s| format!("{}/{:04}_{}", d.domain, s.version, s.name))).collect();
+    let newer =
+        manifest.format > FORMAT || manifest.data_format > data_dir::FORMAT || manifest.migrations.iter().any(|m| !known.contains(m));
     if newer {
         let text = format!("the backup was written by astrolabe {}, which is newer than this one", manifest.version);
         return Err(Error::new(code::DATA_DIR_NEWER, text));

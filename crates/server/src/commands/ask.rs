@@ -11,12 +11,14 @@ use crate::{
 
 /// Answer a question from the documents, with citations.
 #[derive(Debug, Args)]
-#[command(after_help = "The answer is in the question's language. Without a chat model it is put together from sentences of the documents; when they
+#[command(
+    after_help = "The answer is in the question's language. Without a chat model it is put together from sentences of the documents; when they
 do not answer the question, it says so, and the exit code is 3.
 
 Examples:
   astrolabe ask \"how long are backups kept?\"
-  astrolabe ask \"jak długo przechowywane są kopie?\" --source handbook --json")]
+  astrolabe ask \"jak długo przechowywane są kopie?\" --source handbook --json"
+)]
 pub struct Ask {
     /// The question.
     question: String,

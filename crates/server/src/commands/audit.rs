@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use astrolabe_kernel::{
     Db, Error, Result,
     audit::{
-        PublicKey, archive::Archive,
+        PublicKey,
+        archive::Archive,
         chain::checkpoint_message,
         verify::{Anchor, Report, verify, verify_archive},
     },
@@ -33,14 +34,16 @@ enum What {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Changed, removed and moved entries are found by the chain itself. That the newest entries were cut off is only seen against a head that was
+#[command(
+    after_help = "Changed, removed and moved entries are found by the chain itself. That the newest entries were cut off is only seen against a head that was
 kept: give it as --anchor. HEAD is the newest signed head that the archive knows. Print the head with this command now and then, and keep
 it where the operator cannot change it. The exit code is 6 when something is wrong.
 
 Examples:
   astrolabe audit verify --anchor HEAD
   astrolabe audit verify --anchor 1402:9f2c…  --anchor kept-heads.txt
-  astrolabe audit verify --archive /mnt/archive --public-key audit.pub.pem     without the database")]
+  astrolabe audit verify --archive /mnt/archive --public-key audit.pub.pem     without the database"
+)]
 struct Verify {
     /// A head that must still be in the chain: `<number>:<hash>`, `HEAD`, or a file with heads, one a line.
     #[arg(long = "anchor", value_name = "HEAD|SEQ:HASH|FILE")]
@@ -122,9 +125,11 @@ fn read_anchor(text: &str, archive: &Path, key: &PublicKey) -> Result<Anchors> {
     if let Ok(anchor) = text.parse() {
         return Ok(vec![(None, anchor)]);
     }
-    let content = std::fs::read_to_string(text)
-        .map_err(|_| Error::field("--anchor", format!("{text:?} is no head (<number>:<64 hexadecimal digits>), not HEAD, and no file that can be read")))?;
-    let anchors: Anchors = content.lines().map(str::trim).filter(|l| !l.is_empty()).map(|l| Ok((None, head_in(l)?))).collect::<Result<_>>()?;
+    let content = std::fs::read_to_string(text).map_err(|_| {
+        Error::field("--anchor", format!("{text:?} is no head (<number>:<64 hexadecimal digits>), not HEAD, and no file that can be read"))
+    })?;
+    let anchors: Anchors =
+        content.lines().map(str::trim).filter(|l| !l.is_empty()).map(|l| Ok((None, head_in(l)?))).collect::<Result<_>>()?;
     if anchors.is_empty() { Err(Error::field("--anchor", format!("the file {text} holds no head"))) } else { Ok(anchors) }
 }
 

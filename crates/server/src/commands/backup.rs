@@ -13,12 +13,14 @@ use crate::{
 
 /// Write records, documents, index, keys and token into one file.
 #[derive(Debug, Args)]
-#[command(after_help = "The server may go on working: the copy is consistent, as if it had been made in one moment. The file holds every document and the keys,
+#[command(
+    after_help = "The server may go on working: the copy is consistent, as if it had been made in one moment. The file holds every document and the keys,
 so it is readable by its owner alone; keep it as safe as the data itself. Model weights are not in it.
 
 Examples:
   astrolabe backup /backups/astrolabe-$(date +%F).tar.gz
-  astrolabe restore /backups/astrolabe-2026-01-31.tar.gz --data-dir elsewhere && astrolabe check --data-dir elsewhere")]
+  astrolabe restore /backups/astrolabe-2026-01-31.tar.gz --data-dir elsewhere && astrolabe check --data-dir elsewhere"
+)]
 pub struct Backup {
     /// The file to write; it must not be there yet.
     file: PathBuf,
@@ -39,7 +41,9 @@ pub async fn run(context: &Context, args: &Backup) -> Result<Done> {
     let bytes = std::fs::metadata(&args.file)?.len();
     context.output.line(format!("wrote {} ({} files, {:.1} MB)", args.file.display(), manifest.files.len(), bytes as f64 / 1e6));
     for document in &manifest.missing {
-        context.output.note(format!("warning: the bytes of the document {document} are not there, so they are not in the backup; see `astrolabe check`"));
+        context.output.note(format!(
+            "warning: the bytes of the document {document} are not there, so they are not in the backup; see `astrolabe check`"
+        ));
     }
     context.output.document(&serde_json::json!({
         "file": args.file, "bytes": bytes, "files": manifest.files.len(), "created_at": manifest.created_at, "missing": manifest.missing,

@@ -20,11 +20,13 @@ use crate::{
 
 /// Examine the data directory and report what is wrong.
 #[derive(Debug, Args)]
-#[command(after_help = "Nothing is changed. With a running server everything but the index is examined; the server brings the index to what the database says when
+#[command(
+    after_help = "Nothing is changed. With a running server everything but the index is examined; the server brings the index to what the database says when
 it starts. The exit code is 3 when something is wrong.
 
 Example:
-  astrolabe check --data-dir restored --json")]
+  astrolabe check --data-dir restored --json"
+)]
 pub struct Check {
     /// Also read the bytes of every document and compare their hash; takes as long as reading them.
     #[arg(long)]
@@ -173,7 +175,11 @@ async fn blobs(db: &Db, dir: &DataDir, deep: bool, findings: &mut Findings) -> R
         findings.add("blobs", Verdict::Ok, format!("the bytes of {total} contents are {how}"));
     } else {
         let names = bad.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
-        findings.add("blobs", Verdict::Wrong, format!("{} of {total} contents are missing or damaged, such as {names}: upload them again", bad.len()));
+        findings.add(
+            "blobs",
+            Verdict::Wrong,
+            format!("{} of {total} contents are missing or damaged, such as {names}: upload them again", bad.len()),
+        );
     }
     Ok(())
 }
@@ -194,7 +200,11 @@ async fn model_files(models: &Path, findings: &mut Findings) -> Result<Option<(S
             Ok(Some((alias, version, dims)))
         }
         Ok(None) => {
-            findings.add("models", Verdict::Note, format!("no embedding model in {}: search works by words alone; run `make models`", models.display()));
+            findings.add(
+                "models",
+                Verdict::Note,
+                format!("no embedding model in {}: search works by words alone; run `make models`", models.display()),
+            );
             Ok(None)
         }
         Err(why) => {
@@ -213,7 +223,10 @@ async fn index(db: &Db, dir: &DataDir, model: Option<(String, String, usize)>, f
         findings.add("index", Verdict::Ok, format!("{} documents, as the database says", d.equal));
     } else {
         // SQL is the truth: nothing is lost, and the next start mends it.
-        let text = format!("{} documents are missing and {} are too many; the next start brings it to what the database says", d.missing, d.surplus);
+        let text = format!(
+            "{} documents are missing and {} are too many; the next start brings it to what the database says",
+            d.missing, d.surplus
+        );
         findings.add("index", Verdict::Note, text);
     }
     Ok(())

@@ -45,8 +45,7 @@ pub fn run(args: &Extract) -> Result<Done> {
 #[cfg(unix)]
 fn limit() {
     use rustix::process::{Resource, Rlimit, setrlimit};
-    let limits =
-        [(Resource::As, MEMORY), (Resource::Cpu, CPU), (Resource::Core, 0), (Resource::Nofile, FILES), (Resource::Fsize, 0)];
+    let limits = [(Resource::As, MEMORY), (Resource::Cpu, CPU), (Resource::Core, 0), (Resource::Nofile, FILES), (Resource::Fsize, 0)];
     for (resource, value) in limits {
         // A limit that the system does not know, or that is lower already, is left as it is.
         let _ = setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) });

@@ -13,11 +13,13 @@ use crate::{
 
 /// Bring a backup back.
 #[derive(Debug, Args)]
-#[command(after_help = "Everything in the file is verified before anything is written. Stop the server first, and run `astrolabe check` afterwards.
+#[command(
+    after_help = "Everything in the file is verified before anything is written. Stop the server first, and run `astrolabe check` afterwards.
 
 Examples:
   astrolabe restore today.tar.gz --data-dir restored
-  astrolabe restore today.tar.gz --force            moves what is in the data directory into a folder inside of it")]
+  astrolabe restore today.tar.gz --force            moves what is in the data directory into a folder inside of it"
+)]
 pub struct Restore {
     /// The file that `astrolabe backup` wrote.
     file: PathBuf,

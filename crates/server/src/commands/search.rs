@@ -12,11 +12,13 @@ use crate::{
 
 /// List the passages that match.
 #[derive(Debug, Args)]
-#[command(after_help = "Search goes by words and, with the embedding model, by meaning. Nothing found is no error; the exit code is then 3.
+#[command(
+    after_help = "Search goes by words and, with the embedding model, by meaning. Nothing found is no error; the exit code is then 3.
 
 Examples:
   astrolabe search \"restart policy\"
-  astrolabe search backup --source handbook --limit 3 --json")]
+  astrolabe search backup --source handbook --limit 3 --json"
+)]
 pub struct Search {
     /// What to look for.
     query: String,

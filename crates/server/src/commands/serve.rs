@@ -22,14 +22,16 @@ use crate::{
 
 /// Run the API, the worker and the page.
 #[derive(Debug, Args)]
-#[command(after_help = "Nothing has to be configured: records, documents and keys are kept in the data directory, and only this machine can reach
+#[command(
+    after_help = "Nothing has to be configured: records, documents and keys are kept in the data directory, and only this machine can reach
 the server. Stop it with Ctrl+C: requests in progress are finished; press it again to stop at once.
 
 Examples:
   astrolabe serve                                       on http://127.0.0.1:8080
   PORT=9000 astrolabe serve --data-dir /var/lib/astro   another port and place
   astrolabe serve --listen 0.0.0.0:8080                 for other machines, too
-  DATABASE_URL=postgres://… astrolabe serve             records in PostgreSQL")]
+  DATABASE_URL=postgres://… astrolabe serve             records in PostgreSQL"
+)]
 pub struct Serve {
     /// Address and port to listen on; `PORT` sets the port alone.
     #[arg(long, value_name = "ADDRESS")]

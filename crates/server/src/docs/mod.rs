@@ -131,7 +131,13 @@ fn operation_html(api: &Value, method: &str, path: &str, operation: &Value) -> S
             .flatten()
             .map(|(content_type, media)| format!("<code>{}</code> {}", escape(content_type), schema::kind(&media["schema"])))
             .collect();
-        let _ = write!(out, "<tr><td>{}</td><td>{}</td><td>{}</td></tr>", escape(status), prose(text(answer, "description")), content.join("<br>"));
+        let _ = write!(
+            out,
+            "<tr><td>{}</td><td>{}</td><td>{}</td></tr>",
+            escape(status),
+            prose(text(answer, "description")),
+            content.join("<br>")
+        );
     }
     out.push_str("</tbody></table></details>");
     out

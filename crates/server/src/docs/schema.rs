@@ -41,8 +41,14 @@ pub(super) fn kind(schema: &Value) -> String {
         let _ = write!(out, " ({})", escape(format));
     }
     for (key, words) in [
-        ("minimum", "from"), ("maximum", "to"), ("minLength", "at least"), ("maxLength", "at most"), ("default", "default"), ("pattern", "like"),
-        ("minItems", "at least"), ("maxItems", "at most"),
+        ("minimum", "from"),
+        ("maximum", "to"),
+        ("minLength", "at least"),
+        ("maxLength", "at most"),
+        ("default", "default"),
+        ("pattern", "like"),
+        ("minItems", "at least"),
+        ("maxItems", "at most"),
     ] {
         match &schema[key] {
             Value::Null => {}
@@ -87,7 +93,12 @@ pub(super) fn index(api: &Value) -> String {
 pub(super) fn objects(api: &Value) -> String {
     let mut out = String::new();
     for (name, schema) in api["components"]["schemas"].as_object().into_iter().flatten() {
-        let _ = write!(out, "<details id=\"object-{0}\"><summary><code>{0}</code></summary><p>{1}</p>", escape(name), prose(text(schema, "description")));
+        let _ = write!(
+            out,
+            "<details id=\"object-{0}\"><summary><code>{0}</code></summary><p>{1}</p>",
+            escape(name),
+            prose(text(schema, "description"))
+        );
         let table = fields(api, schema);
         if table.is_empty() {
             let _ = write!(out, "<p>{}</p>", kind(schema));
@@ -110,7 +121,10 @@ pub(super) fn example(api: &Value, schema: &Value, depth: usize) -> Value {
     }
     if let Some(properties) = schema["properties"].as_object() {
         let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        return required.map(|name| (name.to_owned(), example(api, &properties[name], depth + 1))).collect::<serde_json::Map<_, _>>().into();
+        return required
+            .map(|name| (name.to_owned(), example(api, &properties[name], depth + 1)))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
     }
     if let Some(first) = schema["enum"].get(0) {
         return first.clone();

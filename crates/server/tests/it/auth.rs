@@ -59,8 +59,17 @@ async fn every_operation_that_is_not_open_wants_to_know_who_asks() {
     open.sort();
     // Public paths are few, and adding one is a decision.
     let expected = [
-        "GET /api/openapi.json", "GET /api/version", "GET /docs", "GET /docs/style.css", "GET /health", "GET /healthz", "GET /metrics", "GET /ready",
-        "GET /readyz", "GET /signin", "GET /startup",
+        "GET /api/openapi.json",
+        "GET /api/version",
+        "GET /docs",
+        "GET /docs/style.css",
+        "GET /health",
+        "GET /healthz",
+        "GET /metrics",
+        "GET /ready",
+        "GET /readyz",
+        "GET /signin",
+        "GET /startup",
     ];
     assert_eq!(open, expected);
     assert_eq!(app.anonymous(Method::GET, "/api/v1/no/such/path").send().await.status, 401);

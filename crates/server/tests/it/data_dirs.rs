@@ -45,9 +45,12 @@ fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     runtime.block_on(async {
         let db = astrolabe_kernel::Db::open(&url, 1).await.unwrap();
         let mut tx = db.write().await.unwrap();
-        tx.execute("INSERT INTO schema_migrations (domain, version, name, checksum, applied_at) VALUES ('kernel', 9999, 'future', 'x', 0)", &[])
-            .await
-            .unwrap();
+        tx.execute(
+            "INSERT INTO schema_migrations (domain, version, name, checksum, applied_at) VALUES ('kernel', 9999, 'future', 'x', 0)",
+            &[],
+        )
+        .await
+        .unwrap();
         tx.commit().await.unwrap();
         db.close().await;
     });

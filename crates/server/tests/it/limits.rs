@@ -69,7 +69,10 @@ async fn a_soft_stop_finishes_what_has_begun_and_takes_nothing_new() {
     let app = TestApp::new().await;
     let address = app.listen().await;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"POST /api/v1/sources HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 12\r\n").await.unwrap();
+    stream
+        .write_all(b"POST /api/v1/sources HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 12\r\n")
+        .await
+        .unwrap();
     stream.write_all(format!("authorization: Bearer {}\r\n\r\n{{\"name\"", app.app.token.expose()).as_bytes()).await.unwrap();
     // The request has reached the server when another one on the same port has been answered.
     exchange(address, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
@@ -89,7 +92,10 @@ async fn an_open_stream_ends_with_the_process() {
     let (source, _) = app.ingested("s", "a.md", "# A\n\nText.").await;
     let address = app.listen().await;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let head = format!("GET /api/v1/sources/{source}/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\r\n", app.app.token.expose());
+    let head = format!(
+        "GET /api/v1/sources/{source}/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\r\n",
+        app.app.token.expose()
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut seen = Vec::new();
     while !String::from_utf8_lossy(&seen).contains("document.ready") {

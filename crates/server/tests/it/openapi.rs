@@ -122,7 +122,14 @@ fn the_committed_page_of_error_codes_is_up_to_date() {
     );
     for code in astrolabe_kernel::error::code::ALL {
         let status = astrolabe_kernel::error::status_of(code);
-        let _ = writeln!(text, "| `{}` | {status} | {} | {} | {} |", code.name, code.kind.exit_code(), code.title, code.remedy.replace('|', "\\|"));
+        let _ = writeln!(
+            text,
+            "| `{}` | {status} | {} | {} | {} |",
+            code.name,
+            code.kind.exit_code(),
+            code.title,
+            code.remedy.replace('|', "\\|")
+        );
     }
     crate::support::generated("errors.md", &text);
 }

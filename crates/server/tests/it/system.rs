@@ -64,9 +64,18 @@ async fn metrics_have_the_names_that_operators_know() {
     assert!(reply.header("content-type").starts_with("text/plain"));
     let text = reply.text();
     for name in [
-        "http_requests_total", "http_request_duration_seconds", "db_connection_pool_size", "db_connection_pool_available", "agent_tasks_queued",
-        "agent_tasks_running", "agent_tasks_completed_total", "agent_tasks_failed_total", "sse_connections_active", "sse_connections_total",
-        "db_query_duration_seconds", "jobs_oldest_age_seconds",
+        "http_requests_total",
+        "http_request_duration_seconds",
+        "db_connection_pool_size",
+        "db_connection_pool_available",
+        "agent_tasks_queued",
+        "agent_tasks_running",
+        "agent_tasks_completed_total",
+        "agent_tasks_failed_total",
+        "sse_connections_active",
+        "sse_connections_total",
+        "db_query_duration_seconds",
+        "jobs_oldest_age_seconds",
     ] {
         assert!(text.contains(name), "{name} is missing");
     }

@@ -27,7 +27,8 @@ const LOOK: Duration = Duration::from_millis(300);
 
 /// Add files and folders to a source.
 #[derive(Debug, Args)]
-#[command(after_help = "Markdown (.md), text (.txt) and HTML (.html) files are added; folders are walked. A file that is there already with the same content
+#[command(
+    after_help = "Markdown (.md), text (.txt) and HTML (.html) files are added; folders are walked. A file that is there already with the same content
 changes nothing; with new content it replaces the old. The source is made when there is none.
 
 With a running server the files go there; without one the work is done here, on the data directory.
@@ -35,7 +36,8 @@ The exit code is 3 when a file could not be read or a document failed.
 
 Examples:
   astrolabe ingest ./manuals notes.txt --source manuals
-  astrolabe ingest ./wiki --source wiki --tags internal,it --json")]
+  astrolabe ingest ./wiki --source wiki --tags internal,it --json"
+)]
 pub struct Ingest {
     /// Files and folders.
     #[arg(required = true, value_name = "PATH")]
@@ -254,7 +256,13 @@ fn settle(document: Document, waiting: &mut BTreeMap<String, String>, summary: &
 }
 
 /// Looks at the source until every document that was sent has come to its end.
-async fn wait(client: &Client, source: &str, mut waiting: BTreeMap<String, String>, summary: &mut Summary, progress: &Progress) -> Result<()> {
+async fn wait(
+    client: &Client,
+    source: &str,
+    mut waiting: BTreeMap<String, String>,
+    summary: &mut Summary,
+    progress: &Progress,
+) -> Result<()> {
     while !waiting.is_empty() {
         tokio::time::sleep(LOOK).await;
         let mut still = std::collections::BTreeSet::new();

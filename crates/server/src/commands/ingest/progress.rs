@@ -24,7 +24,8 @@ impl Progress {
     pub(super) fn new(output: Output, total: usize) -> Self {
         let bar = (is_terminal() && !output.json).then(|| {
             let bar = ProgressBar::new(total as u64);
-            let style = ProgressStyle::with_template("{bar:32.cyan/blue} {pos}/{len} files  {per_sec}  {eta} left").unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style = ProgressStyle::with_template("{bar:32.cyan/blue} {pos}/{len} files  {per_sec}  {eta} left")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
             bar.set_style(style);
             bar.enable_steady_tick(Duration::from_millis(200));
             bar

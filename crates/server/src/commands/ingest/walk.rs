@@ -92,7 +92,11 @@ fn folder(root: &Path, path: &Path, depth: usize, seen: &mut HashSet<PathBuf>, f
             Ok(_) => {}
             Err(error) => {
                 let link = entry.is_symlink();
-                files.fail(&entry, "unreadable", if link { "the link leads nowhere".into() } else { format!("it cannot be read: {}", error.kind()) });
+                files.fail(
+                    &entry,
+                    "unreadable",
+                    if link { "the link leads nowhere".into() } else { format!("it cannot be read: {}", error.kind()) },
+                );
             }
         }
     }
