@@ -1,13 +1,18 @@
 //! The one integration binary: the whole application in process, and the real binary where only a process will do.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops here, in helpers as well")]
+
 mod agents;
 mod ask;
+mod audit;
 mod auth;
 mod backup;
+mod bad_input;
 mod cli;
 mod data_dirs;
 mod errors;
 mod kill;
+mod knowledge;
 mod limits;
 mod openapi;
 mod support;

@@ -38,16 +38,6 @@ impl Raw {
         Self { address: server.url.trim_start_matches("http://").to_owned(), token }
     }
 
-    /// Sends bytes as they are and reads what comes until the end, as text.
-    pub fn exchange(&self, bytes: &[u8]) -> String {
-        let mut socket = TcpStream::connect(&self.address).unwrap();
-        socket.write_all(bytes).unwrap();
-        let mut reply = Vec::new();
-        // A server that closes with unread bytes resets the connection; what it said before counts.
-        let _ = socket.read_to_end(&mut reply);
-        String::from_utf8_lossy(&reply).into_owned()
-    }
-
     /// A signed-in request. Returns status and JSON, or `None` when the connection ended before the answer did.
     pub fn call(&self, method: &str, path: &str, headers: &str, body: &str) -> Option<(u16, Value)> {
         let mut socket = self.send(method, path, headers, body)?;

@@ -1,0 +1,260 @@
+//! What nobody should send, and places where nothing can be written: a clear refusal, and nothing half-written.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use axum::http::Method;
+use serde_json::json;
+
+use crate::support::{Binary, Raw, TestApp};
+
+async fn source(app: &TestApp) -> String {
+    app.post("/api/v1/sources").json(json!({"name": "handbook"})).send().await.json()["id"].as_str().unwrap().to_owned()
+}
+
+/// Every operation with a JSON body, and a body that it takes.
+fn bodies(source: &str, ticket: &str) -> Vec<(Method, String, serde_json::Value)> {
+    vec![
+        (Method::POST, "/api/v1/sources".to_owned(), json!({"name": "another", "description": "text"})),
+        (Method::PATCH, format!("/api/v1/sources/{source}"), json!({"description": "text"})),
+        (Method::POST, "/api/v1/search".to_owned(), json!({"query": "text"})),
+        (Method::POST, "/api/v1/ask".to_owned(), json!({"question": "text"})),
+        (Method::POST, "/api/v1/tickets".to_owned(), json!({"title": "text", "description": "text"})),
+        (Method::PATCH, format!("/api/v1/tickets/{ticket}"), json!({"title": "text"})),
+        (Method::POST, "/v1/agents/run".to_owned(), json!({"agent": "support", "input": "text", "meta": {"user": "text"}})),
+    ]
+}
+
+async fn ticket(app: &TestApp) -> String {
+    app.post("/api/v1/tickets").json(json!({"title": "x"})).send().await.json()["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_unknown_field_is_refused_by_name_in_every_body() {
+    let app = TestApp::new().await;
+    let (source, ticket) = (source(&app).await, ticket(&app).await);
+    let with_body = bodies(&source, &ticket);
+    let api = serde_json::to_value(&app.description).unwrap();
+    let described: usize = api["paths"].as_object().unwrap().values().flat_map(|i| i.as_object().unwrap().values())
+        .filter(|o| !o["requestBody"]["content"]["application/json"].is_null()).count();
+    assert_eq!(described, with_body.len(), "every operation with a JSON body is tried");
+    for (method, path, mut body) in with_body {
+        body["nonsense"] = json!(1);
+        let reply = app.call(method.clone(), &path).json(body).send().await;
+        assert_eq!((reply.status, reply.json()["errors"][0]["field"].as_str()), (400, Some("nonsense")), "{method} {path}: {}", reply.text());
+    }
+}
+
+#[tokio::test]
+async fn a_nul_in_any_text_is_refused_by_the_fields_name() {
+    let app = TestApp::new().await;
+    let (source, ticket) = (source(&app).await, ticket(&app).await);
+    for (method, path, body) in bodies(&source, &ticket) {
+        for (field, value) in body.as_object().unwrap() {
+            let mut bad = body.clone();
+            let name = match value {
+                serde_json::Value::String(text) => {
+                    bad[field] = json!(format!("{text}\0"));
+                    field.clone()
+                }
+                _ => {
+                    bad[field]["user"] = json!("a\0b");
+                    format!("{field}.user")
+                }
+            };
+            let reply = app.call(method.clone(), &path).json(bad).send().await;
+            assert_eq!((reply.status, reply.json()["errors"][0]["field"].as_str()), (400, Some(&*name)), "{method} {path}: {}", reply.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_in_paths_queries_and_headers_are_refused_and_the_server_goes_on() {
+    let app = TestApp::new().await;
+    let token = app.app.token.expose().to_owned();
+    for path in ["/api/v1/sources/%ff", "/api/v1/sources/%00", "/api/v1/sources/%F0%28%8C%BC/documents", "/api/v1/asks/..%2f..%2fetc%2fpasswd/events"] {
+        let reply = app.get(path).send().await;
+        assert_eq!((reply.status, reply.header("content-type")), (404, "application/problem+json"), "{path}");
+    }
+    for query in ["cursor=%00", "cursor=%ff%fe", "limit=0", "limit=201", "limit=-1", "limit=9999999999999999999", "limit=1&limit=2", "nonsense=1"] {
+        let reply = app.get(&format!("/api/v1/sources?{query}")).send().await;
+        assert_eq!((reply.status, reply.code().as_str()), (400, "invalid_request"), "{query}: {}", reply.text());
+    }
+    let address = app.listen().await;
+    let exchange = |head: Vec<u8>| async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        socket.write_all(&head).await.unwrap();
+        let mut reply = Vec::new();
+        let _ = socket.read_to_end(&mut reply).await;
+        String::from_utf8_lossy(&reply).into_owned()
+    };
+    let head = |path: &[u8], header: &[u8]| {
+        [b"GET ", path, b" HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer ", token.as_bytes(), b"\r\n", header, b"\r\n\r\n"].concat()
+    };
+    for (path, header, status) in [
+        (&b"/api/v1/me"[..], &b"last-event-id: \xff\xfe"[..], "200"),
+        (b"/api/v1/me", b"x-request-id: \xff\xfe", "200"),
+        (b"/api/v1/me", b"traceparent: \xff", "200"),
+        (b"/api/v1/asks/ask_01JD3V9M7Q4R8T2W6X0Y5Z1ABC/events", b"last-event-id: \xff\xfe", "400"),
+        (b"/api/v1/me", b"x: a\0b", "400"),
+        (b"/api/v1/\xff\xfe", b"x: y", "4"),
+        (b"/api/v1/me\0", b"x: y", "400"),
+    ] {
+        let reply = exchange(head(path, header)).await;
+        assert!(reply.starts_with(&format!("HTTP/1.1 {status}")), "{}: {reply}", String::from_utf8_lossy(path));
+    }
+    let reply = exchange(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec()).await;
+    assert!(reply.is_empty() || reply.starts_with("HTTP/1.1 400"), "a TLS greeting: {reply}");
+    let again = exchange(head(b"/api/v1/me", b"x: y")).await;
+    assert!(again.starts_with("HTTP/1.1 200"), "{again}");
+    let metrics = app.anonymous(Method::GET, "/metrics").send().await.text();
+    assert!(!metrics.lines().any(|l| l.starts_with("panics_total") && !l.ends_with(" 0")), "{metrics}");
+}
+
+/// The files below a folder with their sizes.
+fn files(folder: &Path) -> BTreeMap<String, u64> {
+    let mut all = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap().map(Result::unwrap) {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else {
+                all.insert(entry.path().strip_prefix(folder).unwrap().display().to_string(), entry.metadata().unwrap().len());
+            }
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn an_upload_that_is_refused_stores_nothing() {
+    let app = TestApp::with(&[("knowledge.max_document_bytes", "1000"), ("knowledge.max_upload_files", "3")]).await;
+    let source = source(&app).await;
+    let path = format!("/api/v1/sources/{source}/documents");
+    let part = |name: &str, bytes: &str| format!("--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n{bytes}\r\n");
+    let good = part("good.md", "text");
+    for (body, status, code) in [
+        (format!("{good}{}--b--\r\n", part("large.md", &"x".repeat(1001))), 413, "too_large"),
+        (format!("{}--b--\r\n", good.repeat(4)), 413, "too_large"),
+        (format!("{good}{}--b--\r\n", part("../up.md", "x")), 400, "invalid_request"),
+        (format!("{good}{}--b--\r\n", part("/etc/passwd", "x")), 400, "invalid_request"),
+        (format!("{good}{}--b--\r\n", part("a\u{1}b.md", "x")), 400, "invalid_request"),
+        (format!("{good}{}--b--\r\n", part(&"n".repeat(501), "x")), 400, "invalid_request"),
+        (format!("{good}--b\r\ncontent-disposition: form-data; name=\"colour\"\r\n\r\nred\r\n--b--\r\n"), 400, "invalid_request"),
+        (format!("{good}--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"cut.md\"\r\n\r\nhalf a fi"), 400, "invalid_request"),
+        ("--b--\r\n".to_owned(), 400, "invalid_request"),
+        ("this is no form".to_owned(), 400, "invalid_request"),
+    ] {
+        let reply = app.post(&path).body("multipart/form-data; boundary=b", body.clone()).send().await;
+        let shown: String = body.chars().take(200).collect();
+        assert_eq!((reply.status, reply.code().as_str()), (status, code), "{shown}: {}", reply.text());
+    }
+    for content_type in ["multipart/form-data", "text/plain", "application/json"] {
+        let reply = app.post(&path).body(content_type, good.clone()).send().await;
+        assert_eq!((reply.status, reply.code().as_str()), (415, "unsupported_media_type"), "{content_type}");
+    }
+    assert_eq!(app.get(&path).send().await.json()["items"], json!([]));
+    let left: Vec<String> = files(&app.app.data_dir.join("blobs")).into_keys().filter(|f| f.starts_with("incoming")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_hostile_document_is_read_by_a_child_and_fails_or_is_read_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let documents = folder.path().join("documents");
+    fs::create_dir(&documents).unwrap();
+    fs::write(documents.join("deep.html"), "<div>".repeat(200_000) + "the bottom of the sea").unwrap();
+    fs::write(documents.join("broken.html"), "<html><head><title>Sea<body><table><tr><td>the <b>tide</i> turns<script>while(1){}").unwrap();
+    fs::write(documents.join("latin.txt"), b"The caf\xe9 by the harbour opens at nine o'clock in the morning.".repeat(4)).unwrap();
+    fs::write(documents.join("utf16.txt"), [&[0xff, 0xfe][..], &"The utf sixteen lighthouse.".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()].concat()).unwrap();
+    fs::write(documents.join("nul.txt"), b"zero\0zero\0zero\0zero").unwrap();
+    fs::write(documents.join("empty.txt"), b"").unwrap();
+    fs::write(documents.join("picture.md"), b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\0").unwrap();
+    fs::write(documents.join("good.md"), "# Harbour\n\nThe harbour master lives in the tower.").unwrap();
+    let binary = Binary::new(folder.path());
+    let ended = binary.run(&["ingest", documents.to_str().unwrap(), "--source", "sea", "--json"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    let summary = ended.json();
+    let mut failed: Vec<_> = summary["failed"].as_array().unwrap().iter().map(|f| (f["file"].as_str().unwrap(), f["code"].as_str().unwrap())).collect();
+    failed.sort_unstable();
+    assert_eq!(failed, [("empty.txt", "document_empty"), ("nul.txt", "unsupported_media_type"), ("picture.md", "unsupported_media_type")]);
+    for (words, document) in [("harbour master tower", "good.md"), ("tide turns", "broken.html"), ("sixteen lighthouse", "utf16.txt"), ("bottom of the sea", "deep.html"), ("café by the harbour", "latin.txt")] {
+        let found = binary.run(&["search", words, "--json"]).json();
+        assert_eq!(found["items"][0]["document"], document, "{words}: {found}");
+    }
+    assert!(!binary.run(&["search", "while", "--json"]).out.contains("while(1)"));
+}
+
+/// Makes a command run as a user that owns nothing here, when the test's own user may write everywhere.
+#[cfg(unix)]
+fn as_nobody(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    if rustix::process::getuid().is_root() {
+        command.uid(65534).gid(65534);
+    }
+}
+
+#[cfg(unix)]
+fn readable_only(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        if entry.path().is_dir() {
+            readable_only(&entry.path());
+        } else {
+            fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o444)).unwrap();
+        }
+    }
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o555)).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_data_directory_that_cannot_be_written_is_named_and_left_as_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let binary = Binary::new(folder.path());
+    assert_eq!(binary.run(&["migrate"]).code, 0);
+    let before = files(binary.data_dir());
+    readable_only(binary.data_dir());
+    let missing = binary.on(&folder.path().join("data/inner"));
+    for (which, args) in [(&binary, vec!["serve", "--listen", "127.0.0.1:0"]), (&binary, vec!["ask", "why?"]), (&missing, vec!["serve", "--listen", "127.0.0.1:0"])] {
+        let mut command = which.command(&args);
+        as_nobody(&mut command);
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(7), "{args:?}: {text}");
+        assert!(text.contains(which.data_dir().to_str().unwrap()) && text.contains("hint: ") && !text.contains("panicked"), "{args:?}: {text}");
+    }
+    fs::set_permissions(binary.data_dir(), fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(files(binary.data_dir()), before);
+}
+
+#[test]
+fn a_killed_upload_leaves_no_half_file_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let binary = Binary::new(folder.path());
+    let server = binary.serve();
+    let raw = Raw::new(&binary, &server);
+    let (_, made) = raw.post("/api/v1/sources", &json!({"name": "handbook"})).unwrap();
+    let path = format!("/api/v1/sources/{}/documents", made["id"].as_str().unwrap());
+    let token = fs::read_to_string(binary.data_dir().join("token")).unwrap();
+    let half = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\ncontent-type: multipart/form-data; boundary=b\r\ncontent-length: 1000000\r\n\r\n\
+         --b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"half.md\"\r\n\r\n{}",
+        token.trim(),
+        "half a file ".repeat(20_000)
+    );
+    let mut socket = std::net::TcpStream::connect(server.url.trim_start_matches("http://")).unwrap();
+    std::io::Write::write_all(&mut socket, half.as_bytes()).unwrap();
+    server.kill();
+    server.wait();
+    let server = binary.serve();
+    let raw = Raw::new(&binary, &server);
+    let (status, listed) = raw.call("GET", &path, "", "").unwrap();
+    assert_eq!((status, &listed["items"]), (200, &json!([])));
+    server.stop();
+    let left: Vec<String> = files(&binary.data_dir().join("blobs")).into_keys().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
