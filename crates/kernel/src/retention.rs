@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
 use crate::{Kernel, Result, Timestamp, Tx};
@@ -49,11 +50,11 @@ pub async fn prune(kernel: &Kernel, retention: &Retention) -> Result<Pruned> {
     let now = kernel.now();
     for (prefix, days) in [("ask:", retention.events_days), ("run:", retention.events_days), ("source:", retention.source_events_days)] {
         if let Some(before) = before(now, days) {
-            pruned.events += batches(kernel, async |tx| tx.prune_events(prefix, before, BATCH).await).await?;
+            pruned.events += batches(kernel, |tx| Box::pin(tx.prune_events(prefix, before, BATCH))).await?;
         }
     }
     if let Some(before) = before(now, retention.jobs_days) {
-        pruned.jobs = batches(kernel, async |tx| tx.prune_jobs(before, BATCH).await).await?;
+        pruned.jobs = batches(kernel, |tx| Box::pin(tx.prune_jobs(before, BATCH))).await?;
     }
     let mut tx = kernel.db.write().await?;
     pruned.idempotency_keys = tx.prune_idempotency_keys(now).await?;
@@ -69,7 +70,7 @@ fn before(now: Timestamp, days: u32) -> Option<Timestamp> {
 }
 
 /// Repeats a limited removal, each time in a transaction of its own, until there is no more or the process stops.
-async fn batches(kernel: &Kernel, step: impl AsyncFn(&mut Tx) -> Result<u64>) -> Result<u64> {
+async fn batches(kernel: &Kernel, step: impl for<'a> Fn(&'a mut Tx) -> BoxFuture<'a, Result<u64>>) -> Result<u64> {
     let mut removed = 0;
     loop {
         let mut tx = kernel.db.write().await?;

@@ -13,6 +13,7 @@ use astrolabe_kernel::{
     db::{KERNEL, Migrations, Plan},
     egress::Egress,
     jobs::{Registry, Runner, RunnerConfig},
+    retention::{self, Retention},
     telemetry::recorder,
 };
 use astrolabe_knowledge::{Knowledge, KnowledgeConfig, Paths, ingest::extractor::Extractor};
@@ -25,7 +26,8 @@ use crate::{
 };
 
 /// The tables of every domain, in the order of their making.
-pub const MIGRATIONS: &[Migrations] = &[KERNEL, astrolabe_platform::MIGRATIONS, astrolabe_knowledge::MIGRATIONS, astrolabe_agents::MIGRATIONS];
+pub const MIGRATIONS: &[Migrations] =
+    &[KERNEL, astrolabe_platform::MIGRATIONS, astrolabe_knowledge::MIGRATIONS, astrolabe_agents::MIGRATIONS];
 
 /// How often things that are past their time are removed.
 const HOUSEKEEPING: Duration = Duration::from_secs(3600);
@@ -150,8 +152,8 @@ impl App {
         let mut registry = Registry::default();
         knowledge.register(&mut registry);
         let own: OwnMetrics = Arc::new(own_metrics);
-        let agents =
-            Agents::new(kernel.clone(), knowledge.clone(), gateway.clone(), parts.config.settings.section("tools")?, own);
+        let agents = Agents::new(kernel.clone(), knowledge.clone(), gateway.clone(), parts.config.settings.section("tools")?, own);
+        agents.end_abandoned_runs().await?;
         let platform = Platform::new(kernel.clone(), &token, registry.clone(), parts.config.server.is_https());
 
         system.opened(Opened {
@@ -185,8 +187,8 @@ impl App {
                 Err(error) => tracing::error!(error = ?error, "the search index could not be opened; no jobs are run"),
             }
         });
-        let kernel = self.kernel.clone();
-        self.kernel.lifecycle.spawn("housekeeping", async move { keep_house(&kernel).await });
+        let (kernel, retention) = (self.kernel.clone(), self.config.retention.clone());
+        self.kernel.lifecycle.spawn("housekeeping", async move { keep_house(&kernel, &retention).await });
     }
 
     /// Workers without threads of their own, for tests that drain the queue by hand.
@@ -209,7 +211,8 @@ impl App {
 
 /// Our own metrics for the metrics tool: name, labels as `name="value"` and value of every series.
 fn own_metrics() -> Vec<(String, String, f64)> {
-    let labels = |l: &std::collections::BTreeMap<String, String>| l.iter().map(|(k, v)| format!("{k}=\"{v}\"")).collect::<Vec<_>>().join(",");
+    let labels =
+        |l: &std::collections::BTreeMap<String, String>| l.iter().map(|(k, v)| format!("{k}=\"{v}\"")).collect::<Vec<_>>().join(",");
     recorder().snapshot().into_iter().map(|s| (s.name.clone(), labels(&s.labels), s.value)).collect()
 }
 
@@ -229,16 +232,10 @@ fn dependencies(knowledge: &Knowledge, gateway: &Gateway) -> Vec<Named> {
     all
 }
 
-async fn keep_house(kernel: &Kernel) {
+async fn keep_house(kernel: &Kernel, retention: &Retention) {
     loop {
-        let pruned = async {
-            let mut tx = kernel.db.write().await?;
-            let pruned = tx.prune_idempotency_keys(kernel.now()).await?;
-            tx.commit().await?;
-            Ok::<_, Error>(pruned)
-        };
-        if let Err(error) = pruned.await {
-            tracing::warn!(error = ?error, "old idempotency keys could not be removed");
+        if let Err(error) = retention::prune(kernel, retention).await {
+            tracing::warn!(error = ?error, "what is past its time could not be removed");
         }
         tokio::select! {
             () = tokio::time::sleep(HOUSEKEEPING) => {}

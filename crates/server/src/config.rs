@@ -6,6 +6,7 @@ use astrolabe_kernel::{
     Error, Result,
     config::{Schema, Settings},
     error::code,
+    retention::Retention,
 };
 use serde::Deserialize;
 
@@ -28,9 +29,26 @@ pub const SCHEMA: Schema = Schema {
 /// Names that operators set for the products that Astrolabe stands in for, and that this version does nothing with. A server that
 /// starts with one of them says so, because silence would look like obedience.
 pub const UNUSED_ENV: &[&str] = &[
-    "REDIS_URL", "NATS_URL", "QDRANT_URL", "OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_JWKS_URL", "S3_AUDIT_BUCKET", "ES_URL", "ES_INDEX_AUDIT",
-    "MODEL_PROVIDER", "BEDROCK_REGION", "BEDROCK_MODEL", "GOOGLE_API_KEY", "NEO4J_URI", "NEO4J_PASSWORD", "JWT_SECRET_KEY", "SECRET_KEY",
-    "DATABASE_URL_CLOUD", "POSTGRES_PASSWORD", "DATABASE_PASSWORD",
+    "REDIS_URL",
+    "NATS_URL",
+    "QDRANT_URL",
+    "OIDC_ISSUER",
+    "OIDC_AUDIENCE",
+    "OIDC_JWKS_URL",
+    "S3_AUDIT_BUCKET",
+    "ES_URL",
+    "ES_INDEX_AUDIT",
+    "MODEL_PROVIDER",
+    "BEDROCK_REGION",
+    "BEDROCK_MODEL",
+    "GOOGLE_API_KEY",
+    "NEO4J_URI",
+    "NEO4J_PASSWORD",
+    "JWT_SECRET_KEY",
+    "SECRET_KEY",
+    "DATABASE_URL_CLOUD",
+    "POSTGRES_PASSWORD",
+    "DATABASE_PASSWORD",
 ];
 
 /// The section `server`.
@@ -132,6 +150,8 @@ pub struct Config {
     pub jobs: JobsConfig,
     /// Model weights.
     pub models: ModelsConfig,
+    /// How long what nobody reads any more is kept.
+    pub retention: Retention,
 }
 
 /// Where models are when no setting says so: one folder a person, as the XDG Base Directory Specification has it; `scripts/models.sh`
@@ -164,7 +184,8 @@ impl Config {
         if !(1..=1000).contains(&database.connections) {
             return bad("database.connections: must be between 1 and 1000");
         }
-        Ok(Self { server, database, jobs, models: settings.section("models")?, settings })
+        let retention: Retention = settings.section("retention")?;
+        Ok(Self { server, database, jobs, models: settings.section("models")?, retention, settings })
     }
 
     /// The layers of a process: defaults, `file`, environment, then `flags` as `(key, value, name of the flag)`.
@@ -200,7 +221,9 @@ pub fn environment() -> Result<Vec<(String, String)>> {
             let ours = name.starts_with("ASTROLABE_") || SCHEMA.aliases.iter().any(|(alias, _)| *alias == name);
             match value.into_string() {
                 Ok(value) => Some(Ok((name, value))),
-                Err(_) if ours => Some(Err(Error::new(code::INVALID_CONFIG, format!("the environment variable {name} is not valid UTF-8")))),
+                Err(_) if ours => {
+                    Some(Err(Error::new(code::INVALID_CONFIG, format!("the environment variable {name} is not valid UTF-8"))))
+                }
                 Err(_) => None,
             }
         })
