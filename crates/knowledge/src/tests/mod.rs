@@ -7,6 +7,7 @@ mod duplicates;
 mod embedding;
 mod index;
 mod model;
+mod races;
 mod sources;
 mod support;
 
