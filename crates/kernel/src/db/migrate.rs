@@ -43,6 +43,7 @@ pub const KERNEL: Migrations = Migrations {
         Migration { version: 3, name: "audit", sql: include_str!("../../migrations/0003_audit.sql") },
         Migration { version: 4, name: "idempotency", sql: include_str!("../../migrations/0004_idempotency.sql") },
         Migration { version: 5, name: "retention", sql: include_str!("../../migrations/0005_retention.sql") },
+        Migration { version: 6, name: "deaths", sql: include_str!("../../migrations/0006_deaths.sql") },
     ],
 };
 

@@ -37,8 +37,11 @@ pub struct Job {
     pub payload: String,
     /// Where it stands.
     pub state: JobState,
-    /// How often it was started.
+    /// How often it was tried.
     pub attempts: i64,
+    /// How often a process died while it worked on it; such a start is no attempt.
+    #[serde(skip)]
+    pub deaths: i64,
     /// How often it may be started.
     pub max_attempts: i64,
     /// Rises with every claim; a writer that shows an older one is refused.

@@ -10,7 +10,7 @@ use crate::{
     principal::TenantId,
 };
 
-const COLUMNS: &str = "id, tenant_id, kind, subject, payload, state, attempts, max_attempts, fence, done, total, stage, error_code, error_message, \
+const COLUMNS: &str = "id, tenant_id, kind, subject, payload, state, attempts, deaths, max_attempts, fence, done, total, stage, error_code, error_message, \
                        created_at, updated_at, finished_at";
 
 impl FromRow for Job {
@@ -24,6 +24,7 @@ impl FromRow for Job {
             payload: row.get("payload")?,
             state: JobState::parse(&row.get::<String>("state")?)?,
             attempts: row.get("attempts")?,
+            deaths: row.get("deaths")?,
             max_attempts: row.get("max_attempts")?,
             fence: row.get("fence")?,
             done: row.get("done")?,
@@ -118,6 +119,7 @@ impl Tx {
                 args![now],
             )
             .await?;
+        let count = if expired.is_some() { "deaths = deaths + 1" } else { "attempts = attempts + 1" };
         let id = match expired {
             Some(id) => Some(id),
             None => {
@@ -132,7 +134,7 @@ impl Tx {
         let job = self
             .one::<Job>(
                 format!(
-                    "UPDATE jobs SET state = 'running', attempts = attempts + 1, fence = fence + 1, lease_owner = $1, lease_until = $2, updated_at = $3
+                    "UPDATE jobs SET state = 'running', {count}, fence = fence + 1, lease_owner = $1, lease_until = $2, updated_at = $3
                      WHERE id = $4 RETURNING {COLUMNS}"
                 ),
                 args![owner, now.plus(lease), now, id],
@@ -227,7 +229,7 @@ impl Tx {
         let job: Option<Job> = self
             .optional(
                 format!(
-                    "UPDATE jobs SET state = 'queued', attempts = 0, run_at = $1, cancel_requested = FALSE, error_code = NULL, error_message = NULL, done = 0,
+                    "UPDATE jobs SET state = 'queued', attempts = 0, deaths = 0, run_at = $1, cancel_requested = FALSE, error_code = NULL, error_message = NULL, done = 0,
                             total = 0, stage = '', updated_at = $1, finished_at = NULL
                      WHERE tenant_id = $2 AND id = $3 AND state IN ('failed', 'canceled') RETURNING {COLUMNS}"
                 ),

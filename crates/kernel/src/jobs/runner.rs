@@ -9,6 +9,10 @@ use tracing::Instrument;
 use super::{Context, Handler, Job, JobError, JobState, Registry};
 use crate::{Error, Kernel, Result, error::code, lifecycle};
 
+/// How often the process may die under a job. Restarts and power cuts are not the job's fault, so they are no attempts; a job that kills
+/// every process that takes it must end all the same.
+const MAX_DEATHS: i64 = 10;
+
 /// How many workers there are and how patient they are.
 #[derive(Debug, Clone)]
 pub struct RunnerConfig {
@@ -85,8 +89,8 @@ impl Runner {
             self.finish(None, &job, Err(error)).await?;
             return Ok(true);
         };
-        if job.attempts > job.max_attempts {
-            let error = Error::new(code::INTERNAL, "the process died during every attempt");
+        if job.deaths > MAX_DEATHS {
+            let error = Error::new(code::INTERNAL, format!("the process died {} times while it worked on this", job.deaths));
             self.finish(Some(&*handler), &job, Err(error)).await?;
             return Ok(true);
         }
@@ -174,7 +178,7 @@ impl Runner {
                 tx.requeue(job.id, job.fence, now, None, true, now).await?;
                 return tx.commit().await;
             }
-            Err(error) if error.is_transient() && job.attempts < job.max_attempts => {
+            Err(error) if error.is_transient() && job.attempts < job.max_attempts && job.deaths <= MAX_DEATHS => {
                 let exponent = u32::try_from(job.attempts.saturating_sub(1)).unwrap_or(0).min(10);
                 let base = error.retry_after().unwrap_or(self.config.backoff * 2u32.pow(exponent));
                 let jitter = Duration::from_millis(self.kernel.random.below(base.as_millis().try_into().unwrap_or(u64::MAX) / 2 + 1));

@@ -143,7 +143,7 @@ async fn a_worker_that_lost_its_lease_cannot_write() {
     let id = s.enqueue().await;
     s.runner.run_one().await.unwrap();
     let job = s.job(id).await;
-    assert_eq!((job.state, job.attempts, job.stage.as_str()), (JobState::Running, 2, ""), "the other worker still has it");
+    assert_eq!((job.state, job.attempts, job.deaths, job.stage.as_str()), (JobState::Running, 1, 1, ""), "the other worker still has it");
 }
 
 #[tokio::test]
@@ -247,4 +247,34 @@ async fn a_part_that_stopped_alone_spends_attempts_instead_of_spinning() {
     let job = s.job(id).await;
     assert_eq!((job.state, job.attempts), (JobState::Queued, 1));
     assert!(!s.runner.run_one().await.unwrap(), "the next attempt is due only later");
+}
+
+#[tokio::test]
+async fn a_job_survives_ten_dead_processes_with_its_attempts_unspent_and_is_given_up_after_the_eleventh() {
+    let s = setup(Box::new(|_| Box::pin(async { Ok(()) }))).await;
+    let survivor = s.enqueue().await;
+    s.test.kernel.clock.advance(Duration::from_millis(1));
+    let killer = s.enqueue().await;
+    let die = async |id: Id<Job>| {
+        // A process claims the job and is never heard of again.
+        let mut tx = s.test.kernel.db.write().await.unwrap();
+        let claimed = tx.claim("dead", s.test.kernel.now(), Duration::from_secs(10)).await.unwrap().unwrap();
+        assert_eq!(claimed.id, id);
+        tx.commit().await.unwrap();
+        s.test.kernel.clock.advance(Duration::from_secs(11));
+    };
+    for _ in 0..10 {
+        die(survivor).await;
+    }
+    assert!(s.runner.run_one().await.unwrap());
+    let job = s.job(survivor).await;
+    assert_eq!((job.state, job.attempts, job.deaths), (JobState::Ready, 1, 10));
+    for _ in 0..11 {
+        die(killer).await;
+    }
+    assert!(s.runner.run_one().await.unwrap());
+    let job = s.job(killer).await;
+    assert_eq!(job.state, JobState::Failed);
+    assert!(job.error.unwrap().message.contains("died 11 times"));
+    assert_eq!(s.handler.ended.load(Ordering::SeqCst), 1, "its subject is brought to the same end");
 }
