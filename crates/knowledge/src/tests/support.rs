@@ -226,9 +226,14 @@ pub struct HeldBytes {
 }
 
 impl HeldBytes {
-    /// Hands the bytes to the job that waits for them.
+    /// Hands the bytes to the job that waits for them. A job that was canceled before it asked for them is not waited for: a pipe that is opened
+    /// for both ends at once needs no reader.
     pub async fn release(self) {
-        tokio::task::spawn_blocking(move || std::fs::write(self.path, self.bytes)).await.unwrap().unwrap();
+        let write = move || {
+            use std::io::Write;
+            std::fs::File::options().read(true).write(true).open(self.path)?.write_all(&self.bytes)
+        };
+        tokio::task::spawn_blocking(write).await.unwrap().unwrap();
     }
 }
 
