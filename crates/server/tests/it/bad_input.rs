@@ -71,9 +71,14 @@ async fn a_nul_in_any_text_is_refused_by_the_fields_name() {
 async fn bytes_that_are_no_text_in_paths_queries_and_headers_are_refused_and_the_server_goes_on() {
     let app = TestApp::new().await;
     let token = app.app.token.expose().to_owned();
-    for path in ["/api/v1/sources/%ff", "/api/v1/sources/%00", "/api/v1/sources/%F0%28%8C%BC/documents", "/api/v1/asks/..%2f..%2fetc%2fpasswd/events"] {
+    for (path, status) in [
+        ("/api/v1/sources/%ff", 404),
+        ("/api/v1/sources/%00", 400),
+        ("/api/v1/sources/%F0%28%8C%BC/documents", 404),
+        ("/api/v1/asks/..%2f..%2fetc%2fpasswd/events", 404),
+    ] {
         let reply = app.get(path).send().await;
-        assert_eq!((reply.status, reply.header("content-type")), (404, "application/problem+json"), "{path}");
+        assert_eq!((reply.status, reply.header("content-type")), (status, "application/problem+json"), "{path}: {}", reply.text());
     }
     for query in ["cursor=%00", "cursor=%ff%fe", "limit=0", "limit=201", "limit=-1", "limit=9999999999999999999", "limit=1&limit=2", "nonsense=1"] {
         let reply = app.get(&format!("/api/v1/sources?{query}")).send().await;
@@ -165,7 +170,7 @@ fn a_hostile_document_is_read_by_a_child_and_fails_or_is_read_alone() {
     let documents = folder.path().join("documents");
     fs::create_dir(&documents).unwrap();
     fs::write(documents.join("deep.html"), "<div>".repeat(200_000) + "the bottom of the sea").unwrap();
-    fs::write(documents.join("broken.html"), "<html><head><title>Sea<body><table><tr><td>the <b>tide</i> turns<script>while(1){}").unwrap();
+    fs::write(documents.join("broken.html"), "<html><head><title>Sea</title><body><table><tr><td>the <b>tide</i> turns<script>while(1){}").unwrap();
     fs::write(documents.join("latin.txt"), b"The caf\xe9 by the harbour opens at nine o'clock in the morning.".repeat(4)).unwrap();
     fs::write(documents.join("utf16.txt"), [&[0xff, 0xfe][..], &"The utf sixteen lighthouse.".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()].concat()).unwrap();
     fs::write(documents.join("nul.txt"), b"zero\0zero\0zero\0zero").unwrap();
