@@ -148,7 +148,7 @@ impl Extractor<'_> {
         if let Some(header) = header.filter(|_| kind < 1.0) {
             kind = kind.max(holdings(&with_units(header, sentence), &asked).match_of(question.kind));
         }
-        if question.kind == Kind::Count && question.focus.is_some() && beside == 0.0 {
+        if question.kind == Kind::Count && !question.focus.is_empty() && beside == 0.0 {
             // Some number is not the number of the things asked for.
             kind *= 0.5;
         }
@@ -192,11 +192,21 @@ impl Extractor<'_> {
         if self.question.kind != Kind::Count || held.counts_at.is_empty() {
             return 0.0;
         }
-        let Some(concept) = self.question.focus.and_then(|i| self.question.concepts.get(i)) else { return 0.0 };
-        let near = concept.alternatives.iter().filter_map(|a| candidate.own.positions.get(&a.text)).flatten().any(|position| {
+        let focus: Vec<&Concept> = self.question.focus.iter().filter_map(|i| self.question.concepts.get(*i)).collect();
+        let empty = Bag::default();
+        let heading = self.surroundings.get(candidate.passage).map_or(&empty, |s| &s.heading);
+        // "Electric cars" are not counted by a sentence about cars.
+        let named = |c: &Concept| holds(&candidate.own, c) > 0.0 || holds(&candidate.lead, c) > 0.0 || holds(heading, c) > 0.0;
+        if focus.is_empty() || !focus.iter().all(|c| named(c)) {
+            return 0.0;
+        }
+        let places = |c: &Concept| -> Vec<u32> {
+            c.alternatives.iter().filter_map(|a| candidate.own.positions.get(&a.text)).flatten().copied().collect()
+        };
+        let near = focus.iter().flat_map(|c| places(c)).any(|position| {
             held.counts_at.iter().any(|byte| {
                 let number = candidate.own.starts.iter().take_while(|(start, _)| start <= byte).last().map_or(0, |(_, position)| *position);
-                (-3..=4).contains(&(i64::from(*position) - i64::from(number)))
+                (-3..=4).contains(&(i64::from(position) - i64::from(number)))
             })
         });
         f32::from(u8::from(near))

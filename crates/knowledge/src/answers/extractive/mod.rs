@@ -132,7 +132,5 @@ pub fn evidence(request: &Request<'_>) -> Vec<Scored> {
 /// The kind of answer a question asks for.
 #[must_use]
 pub fn expected_kind(question: &str) -> Kind {
-    let lower = question.to_lowercase();
-    let words: Vec<&str> = lower.split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '\'')).filter(|w| !w.is_empty()).collect();
-    kinds::expected(&words)
+    question::Question::read(question, Some(Lang::Other), &|_| 1.0).kind
 }

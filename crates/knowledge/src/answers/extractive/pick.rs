@@ -23,7 +23,7 @@ const SUPERSEDED: f32 = 2.5;
 /// Sentences judged for whether they answer.
 const JUDGED: usize = 4;
 /// What is left of the probability when the question asks for a thing that cannot be overlooked and the sentence lacks it.
-const WITHOUT_KIND: f32 = 0.4;
+const WITHOUT_KIND: f32 = 0.25;
 /// What a line of code loses, unless the question itself names something of its kind.
 const CODE: f32 = 1.0;
 /// Longest list shown after its lead-in, in items.
@@ -121,6 +121,42 @@ pub(super) fn evidence(request: &Request<'_>) -> Vec<Scored> {
 }
 
 pub(super) fn answer(request: &Request<'_>, model: Option<&Model>) -> Extract {
+    let whole = answer_one(request, model);
+    if whole.answered {
+        return whole;
+    }
+    // Two questions in one share too few words with any sentence; each may have its own.
+    let Some((first, second)) = two_questions(request.question) else { return whole };
+    let lang = Some(whole.lang);
+    let parts = [first, second].map(|question| answer_one(&Request { question, lang, ..*request }, model));
+    if !parts.iter().any(|part| part.answered) {
+        return whole;
+    }
+    // One of them has an answer here, so the sentences that are best for both together come along.
+    let calibrated = model.copied().unwrap_or_else(|| Model::for_language(whole.lang, request.embedder.is_some()));
+    let together = answer_one(request, Some(&Model { threshold: 0.0, ..calibrated }));
+    let mut picked: Vec<Picked> = Vec::new();
+    for piece in parts.iter().flat_map(|part| part.picked.iter().take(1)).chain(&together.picked) {
+        if picked.len() < MOST && !picked.iter().any(|p| p.passage == piece.passage && p.start < piece.end && piece.start < p.end) {
+            picked.push(piece.clone());
+        }
+    }
+    picked.sort_by_key(|p| (p.passage, p.start));
+    let confidence = parts.iter().map(|p| p.confidence).fold(whole.confidence, f32::max);
+    Extract { answered: !picked.is_empty(), confidence, picked, ..whole }
+}
+
+/// Splits "May we go on, and how many fit?" at the conjunction before the second question word.
+fn two_questions(question: &str) -> Option<(&str, &str)> {
+    const WORDS: &str = "how what who when where which why jak ile kto kiedy gdzie który która które co czy jaki jaka jakie как сколько кто когда где какой какая какие что можно";
+    [", and ", ", i ", ", a ", ", и ", ", а "].iter().find_map(|joint| {
+        let (first, second) = question.split_once(joint)?;
+        let opens = second.split_whitespace().next().is_some_and(|word| WORDS.split(' ').any(|w| w == word.to_lowercase()));
+        (opens && first.split_whitespace().count() >= 3 && second.split_whitespace().count() >= 3).then_some((first, second))
+    })
+}
+
+fn answer_one(request: &Request<'_>, model: Option<&Model>) -> Extract {
     let reading = read(request);
     let calibrated = Model::for_language(reading.question.lang, request.embedder.is_some());
     let model = model.unwrap_or(&calibrated);

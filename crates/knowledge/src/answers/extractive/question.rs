@@ -28,8 +28,8 @@ pub(super) struct Question {
     pub lang: Lang,
     pub concepts: Vec<Concept>,
     pub kind: Kind,
-    /// The concept right behind "how many", if any: the thing to be counted.
-    pub focus: Option<usize>,
+    /// The concepts behind "how many", if any: the thing to be counted.
+    pub focus: Vec<usize>,
     /// Values it names as conditions.
     pub values: Vec<f64>,
     /// Lower-case words and numbers of the question.
@@ -99,7 +99,7 @@ impl Question {
             .filter(|w| !w.is_empty())
             .collect();
         let refs: Vec<&str> = lower.iter().map(String::as_str).collect();
-        let kind = kinds::expected(&refs);
+        let kind = kinds::expected(refs.get(last_question(text)..).unwrap_or(&refs));
         // A private-use character is in no document, so it shows the ceiling.
         let ceiling = idf("\u{10fffd}").max(f32::MIN_POSITIVE);
         let mut concepts: Vec<Concept> = Vec::new();
@@ -145,18 +145,52 @@ impl Question {
     }
 }
 
-/// The concept that follows the words for "how many".
-fn focus(text: &str, concepts: &[Concept]) -> Option<usize> {
+/// Number of words before the last question of the text: "I lost my badge. How long do I have?" asks for a time.
+fn last_question(text: &str) -> usize {
+    let trimmed = text.trim_end();
+    let Some(body) = trimmed.strip_suffix('?') else { return 0 };
+    let start =
+        body.rfind(['.', '!', '?']).filter(|at| body.get(at + 1..).is_some_and(|rest| rest.starts_with(' '))).map_or(0, |at| at + 1);
+    let words = |part: &str| {
+        part.split(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '\'' | '’')))
+            .filter(|w| !w.trim_matches(['-', '\'', '’']).is_empty())
+            .count()
+    };
+    if words(body.get(start..).unwrap_or_default()) < 2 { 0 } else { words(body.get(..start).unwrap_or_default()) }
+}
+
+/// The concepts that name what is counted: the words behind "how many" up to the verb. English puts them in front of an auxiliary; in Polish and
+/// Russian the noun stands in the genitive plural, and its adjectives end as such.
+fn focus(text: &str, concepts: &[Concept]) -> Vec<usize> {
+    const VERBS: &str = "do does did are is were was have has had can could will would may must should shall";
+    let adjective = |word: &str| ["ych", "ich", "ых", "их"].iter().any(|end| word.ends_with(end));
     let lower = text.to_lowercase();
     let asked = ["how many", "number of", "ile", "ilu", "сколько", "скольких", "количество", "liczba"].iter().find_map(|phrase| {
         lower.match_indices(phrase).find_map(|(at, _)| {
             let clean_start = lower.get(..at).is_none_or(|b| !b.ends_with(char::is_alphanumeric));
             let rest = lower.get(at + phrase.len()..)?;
-            (clean_start && rest.starts_with(char::is_whitespace)).then_some(rest)
+            (clean_start && rest.starts_with(char::is_whitespace)).then_some((rest, phrase.is_ascii() && phrase.contains(' ')))
         })
-    })?;
-    let mut words = asked.split(|c: char| !(c.is_alphanumeric() || c == '-')).filter(|w| !w.is_empty());
-    words.by_ref().take(3).find_map(|word| concepts.iter().position(|c| c.surface == word))
+    });
+    let Some((rest, english)) = asked else { return Vec::new() };
+    let mut found: Vec<usize> = Vec::new();
+    let mut before = "";
+    for word in rest.split(|c: char| !(c.is_alphanumeric() || c == '-')).filter(|w| !w.is_empty()).take(3) {
+        let named = concepts.iter().position(|c| c.surface == word);
+        let belongs = if english { !VERBS.split(' ').any(|verb| verb == word) } else { adjective(word) || adjective(before) };
+        match named {
+            Some(at) if found.is_empty() || belongs => found.push(at),
+            None if found.is_empty() && !english => {}
+            _ => break,
+        }
+        before = word;
+    }
+    // Without an auxiliary close by, only the first word is sure to name the thing.
+    let bounded = rest.split_whitespace().take(4).any(|w| VERBS.split(' ').any(|verb| verb == w));
+    if english && !bounded {
+        found.truncate(1);
+    }
+    found
 }
 
 pub(super) fn push(alternatives: &mut Vec<Alternative>, text: String, weight: f32) {

@@ -91,6 +91,13 @@ fn a_lead_in_brings_its_list() {
 }
 
 #[test]
+fn two_questions_in_one_are_answered_each() {
+    let (extract, text) =
+        ask_of("Is there something green for people who never touch steak or fish at noon, and when does the car park close?", OFFICE);
+    assert!(extract.answered && text.contains("closes at 22:00"), "{text}");
+}
+
+#[test]
 fn offsets_are_characters_of_the_passage() {
     let (extract, _) = ask_of(
         "Kto wydaje klucze?",
@@ -158,6 +165,9 @@ fn the_kind_of_answer_is_told_from_the_question() {
         ("Kto jest kierownikiem działu?", Kind::PersonName),
         ("Как зовут директора?", Kind::PersonName),
         ("How many people work here?", Kind::Count),
+        ("Ile kilometrów ma szlak?", Kind::Distance),
+        ("I lost my badge. How long do I have to report it?", Kind::Duration),
+        ("Сколько мы храним копии?", Kind::Duration),
         ("Где находится склад?", Kind::Place),
         ("Która firma dostarcza wodę?", Kind::Name),
         ("Describe the process", Kind::Any),

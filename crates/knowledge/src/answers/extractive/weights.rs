@@ -27,7 +27,7 @@ impl Model {
         }
         let threshold = match lang {
             // Polish questions share fewer word forms with their answers, so the same evidence weighs more.
-            Lang::Pl => 0.22,
+            Lang::Pl => 0.2,
             Lang::Ru => 0.27,
             Lang::En | Lang::Other => 0.28,
         };
