@@ -139,6 +139,9 @@ impl Settings {
             };
             found.push((name, key, text));
         }
+        if let Some((name, ..)) = found.iter().find(|(name, ..)| found.iter().any(|(other, ..)| other.strip_suffix("_FILE") == Some(name))) {
+            return Err(Error::new(code::INVALID_CONFIG, format!("{name} and {name}_FILE are both set: keep one of them")));
+        }
         // Aliases first, so that the full name wins whatever the order of the environment.
         found.sort_by_key(|(name, ..)| name.starts_with("ASTROLABE_"));
         for (name, key, text) in found {
@@ -188,7 +191,8 @@ impl Settings {
                 format!("there is no setting {key}{}", suggest(key, self.values.keys().map(String::as_str))),
             ));
         };
-        let same = std::mem::discriminant(known) == std::mem::discriminant(value) || matches!((known, value), (Value::Float(_), Value::Integer(_)));
+        let same = std::mem::discriminant(known) == std::mem::discriminant(value)
+            || matches!((known, value), (Value::Float(_), Value::Integer(_)));
         if same { Ok(()) } else { Err(Error::new(code::INVALID_CONFIG, format!("{key}: must be a {}", known.type_str()))) }
     }
 
@@ -215,7 +219,11 @@ impl Settings {
     pub fn show(&self) -> Vec<Shown> {
         self.values
             .iter()
-            .map(|(key, value)| Shown { key: key.clone(), value: self.shown(key, value), origin: self.origins.get(key).cloned().unwrap_or_default() })
+            .map(|(key, value)| Shown {
+                key: key.clone(),
+                value: self.shown(key, value),
+                origin: self.origins.get(key).cloned().unwrap_or_default(),
+            })
             .collect()
     }
 
@@ -242,16 +250,25 @@ pub struct Shown {
     pub origin: String,
 }
 
-/// A URL without the password in it; other text unchanged.
+/// A URL without the password in it, neither before the host nor as a parameter; other text unchanged. In doubt more is hidden: a password may
+/// hold characters that should have been escaped.
 pub fn redact_url(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    match rest[..end].rsplit_once('@') {
-        Some((user, host)) => {
-            let name = user.split(':').next().unwrap_or("");
-            format!("{scheme}://{name}:[redacted]@{host}{}", &rest[end..])
+    let at = rest[..end].rfind('@').or_else(|| rest.rfind('@').filter(|at| rest[..*at].contains(':')));
+    let shown = match at {
+        Some(at) => {
+            let name = rest[..at].split(':').next().unwrap_or("");
+            format!("{scheme}://{name}:[redacted]{}", &rest[at..])
         }
         None => text.to_owned(),
+    };
+    match shown.to_ascii_lowercase().find("password=").map(|i| i + "password=".len()) {
+        Some(from) => {
+            let to = shown[from..].find('&').map_or(shown.len(), |i| from + i);
+            format!("{}[redacted]{}", &shown[..from], &shown[to..])
+        }
+        None => shown,
     }
 }
 
@@ -275,7 +292,8 @@ pub fn markdown(schema: Schema) -> String {
             comment.push_str(text);
         } else if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
             section = name.to_owned();
-            let _ = write!(out, "\n## {name}\n\n{}\n\n| key | environment | default | meaning |\n| --- | --- | --- | --- |\n", comment.trim());
+            let _ =
+                write!(out, "\n## {name}\n\n{}\n\n| key | environment | default | meaning |\n| --- | --- | --- | --- |\n", comment.trim());
             comment.clear();
         } else if let Some((name, value)) = line.split_once(" = ") {
             let key = format!("{section}.{name}");
@@ -399,5 +417,29 @@ mod tests {
         let model: Model = settings.section("model").unwrap();
         assert_eq!(model.api_key.expose(), "sk-12345");
         assert!(!format!("{model:?}").contains("sk-12345"));
+    }
+
+    #[test]
+    fn a_value_that_is_given_directly_and_as_a_file_is_refused() {
+        let mut settings = Settings::defaults(SCHEMA).unwrap();
+        let error = settings.add_env(env(&[("OPENAI_API_KEY", "a"), ("OPENAI_API_KEY_FILE", "/dev/null")])).unwrap_err();
+        assert!(error.message().contains("OPENAI_API_KEY_FILE"), "{error}");
+    }
+
+    #[test]
+    fn no_password_of_a_url_is_shown_however_it_is_written() {
+        for url in [
+            "postgres://me:hunter2@db/x",
+            "postgres://me:hun/hunter2@db/x",
+            "postgres://me:hu?hunter2@db/x",
+            "postgres://db/x?user=me&password=hunter2&sslmode=require",
+            "postgres://me:hunter2@db/x?password=hunter2",
+        ] {
+            let shown = redact_url(url);
+            assert!(!shown.contains("hunter2") && shown.starts_with("postgres://"), "{shown}");
+        }
+        for url in ["http://127.0.0.1:11434/v1", "https://docs.example.com/@team", "plain text"] {
+            assert_eq!(redact_url(url), url);
+        }
     }
 }

@@ -280,7 +280,9 @@ impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         use std::io::ErrorKind;
         match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::new(code::STORAGE_FULL, "no space is left on the disk").with_internal(error),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                Self::new(code::STORAGE_FULL, "no space is left on the disk").with_internal(error)
+            }
             ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
                 Self::new(code::STORAGE_READ_ONLY, "the data directory cannot be written").with_internal(error)
             }

@@ -113,9 +113,8 @@ impl<K: Named> FromStr for Id<K> {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        Self::parse(text).ok_or_else(|| {
-            Error::new(code::INVALID_ID, format!("expected an id such as {}_01JD3V9M7Q4R8T2W6X0Y5Z1ABC", K::PREFIX))
-        })
+        Self::parse(text)
+            .ok_or_else(|| Error::new(code::INVALID_ID, format!("expected an id such as {}_01JD3V9M7Q4R8T2W6X0Y5Z1ABC", K::PREFIX)))
     }
 }
 
@@ -135,10 +134,7 @@ impl<'de, K: Named> Deserialize<'de> for Id<K> {
 // Generic types are described through this trait; utoipa derives the rest from it.
 impl<K: Named> utoipa::__dev::ComposeSchema for Id<K> {
     fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .pattern(Some(format!("^{}_[0-7][0-9A-HJKMNP-TV-Z]{{25}}$", K::PREFIX)))
-            .into()
+        ObjectBuilder::new().schema_type(Type::String).pattern(Some(format!("^{}_[0-7][0-9A-HJKMNP-TV-Z]{{25}}$", K::PREFIX))).into()
     }
 }
 
@@ -169,15 +165,22 @@ mod tests {
     #[test]
     fn ids_sort_as_text_in_the_order_of_their_milliseconds() {
         let random = Random::seeded(1);
-        let ids: Vec<String> = (0..1000)
-            .map(|ms| Id::<Thing>::new(Timestamp::from_micros(1_700_000_000_000_000 + ms * 1000), &random).to_string())
-            .collect();
+        let ids: Vec<String> =
+            (0..1000).map(|ms| Id::<Thing>::new(Timestamp::from_micros(1_700_000_000_000_000 + ms * 1000), &random).to_string()).collect();
         assert!(ids.is_sorted());
     }
 
     #[test]
     fn a_foreign_prefix_a_wrong_length_or_a_wrong_letter_is_refused() {
-        for bad in ["", "thg_", "doc_01JD3V9M7Q4R8T2W6X0Y5Z1ABC", "thg_01JD3V9M7Q4R8T2W6X0Y5Z1AB", "thg_81JD3V9M7Q4R8T2W6X0Y5Z1ABC", "thg_01jd3v9m7q4r8t2w6x0y5z1abc", "thg_01JD3V9M7Q4R8T2W6X0Y5Z1ABU"] {
+        for bad in [
+            "",
+            "thg_",
+            "doc_01JD3V9M7Q4R8T2W6X0Y5Z1ABC",
+            "thg_01JD3V9M7Q4R8T2W6X0Y5Z1AB",
+            "thg_81JD3V9M7Q4R8T2W6X0Y5Z1ABC",
+            "thg_01jd3v9m7q4r8t2w6x0y5z1abc",
+            "thg_01JD3V9M7Q4R8T2W6X0Y5Z1ABU",
+        ] {
             assert!(bad.parse::<Id<Thing>>().is_err(), "{bad}");
         }
     }

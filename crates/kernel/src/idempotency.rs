@@ -67,7 +67,11 @@ async fn run(kernel: &Kernel, request: Request, next: Next) -> Result<Response> 
     }
     let (parts, body) = request.into_parts();
     let limited = http_body_util::Limited::new(body, MAX_BODY);
-    let bytes: Bytes = limited.collect().await.map_err(|_| Error::new(code::TOO_LARGE, "a request with an idempotency key must be smaller than 4 MiB"))?.to_bytes();
+    let bytes: Bytes = limited
+        .collect()
+        .await
+        .map_err(|_| Error::new(code::TOO_LARGE, "a request with an idempotency key must be smaller than 4 MiB"))?
+        .to_bytes();
     let mut hasher = Sha256::new();
     hasher.update(parts.method.as_str());
     hasher.update(parts.uri.to_string());
@@ -116,7 +120,8 @@ async fn run(kernel: &Kernel, request: Request, next: Next) -> Result<Response> 
 }
 
 fn in_progress() -> Error {
-    Error::new(code::IDEMPOTENCY_IN_PROGRESS, "a request with this idempotency key is still running").with_retry_after(Duration::from_secs(1))
+    Error::new(code::IDEMPOTENCY_IN_PROGRESS, "a request with this idempotency key is still running")
+        .with_retry_after(Duration::from_secs(1))
 }
 
 fn replay(stored: Stored, request_hash: &str) -> Result<Response> {
@@ -163,7 +168,13 @@ impl Unfinished {
 impl Drop for Unfinished {
     fn drop(&mut self) {
         if self.armed {
-            let again = Self { kernel: self.kernel.clone(), principal: self.principal.clone(), key: self.key.clone(), begun: self.begun, armed: false };
+            let again = Self {
+                kernel: self.kernel.clone(),
+                principal: self.principal.clone(),
+                key: self.key.clone(),
+                begun: self.begun,
+                armed: false,
+            };
             self.kernel.lifecycle.spawn("idempotency", async move { again.forget().await });
         }
     }

@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
-use rand::{RngCore, SeedableRng, TryRngCore, rngs::{OsRng, StdRng}};
+use rand::{
+    RngCore, SeedableRng, TryRngCore,
+    rngs::{OsRng, StdRng},
+};
 
 /// Where randomness comes from, cheap to clone; clones of a seeded one share its state.
 #[derive(Clone)]

@@ -60,7 +60,12 @@ pub async fn prune(kernel: &Kernel, retention: &Retention) -> Result<Pruned> {
     pruned.idempotency_keys = tx.prune_idempotency_keys(now).await?;
     tx.commit().await?;
     if pruned != Pruned::default() {
-        tracing::info!(events = pruned.events, jobs = pruned.jobs, idempotency_keys = pruned.idempotency_keys, "removed what is past its time");
+        tracing::info!(
+            events = pruned.events,
+            jobs = pruned.jobs,
+            idempotency_keys = pruned.idempotency_keys,
+            "removed what is past its time"
+        );
     }
     Ok(pruned)
 }
@@ -129,7 +134,14 @@ mod tests {
         let mut tx = kernel.db.write().await.unwrap();
         for state in ["ready", "canceled", "failed", "queued"] {
             let id = kernel.id();
-            let new = crate::jobs::NewJob { id, tenant: default_tenant(), kind: "k", subject: state, payload: serde_json::json!({}), priority: 0 };
+            let new = crate::jobs::NewJob {
+                id,
+                tenant: default_tenant(),
+                kind: "k",
+                subject: state,
+                payload: serde_json::json!({}),
+                priority: 0,
+            };
             tx.enqueue(new, kernel.now()).await.unwrap();
             let finished = (state != "queued").then(|| kernel.now());
             tx.execute("UPDATE jobs SET state = $1, finished_at = $2 WHERE id = $3", args![state, finished, id]).await.unwrap();

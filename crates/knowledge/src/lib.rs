@@ -16,8 +16,8 @@ pub mod sources;
 #[cfg(test)]
 mod tests;
 
-use astrolabe_kernel::db::{Migration, Migrations};
 pub use astrolabe_backends::analysis::{Lang, detect_language};
+use astrolabe_kernel::db::{Migration, Migrations};
 pub use runtime::{Dependency, Knowledge, KnowledgeConfig, Paths};
 use utoipa_axum::{router::OpenApiRouter, routes};
 

@@ -280,7 +280,11 @@ impl Knowledge {
                 continue;
             }
             // The same content may have been uploaded again since the folder was listed: then the file is young, and its row on its way.
-            let still_old = self.blobs.path(&hash).and_then(|path| path.metadata().ok()?.modified().ok()?.elapsed().ok()).is_some_and(|age| age > spare);
+            let still_old = self
+                .blobs
+                .path(&hash)
+                .and_then(|path| path.metadata().ok()?.modified().ok()?.elapsed().ok())
+                .is_some_and(|age| age > spare);
             if still_old {
                 self.blobs.delete(&hash).await?;
                 removed += 1;
@@ -310,9 +314,7 @@ impl Knowledge {
     pub(crate) fn index(&self) -> Result<Arc<EmbeddedIndex>> {
         match &*self.engine.borrow() {
             Engine::Ready { index, .. } => Ok(index.clone()),
-            Engine::Loading => {
-                Err(Error::new(code::WARMING_UP, "the search index is loading").with_retry_after(Duration::from_secs(1)))
-            }
+            Engine::Loading => Err(Error::new(code::WARMING_UP, "the search index is loading").with_retry_after(Duration::from_secs(1))),
             Engine::Failed(why) => Err(Error::new(code::DATA_DIR_UNUSABLE, format!("the search index cannot be used: {why}"))),
         }
     }

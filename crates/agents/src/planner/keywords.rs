@@ -99,9 +99,7 @@ static NOT_AN_ORDER: LazyLock<Regex> = LazyLock::new(|| {
 });
 /// A denial stands in the same part of a sentence as what it denies: "the printer does not print, open a ticket" is an order.
 static DENIAL: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"\b(?:don'?t|do\s+not|not|never|without|no\s+need|cannot|can't|instead\s+of|stop|nie|bez|zamiast|не|без|вместо)\b",
-    )
+    pattern(r"\b(?:don'?t|do\s+not|not|never|without|no\s+need|cannot|can't|instead\s+of|stop|nie|bez|zamiast|не|без|вместо)\b")
 });
 
 /// What makes a question a request.
@@ -162,7 +160,9 @@ pub(super) fn restart(input: &str) -> Option<String> {
     }
     let mut service = RESTART.captures(input)?.name("service")?.as_str().trim_end_matches(['.', '-', '/']).to_owned();
     // "restart the payments service": the name may stand before its kind; a bare "it" names nothing.
-    if ["it", "them", "this", "that", "service", "server", "everything", "all", "usługę", "serwis", "сервис", "его", "ją", "go"].contains(&service.to_lowercase().as_str()) {
+    if ["it", "them", "this", "that", "service", "server", "everything", "all", "usługę", "serwis", "сервис", "его", "ją", "go"]
+        .contains(&service.to_lowercase().as_str())
+    {
         return None;
     }
     service.truncate(100);

@@ -111,7 +111,15 @@ mod tests {
 
     #[test]
     fn a_plan_outside_the_schema_is_not_used() {
-        for plan in ["", "sure!", "{}", r#"{"steps":[{"tool":"x"}]}"#, r#"{"steps":[{"name":"restart_service"}]}"#, r#"{"steps":[{"name":"get_weather","arguments":[]}]}"#, r#"{"steps":[],"more":1}"#] {
+        for plan in [
+            "",
+            "sure!",
+            "{}",
+            r#"{"steps":[{"tool":"x"}]}"#,
+            r#"{"steps":[{"name":"restart_service"}]}"#,
+            r#"{"steps":[{"name":"get_weather","arguments":[]}]}"#,
+            r#"{"steps":[],"more":1}"#,
+        ] {
             assert!(check(AgentName::Support, "Open a ticket", plan).is_err(), "{plan}");
         }
     }

@@ -75,7 +75,13 @@ fn a_restart_is_planned_for_an_order_that_names_a_service_and_only_by_the_agent_
         assert_eq!(calls[0].arguments["service"], service, "{input}");
         assert_eq!(tool(AgentName::Support, input), "-", "{input}");
     }
-    for input in ["How do I restart the payments service?", "Do not restart payments", "Restart it", "Jak zrestartować usługę webapp?", "Как перезапустить сервис auth?"] {
+    for input in [
+        "How do I restart the payments service?",
+        "Do not restart payments",
+        "Restart it",
+        "Jak zrestartować usługę webapp?",
+        "Как перезапустить сервис auth?",
+    ] {
         assert_eq!(tool(AgentName::Ops, input), "-", "{input}");
     }
 }
@@ -83,8 +89,12 @@ fn a_restart_is_planned_for_an_order_that_names_a_service_and_only_by_the_agent_
 #[test]
 fn metrics_are_read_when_somebody_wants_to_see_them() {
     let calls = plan(AgentName::Ops, "Show me the p95 latency of checkout");
-    assert_eq!((calls[0].name.as_str(), &calls[0].arguments), ("get_metrics", &serde_json::json!({"metric": "latency", "service": "checkout"})));
-    for input in ["Pokaż metryki usługi billing", "Покажи текущие метрики", "get metrics", "What is the current error rate?"] {
+    assert_eq!(
+        (calls[0].name.as_str(), &calls[0].arguments),
+        ("get_metrics", &serde_json::json!({"metric": "latency", "service": "checkout"}))
+    );
+    for input in ["Pokaż metryki usługi billing", "Покажи текущие метрики", "get metrics", "What is the current error rate?"]
+    {
         assert_eq!(tool(AgentName::Ops, input), "get_metrics", "{input}");
     }
     for input in ["What latency does the SLA promise?", "Jakie opóźnienie gwarantuje SLA?", "Which metrics are in the dashboard?"] {

@@ -2,7 +2,10 @@
 
 use astrolabe_kernel::{
     Error, Id, Result,
-    http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query, StreamEvent, StreamLine, StreamQuery, event_stream},
+    http::{
+        BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query, StreamEvent, StreamLine, StreamQuery,
+        event_stream,
+    },
     page::{Page, PageQuery},
 };
 use axum::{
@@ -23,7 +26,12 @@ use crate::Agents;
     responses((status = 200, description = "What the agent answered.",
                content((RunResult = "application/json"), (StreamEvent = "text/event-stream"), (StreamLine = "application/x-ndjson"))),
               CommonProblems, NotFoundProblem, ConflictProblem, BodyProblems))]
-pub async fn run_agent(State(agents): State<Agents>, caller: Caller, headers: HeaderMap, Json(request): Json<RunRequest>) -> Result<Response> {
+pub async fn run_agent(
+    State(agents): State<Agents>,
+    caller: Caller,
+    headers: HeaderMap,
+    Json(request): Json<RunRequest>,
+) -> Result<Response> {
     let running = agents.start_run(&caller, request).await?;
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
     if accept.contains("text/event-stream") || accept.contains("application/x-ndjson") {

@@ -76,7 +76,7 @@ impl Agents {
                 return Err(Error::new(code::TOOL_REFUSED, text).and_field(format!("tool_calls[{i}].name"), "is not a tool of this agent"));
             }
         }
-        let meta = serde_json::Value::Object(request.meta.clone());
+        let meta = storable(serde_json::Value::Object(request.meta.clone()));
         if meta.to_string().len() > 20_000 {
             return Err(Error::field("meta", "must be at most 20000 bytes as JSON"));
         }
@@ -160,7 +160,8 @@ impl Work {
             }
             Err(error) => {
                 store::finish(&mut tx, tenant, id, None, now).await?;
-                tx.append_event(tenant, &stream(id), "run.failed", &json!({"code": error.code().name, "message": error.message()}), now).await?;
+                tx.append_event(tenant, &stream(id), "run.failed", &json!({"code": error.code().name, "message": error.message()}), now)
+                    .await?;
                 let record = Record {
                     principal: &self.caller.principal,
                     trace: &self.caller.trace,
@@ -261,4 +262,16 @@ fn effect_key(caller: &Caller, run: Id<Run>, step: usize) -> String {
 
 fn shorten(text: &str, limit: usize) -> String {
     text.chars().take(limit).collect()
+}
+
+/// The same JSON without U+0000, which PostgreSQL cannot hold: it becomes U+FFFD, the sign for a character that cannot be shown.
+fn storable(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    let clean = |text: String| if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text };
+    match value {
+        Value::String(text) => Value::String(clean(text)),
+        Value::Array(items) => Value::Array(items.into_iter().map(storable).collect()),
+        Value::Object(map) => Value::Object(map.into_iter().map(|(k, v)| (clean(k), storable(v))).collect()),
+        other => other,
+    }
 }

@@ -59,11 +59,8 @@ pub async fn finish(tx: &mut Tx, tenant: TenantId, id: Id<Run>, result: Option<&
 
 /// One run of a principal.
 pub async fn get(tx: &mut Tx, tenant: TenantId, principal: &str, id: Id<Run>) -> Result<Option<Run>> {
-    tx.optional(
-        format!("SELECT {COLUMNS} FROM runs WHERE tenant_id = $1 AND principal_id = $2 AND id = $3"),
-        args![tenant, principal, id],
-    )
-    .await
+    tx.optional(format!("SELECT {COLUMNS} FROM runs WHERE tenant_id = $1 AND principal_id = $2 AND id = $3"), args![tenant, principal, id])
+        .await
 }
 
 /// A principal's runs, newest first, after the cursor; up to `limit + 1` rows.
@@ -89,6 +86,7 @@ pub async fn abandoned(tx: &mut Tx, now: Timestamp) -> Result<Vec<(TenantId, Id<
         Dialect::Sqlite => Timestamp::from_micros(i64::MAX),
         Dialect::Postgres => now.minus(std::time::Duration::from_secs(1200)),
     };
-    let rows: Vec<Abandoned> = tx.all("SELECT tenant_id, id FROM runs WHERE state = 'running' AND created_at <= $1 LIMIT 1000", args![before]).await?;
+    let rows: Vec<Abandoned> =
+        tx.all("SELECT tenant_id, id FROM runs WHERE state = 'running' AND created_at <= $1 LIMIT 1000", args![before]).await?;
     Ok(rows.into_iter().map(|a| (a.0, a.1)).collect())
 }

@@ -71,7 +71,8 @@ fn number(value: f64) -> String {
 /// Our own figures, from the same registry as `/metrics`.
 fn own(read: &crate::OwnMetrics, wanted: Option<Metric>) -> Vec<Figure> {
     let samples = read();
-    let sum = |name: &str, keep: &dyn Fn(&str) -> bool| -> f64 { samples.iter().filter(|(n, l, _)| n == name && keep(l)).map(|(.., v)| v).sum() };
+    let sum =
+        |name: &str, keep: &dyn Fn(&str) -> bool| -> f64 { samples.iter().filter(|(n, l, _)| n == name && keep(l)).map(|(.., v)| v).sum() };
     let all = |_: &str| true;
     let requests = sum("http_requests_total", &all);
     let errors = sum("http_requests_total", &|labels| labels.contains("status=\"5"));

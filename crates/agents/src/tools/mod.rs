@@ -144,8 +144,12 @@ impl ToolName {
     /// What it does and with which arguments, for people and for a planning model.
     pub fn description(self) -> &'static str {
         match self {
-            Self::CreateTicket => "Opens a ticket: {\"title\": text, \"description\": text, \"priority\": \"low\"|\"normal\"|\"high\"}; only the title is needed",
-            Self::GetMetrics => "Reads figures: {\"metric\": \"latency\"|\"errors\"|\"requests\"|\"memory\"|\"cpu\", \"service\": name}; both may be left out",
+            Self::CreateTicket => {
+                "Opens a ticket: {\"title\": text, \"description\": text, \"priority\": \"low\"|\"normal\"|\"high\"}; only the title is needed"
+            }
+            Self::GetMetrics => {
+                "Reads figures: {\"metric\": \"latency\"|\"errors\"|\"requests\"|\"memory\"|\"cpu\", \"service\": name}; both may be left out"
+            }
             Self::RestartService => "Restarts a service: {\"service\": name, \"reason\": text}; only the service is needed",
             Self::GetWeather => "Tells the weather: {\"city\": name}",
         }

@@ -28,7 +28,9 @@ pub(super) async fn get(context: &ToolContext<'_>, arguments: Arguments) -> Resu
     let request = context.agents.kernel.egress.request("weather", Trust::Operator, Method::GET, url)?.query(&[("city", city)]);
     let reply: Value = request.send().await?.success()?.json(MAX_REPLY).await?;
     let parts: Vec<String> = match &reply {
-        Value::Object(map) => map.iter().filter(|(_, v)| v.is_string() || v.is_number()).take(8).map(|(k, v)| format!("{k}: {}", plain(v))).collect(),
+        Value::Object(map) => {
+            map.iter().filter(|(_, v)| v.is_string() || v.is_number()).take(8).map(|(k, v)| format!("{k}: {}", plain(v))).collect()
+        }
         other => vec![plain(other)],
     };
     let title = say(context.lang, "Weather in", "Pogoda:", "Погода:");

@@ -81,7 +81,11 @@ impl Archive {
                             heads.extend(serde_json::from_str::<Checkpoint>(line).ok());
                         } else {
                             entries.push(serde_json::from_str::<Entry>(line).map_err(|e| {
-                                Error::new(crate::error::code::AUDIT_BROKEN, format!("{} has a line that is no audit entry", path.display())).with_internal(e)
+                                Error::new(
+                                    crate::error::code::AUDIT_BROKEN,
+                                    format!("{} has a line that is no audit entry", path.display()),
+                                )
+                                .with_internal(e)
                             })?);
                         }
                     }

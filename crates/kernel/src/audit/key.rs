@@ -32,7 +32,8 @@ impl SigningKey {
         let unusable = |what: &str| Error::new(code::DATA_DIR_UNUSABLE, format!("the audit signing key {} {what}", file.display()));
         match std::fs::read_to_string(file) {
             Ok(pem) => {
-                let key = ed25519_dalek::SigningKey::from_pkcs8_pem(&pem).map_err(|_| unusable("holds no Ed25519 key: restore it from a backup"))?;
+                let key = ed25519_dalek::SigningKey::from_pkcs8_pem(&pem)
+                    .map_err(|_| unusable("holds no Ed25519 key: restore it from a backup"))?;
                 Ok(Self::of(key))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -84,7 +85,8 @@ impl PublicKey {
     /// `invalid_request` when it is not an Ed25519 public key.
     pub fn from_pem(pem: &str) -> Result<Self> {
         use ed25519_dalek::pkcs8::DecodePublicKey;
-        let key = VerifyingKey::from_public_key_pem(pem).map_err(|_| Error::field("public_key", "is not an Ed25519 public key in PEM form"))?;
+        let key =
+            VerifyingKey::from_public_key_pem(pem).map_err(|_| Error::field("public_key", "is not an Ed25519 public key in PEM form"))?;
         let id = hex::encode(&sha2::Sha256::digest(key.as_bytes())[..8]);
         Ok(Self { key, id })
     }

@@ -131,7 +131,8 @@ impl Sealer {
         if holds {
             return Ok(());
         }
-        let text = format!("the audit chain no longer holds entry {seq} as it was signed: it was rewritten, and new entries are not sealed");
+        let text =
+            format!("the audit chain no longer holds entry {seq} as it was signed: it was rewritten, and new entries are not sealed");
         Err(Error::new(code::AUDIT_BROKEN, text).with_internal(format_args!("tenant {tenant}, signed head {seq}:{hash}")))
     }
 

@@ -120,11 +120,8 @@ impl Tx {
 
     /// Links an entry.
     pub(super) async fn audit_link(&mut self, entry: &Entry, seq: i64, prev_hash: &str, hash: &str) -> Result<()> {
-        self.execute(
-            "UPDATE audit_entries SET seq = $1, prev_hash = $2, hash = $3 WHERE id = $4",
-            args![seq, prev_hash, hash, entry.id],
-        )
-        .await?;
+        self.execute("UPDATE audit_entries SET seq = $1, prev_hash = $2, hash = $3 WHERE id = $4", args![seq, prev_hash, hash, entry.id])
+            .await?;
         Ok(())
     }
 
@@ -155,11 +152,8 @@ impl Tx {
 
     /// A tenant's checkpoints in chain order.
     pub(super) async fn audit_checkpoints(&mut self, tenant: TenantId) -> Result<Vec<Checkpoint>> {
-        self.all(
-            "SELECT tenant_id, seq, hash, key_id, signature FROM audit_checkpoints WHERE tenant_id = $1 ORDER BY seq",
-            args![tenant],
-        )
-        .await
+        self.all("SELECT tenant_id, seq, hash, key_id, signature FROM audit_checkpoints WHERE tenant_id = $1 ORDER BY seq", args![tenant])
+            .await
     }
 
     /// The newest checkpoint at or before a place.

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::{
-    Outcome, Record, Sealer, SigningKey, archive::Archive,
+    Outcome, Record, Sealer, SigningKey,
+    archive::Archive,
     verify::{Anchor, Report, verify, verify_archive},
 };
 use crate::{Principal, Random, args, http::Trace, testing::TestKernel};
@@ -199,7 +200,8 @@ async fn an_entry_that_is_rolled_back_with_its_action_is_not_in_the_chain() {
     let principal = Principal::local_admin();
     let trace = Trace::background(&kernel.random);
     let mut tx = kernel.db.write().await.unwrap();
-    let record = Record { principal: &principal, trace: &trace, action: "x", subject: String::new(), outcome: Outcome::Ok, payload: json!({}) };
+    let record =
+        Record { principal: &principal, trace: &trace, action: "x", subject: String::new(), outcome: Outcome::Ok, payload: json!({}) };
     tx.audit(kernel, record).await.unwrap();
     drop(tx);
     chain.sealer.seal().await.unwrap();
@@ -228,7 +230,11 @@ async fn a_sealer_goes_on_behind_what_another_process_sealed() {
     let other = Sealer::new(chain.test.kernel.clone(), chain.key.clone(), None);
     for i in 3..6 {
         chain.act(i).await;
-        if i % 2 == 0 { chain.sealer.seal().await.unwrap() } else { other.seal().await.unwrap() };
+        if i % 2 == 0 {
+            chain.sealer.seal().await.unwrap()
+        } else {
+            other.seal().await.unwrap()
+        };
     }
     let report = chain.report(None).await;
     assert_eq!((report.verified, report.defects), (6, vec![]));

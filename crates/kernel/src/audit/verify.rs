@@ -24,7 +24,9 @@ impl std::str::FromStr for Anchor {
 
     fn from_str(text: &str) -> Result<Self> {
         text.split_once(':')
-            .and_then(|(seq, hash)| Some(Self { seq: seq.parse().ok().filter(|s| *s > 0)?, hash: (hash.len() == 64).then(|| hash.to_lowercase())? }))
+            .and_then(|(seq, hash)| {
+                Some(Self { seq: seq.parse().ok().filter(|s| *s > 0)?, hash: (hash.len() == 64).then(|| hash.to_lowercase())? })
+            })
             .ok_or_else(|| Error::field("anchor", "must be a head as `audit verify` prints it: <number>:<64 hexadecimal digits>"))
     }
 }
@@ -77,7 +79,12 @@ pub async fn verify(db: &Db, key: &PublicKey, anchors: &[(Option<TenantId>, Anch
 }
 
 /// Verifies entries and heads read from an archive, in any order and with repeats.
-pub fn verify_archive(mut entries: Vec<Entry>, mut heads: Vec<Checkpoint>, key: &PublicKey, anchors: &[(Option<TenantId>, Anchor)]) -> Vec<Report> {
+pub fn verify_archive(
+    mut entries: Vec<Entry>,
+    mut heads: Vec<Checkpoint>,
+    key: &PublicKey,
+    anchors: &[(Option<TenantId>, Anchor)],
+) -> Vec<Report> {
     entries.sort_by_key(|e| (e.tenant_id, e.seq, e.id));
     entries.dedup();
     heads.sort_by_key(|h| (h.tenant_id, h.seq));
@@ -109,7 +116,8 @@ fn note_anchors(anchors: &[(Option<TenantId>, Anchor)], found: &mut [bool], tena
 
 fn add_anchor_defects(mut reports: Vec<Report>, anchors: &[(Option<TenantId>, Anchor)], found: &[bool]) -> Vec<Report> {
     for ((tenant, anchor), _) in anchors.iter().zip(found).filter(|(_, found)| !**found) {
-        let defect = format!("the chain does not contain the anchor {}:{}: entries up to it were removed or rewritten", anchor.seq, anchor.hash);
+        let defect =
+            format!("the chain does not contain the anchor {}:{}: entries up to it were removed or rewritten", anchor.seq, anchor.hash);
         let tenant = tenant.unwrap_or_else(crate::principal::default_tenant);
         match reports.iter_mut().find(|r| r.tenant_id == tenant) {
             Some(report) => report.defects.push(defect),
@@ -186,7 +194,8 @@ impl<'a> Checker<'a> {
             self.defect(format!("entry {seq} ({}) was changed: its hash does not match", entry.id));
         }
         match (&entry.payload, &entry.payload_salt) {
-            (Some(payload), Some(salt)) if chain::payload_hash(salt, entry.raw_payload.as_deref().unwrap_or(&payload.to_string())) == entry.payload_hash => {}
+            (Some(payload), Some(salt))
+                if chain::payload_hash(salt, entry.raw_payload.as_deref().unwrap_or(&payload.to_string())) == entry.payload_hash => {}
             _ => self.defect(format!("entry {seq} ({}) was changed: its payload does not match", entry.id)),
         }
         self.seq = seq;

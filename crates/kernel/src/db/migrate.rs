@@ -79,7 +79,8 @@ impl Db {
             tx.all::<LockRow>("SELECT pg_advisory_xact_lock($1)", args![ADVISORY_LOCK]).await?;
         }
         tx.script(TABLE).await?;
-        let known: Vec<Applied> = tx.all("SELECT domain, version, name, checksum FROM schema_migrations ORDER BY domain, version", &[]).await?;
+        let known: Vec<Applied> =
+            tx.all("SELECT domain, version, name, checksum FROM schema_migrations ORDER BY domain, version", &[]).await?;
         let plan = plan(domains, &known)?;
         if dry_run {
             return Ok(plan);
@@ -162,7 +163,9 @@ fn plan(domains: &[Migrations], known: &[Applied]) -> Result<Plan> {
 fn newer(label: &str) -> Error {
     Error::new(
         code::DATA_DIR_NEWER,
-        format!("the database was written by a newer version of astrolabe (it has {label}): use that version, or restore a backup made by this one"),
+        format!(
+            "the database was written by a newer version of astrolabe (it has {label}): use that version, or restore a backup made by this one"
+        ),
     )
 }
 

@@ -17,7 +17,7 @@ use std::{borrow::Cow, sync::Arc, time::Instant};
 pub use args::Arg;
 pub use migrate::{KERNEL, Migration, Migrations, Plan};
 pub use row::{Column, FromRow, Row};
-use sqlx::{AssertSqlSafe, Postgres, Sqlite, SqlSafeStr, Transaction, pool::Pool};
+use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr, Sqlite, Transaction, pool::Pool};
 pub use wakes::{StreamWatch, Wakes};
 
 use crate::{Error, Result, error::code};
@@ -57,7 +57,10 @@ pub struct Db {
 #[derive(Clone)]
 enum Pools {
     /// SQLite allows one writer, so writers wait for one connection instead of failing with "database is locked".
-    Sqlite { read: Pool<Sqlite>, write: Pool<Sqlite> },
+    Sqlite {
+        read: Pool<Sqlite>,
+        write: Pool<Sqlite>,
+    },
     Postgres(Pool<Postgres>),
 }
 
@@ -261,7 +264,9 @@ pub(crate) fn explain(error: sqlx::Error, doing: &str) -> Error {
 
 /// Whether an error says that a unique key is taken already; `store.rs` files turn it into their own conflict.
 pub fn is_unique_violation(error: &Error) -> bool {
-    error.internal_detail().is_some_and(|d| d.contains("UNIQUE constraint failed") || d.contains("duplicate key value violates unique constraint"))
+    error
+        .internal_detail()
+        .is_some_and(|d| d.contains("UNIQUE constraint failed") || d.contains("duplicate key value violates unique constraint"))
 }
 
 #[cfg(test)]

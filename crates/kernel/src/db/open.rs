@@ -53,8 +53,11 @@ impl Db {
             .pragma("cache_size", "-2000")
             .disable_statement_logging();
         let unusable = |e: sqlx::Error| {
-            Error::new(code::DATA_DIR_UNUSABLE, "the database file cannot be opened: check that the data directory is writable and the disk is not full")
-                .with_internal(e)
+            Error::new(
+                code::DATA_DIR_UNUSABLE,
+                "the database file cannot be opened: check that the data directory is writable and the disk is not full",
+            )
+            .with_internal(e)
         };
         // The writer opens first, so that the readers find the file and its journal mode.
         let write = SqlitePoolOptions::new()

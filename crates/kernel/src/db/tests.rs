@@ -1,7 +1,10 @@
 //! The seam behaves the same on both engines; with `TEST_POSTGRES_URI` these run on PostgreSQL.
 
 use super::*;
-use crate::{Timestamp, testing::{START, TestKernel}};
+use crate::{
+    Timestamp,
+    testing::{START, TestKernel},
+};
 
 const THINGS: Migrations = Migrations {
     domain: "things",
@@ -120,7 +123,9 @@ async fn events_of_concurrent_writers_have_no_gap_and_no_repeat() {
                 let mut tx = kernel.db.write().await?;
                 tx.append_event(tenant, "s", "k", &serde_json::json!({"w": w, "i": i}), kernel.now()).await?;
                 // Every third writer gives up, and its number must not be lost.
-                if (w + i) % 3 != 0 { tx.commit().await? }
+                if (w + i) % 3 != 0 {
+                    tx.commit().await?
+                }
             }
             Ok::<_, Error>(())
         }

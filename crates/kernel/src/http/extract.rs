@@ -148,7 +148,8 @@ fn find_nul(path: &str, value: &serde_json::Value) -> Option<String> {
     match value {
         Value::String(text) => text.contains('\0').then(|| if path.is_empty() { "body".to_owned() } else { path.to_owned() }),
         Value::Array(items) => items.iter().enumerate().find_map(|(i, v)| find_nul(&format!("{path}[{i}]"), v)),
-        Value::Object(map) => map.iter().find_map(|(k, v)| {
+        // By convention `meta` is whatever the caller wants to keep; who stores it makes it storable.
+        Value::Object(map) => map.iter().filter(|(k, _)| !(path.is_empty() && *k == "meta")).find_map(|(k, v)| {
             let inner = if path.is_empty() { k.replace('\0', "") } else { format!("{path}.{k}") };
             if k.contains('\0') { Some(inner) } else { find_nul(&inner, v) }
         }),
@@ -176,8 +177,14 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Query<T
         let query = axum::extract::Query::<T>::from_request_parts(parts, state).await.map_err(|rejection| {
             let text = std::error::Error::source(&rejection).map_or_else(|| rejection.body_text(), ToString::to_string);
             let field = match text.split('`').nth(1) {
-                Some(name) if text.starts_with("unknown field") || text.starts_with("missing field") || text.starts_with("duplicate field") => name.to_owned(),
-                _ => text.split(':').next().filter(|f| f.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')).unwrap_or("query").to_owned(),
+                Some(name)
+                    if text.starts_with("unknown field") || text.starts_with("missing field") || text.starts_with("duplicate field") =>
+                {
+                    name.to_owned()
+                }
+                _ => {
+                    text.split(':').next().filter(|f| f.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')).unwrap_or("query").to_owned()
+                }
             };
             let message = text.strip_prefix(&format!("{field}: ")).unwrap_or(&text).to_owned();
             Error::field(field, message)

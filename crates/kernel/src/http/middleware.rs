@@ -126,7 +126,10 @@ fn check(method: &Method, path: &str, authority: Option<&str>, headers: &HeaderM
         (None, None, None) => return Err(Error::new(code::INVALID_HEADER, "Host: is missing")),
     };
     if !host_allowed(host, allowed) {
-        return Err(Error::new(code::INVALID_HOST, "this name is not allowed; reach the server by its address, or add the name to server.allowed_hosts"));
+        return Err(Error::new(
+            code::INVALID_HOST,
+            "this name is not allowed; reach the server by its address, or add the name to server.allowed_hosts",
+        ));
     }
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
@@ -147,7 +150,9 @@ fn host_allowed(host: &str, allowed: &[String]) -> bool {
         Some(rest) => rest.split(']').next().unwrap_or(""),
         None => host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(name, _)| name),
     };
-    name.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost") || allowed.iter().any(|a| a.eq_ignore_ascii_case(name) || a.eq_ignore_ascii_case(host))
+    name.parse::<IpAddr>().is_ok()
+        || name.eq_ignore_ascii_case("localhost")
+        || allowed.iter().any(|a| a.eq_ignore_ascii_case(name) || a.eq_ignore_ascii_case(host))
 }
 
 #[cfg(test)]

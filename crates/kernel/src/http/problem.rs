@@ -61,7 +61,11 @@ pub(super) fn render(error: &Error, trace: &Trace, path: &str, mut response: Res
         kind: format!("urn:astrolabe:error:{}", code.name),
         title: code.title.to_owned(),
         status: response.status().as_u16(),
-        detail: format!("{}{}", error.message(), if error.kind() == Kind::Internal { "; the log has the details under this trace_id" } else { "" }),
+        detail: format!(
+            "{}{}",
+            error.message(),
+            if error.kind() == Kind::Internal { "; the log has the details under this trace_id" } else { "" }
+        ),
         instance: path.to_owned(),
         code: code.name.to_owned(),
         trace_id: trace.trace_id.clone(),

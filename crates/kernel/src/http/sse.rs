@@ -38,11 +38,9 @@ impl StreamQuery {
     /// `invalid_header` when `Last-Event-ID` is no number.
     pub fn start(&self, headers: &HeaderMap) -> Result<i64> {
         let after = match headers.get("last-event-id") {
-            Some(value) => value
-                .to_str()
-                .ok()
-                .and_then(|v| v.trim().parse().ok())
-                .ok_or_else(|| Error::new(code::INVALID_HEADER, "Last-Event-ID: must be the id of an event of this stream, a whole number"))?,
+            Some(value) => value.to_str().ok().and_then(|v| v.trim().parse().ok()).ok_or_else(|| {
+                Error::new(code::INVALID_HEADER, "Last-Event-ID: must be the id of an event of this stream, a whole number")
+            })?,
             None => self.after.unwrap_or(0),
         };
         // Numbers above this are not exact in JSON, and no stream gets that long.
@@ -85,14 +83,31 @@ struct State {
 /// Answers with a tenant's stream from `after` on, until an event whose kind is in `terminal`, the caller's hang-up, a
 /// silence of [`Kernel::stream_idle`] or the process's stop. A stream whose terminal event lies at or before `after` ends at once.
 /// `headers` are the request's: `Accept: application/x-ndjson` gives one JSON object a line.
-pub fn event_stream(kernel: &Kernel, tenant: TenantId, stream: String, after: i64, headers: &HeaderMap, terminal: &'static [&'static str]) -> Response {
+pub fn event_stream(
+    kernel: &Kernel,
+    tenant: TenantId,
+    stream: String,
+    after: i64,
+    headers: &HeaderMap,
+    terminal: &'static [&'static str],
+) -> Response {
     let ndjson = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|accept| accept.contains("application/x-ndjson"));
     let mut ready = VecDeque::new();
     if !ndjson {
         ready.push_back(Bytes::from_static(b"retry: 1000\n\n"));
     }
     let reader = Reader::new(kernel, tenant, stream, after);
-    let state = State { kernel: kernel.clone(), reader, ready, settled: false, over: false, silent: Duration::ZERO, ndjson, terminal, _open: OpenStream::new() };
+    let state = State {
+        kernel: kernel.clone(),
+        reader,
+        ready,
+        settled: false,
+        over: false,
+        silent: Duration::ZERO,
+        ndjson,
+        terminal,
+        _open: OpenStream::new(),
+    };
     let body = Body::from_stream(stream::unfold(state, |mut state| async move {
         let chunk = state.next().await?;
         Some((Ok::<_, std::convert::Infallible>(chunk), state))

@@ -33,7 +33,9 @@ impl Trace {
 fn parent_trace_id(value: &str) -> Option<String> {
     let mut parts = value.split('-');
     let (version, trace, span) = (parts.next()?, parts.next()?, parts.next()?);
-    let hex = |s: &str, n: usize| s.len() == n && s.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) && s.bytes().any(|b| b != b'0');
+    let hex = |s: &str, n: usize| {
+        s.len() == n && s.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) && s.bytes().any(|b| b != b'0')
+    };
     (version.len() == 2 && version != "ff" && hex(trace, 32) && hex(span, 16)).then(|| trace.to_owned())
 }
 
@@ -51,7 +53,12 @@ mod tests {
     fn a_well_formed_traceparent_is_taken_over_and_another_is_not() {
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         assert_eq!(parent_trace_id(good).as_deref(), Some("0af7651916cd43dd8448eb211c80319c"));
-        for bad in ["", "00-00000000000000000000000000000000-b7ad6b7169203331-01", "00-0AF7-b7-01", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"] {
+        for bad in [
+            "",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0AF7-b7-01",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ] {
             assert_eq!(parent_trace_id(bad), None, "{bad}");
         }
     }

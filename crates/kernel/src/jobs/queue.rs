@@ -124,7 +124,9 @@ impl Tx {
             Some(id) => Some(id),
             None => {
                 self.optional(
-                    format!("SELECT id FROM jobs WHERE state = 'queued' AND run_at <= $1 ORDER BY priority DESC, run_at, id LIMIT 1 {skip}"),
+                    format!(
+                        "SELECT id FROM jobs WHERE state = 'queued' AND run_at <= $1 ORDER BY priority DESC, run_at, id LIMIT 1 {skip}"
+                    ),
                     args![now],
                 )
                 .await?
@@ -240,7 +242,10 @@ impl Tx {
         match job {
             Some(job) => Ok(job),
             None => match self.job(tenant, id).await? {
-                Some(job) => Err(Error::new(code::INVALID_STATE, format!("the job is {}: only failed and canceled ones can be retried", job.state.as_str()))),
+                Some(job) => Err(Error::new(
+                    code::INVALID_STATE,
+                    format!("the job is {}: only failed and canceled ones can be retried", job.state.as_str()),
+                )),
                 None => Err(Error::not_found("job")),
             },
         }

@@ -110,7 +110,8 @@ impl Runner {
         stop.cancel();
         let kind = handler.kind();
         let outcome = if result.is_ok() { "ready" } else { "error" };
-        metrics::histogram!("job_duration_seconds", "kind" => kind, "outcome" => outcome).record(self.kernel.now().since(started).as_secs_f64());
+        metrics::histogram!("job_duration_seconds", "kind" => kind, "outcome" => outcome)
+            .record(self.kernel.now().since(started).as_secs_f64());
         self.finish(Some(&*handler), &context.job, result).await?;
         Ok(true)
     }

@@ -148,10 +148,13 @@ async fn a_worker_that_lost_its_lease_cannot_write() {
 
 #[tokio::test]
 async fn a_queued_job_is_canceled_at_once_and_a_running_one_within_a_second() {
-    let s = setup(Box::new(|c| Box::pin(async move {
+    let s = setup(Box::new(|c| {
+        Box::pin(async move {
             c.stopped().await;
             Ok(())
-        }))).await;
+        })
+    }))
+    .await;
     let queued = s.enqueue().await;
     let kernel = s.test.kernel.clone();
     let mut tx = kernel.db.write().await.unwrap();
@@ -186,10 +189,9 @@ async fn a_queued_job_is_canceled_at_once_and_a_running_one_within_a_second() {
 
 #[tokio::test]
 async fn a_failed_job_can_be_retried_and_a_ready_one_cannot() {
-    let s = setup(Box::new(|c| {
-        Box::pin(async move { if c.job.fence == 1 { Err(Error::new(code::DOCUMENT_EMPTY, "no")) } else { Ok(()) } })
-    }))
-    .await;
+    let s =
+        setup(Box::new(|c| Box::pin(async move { if c.job.fence == 1 { Err(Error::new(code::DOCUMENT_EMPTY, "no")) } else { Ok(()) } })))
+            .await;
     let id = s.enqueue().await;
     s.runner.run_one().await.unwrap();
     let kernel = &s.test.kernel;

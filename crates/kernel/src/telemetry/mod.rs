@@ -99,11 +99,8 @@ fn build(
     let filter = layer::parse_filter(&log.level)?;
     let to_file = !log.dir.as_os_str().is_empty();
     let style = log.format.style(to_file);
-    let output = if to_file {
-        Output::Daily(Daily::open(log.dir.clone(), log.keep_days, clock.clone())?, stream)
-    } else {
-        Output::Stream(stream)
-    };
+    let output =
+        if to_file { Output::Daily(Daily::open(log.dir.clone(), log.keep_days, clock.clone())?, stream) } else { Output::Stream(stream) };
     let (exporter, export) = match telemetry.otlp_endpoint.trim() {
         "" => (None, None),
         endpoint => Export::new(endpoint, &random).map(|(exporter, export)| (Some(exporter), Some(export)))?,

@@ -30,7 +30,8 @@ impl TestKernel {
         db.migrate(&all, &clock, false).await.expect("migrations");
         let egress = crate::egress::Egress::new(crate::egress::EgressConfig::default()).expect("the default egress");
         // Ids are drawn from the system: tests on one PostgreSQL server must not collide.
-        let kernel = Kernel { clock, random: Random::system(), db, lifecycle: Lifecycle::new(), egress, stream_idle: Duration::from_secs(300) };
+        let kernel =
+            Kernel { clock, random: Random::system(), db, lifecycle: Lifecycle::new(), egress, stream_idle: Duration::from_secs(300) };
         Self { kernel, folder }
     }
 }

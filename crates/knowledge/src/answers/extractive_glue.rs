@@ -8,10 +8,7 @@ use super::{
     run::{Rendered, citation},
     store,
 };
-use crate::{
-    Knowledge,
-    search::Results,
-};
+use crate::{Knowledge, search::Results};
 
 /// Characters of a document's start that are looked at for whether it is in force.
 const START: i64 = 400;

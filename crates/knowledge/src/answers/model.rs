@@ -344,7 +344,11 @@ mod tests {
 
     /// What is sent of a model's text that comes in pieces of `size` bytes, and which passages it cites.
     fn check(text: &str, size: usize) -> (String, Vec<usize>) {
-        let passages = [passage("The gate opens at seven in the morning."), passage("The gate closes at nine in the evening."), passage("Lunch is soup.")];
+        let passages = [
+            passage("The gate opens at seven in the morning."),
+            passage("The gate closes at nine in the evening."),
+            passage("Lunch is soup."),
+        ];
         let mut checker = Checker::new(&passages, Lang::En);
         let (mut sent, mut piece) = (String::new(), String::new());
         for c in text.chars() {

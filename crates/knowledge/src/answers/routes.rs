@@ -23,7 +23,12 @@ use crate::Knowledge;
     responses((status = 200, description = "The answer, or that there is none.",
                content((Answer = "application/json"), (StreamEvent = "text/event-stream"), (StreamLine = "application/x-ndjson"))),
               CommonProblems, NotFoundProblem, BodyProblems))]
-pub async fn ask(State(knowledge): State<Knowledge>, caller: Caller, headers: HeaderMap, Json(request): Json<AskRequest>) -> Result<Response> {
+pub async fn ask(
+    State(knowledge): State<Knowledge>,
+    caller: Caller,
+    headers: HeaderMap,
+    Json(request): Json<AskRequest>,
+) -> Result<Response> {
     let running = knowledge.start_ask(&caller, request).await?;
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
     if accept.contains("text/event-stream") || accept.contains("application/x-ndjson") {

@@ -56,7 +56,8 @@ impl Knowledge {
         let sources = self.resolve_sources(&caller.principal, request.sources.as_deref()).await?;
         self.index()?;
         let permit = self.asks.clone().try_acquire_owned().map_err(|_| {
-            Error::new(code::OVERLOADED, "too many questions are being answered (knowledge.max_asks)").with_retry_after(Duration::from_secs(2))
+            Error::new(code::OVERLOADED, "too many questions are being answered (knowledge.max_asks)")
+                .with_retry_after(Duration::from_secs(2))
         })?;
         let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
         let ask = Ask {

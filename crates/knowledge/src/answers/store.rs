@@ -53,19 +53,14 @@ pub async fn finish(tx: &mut Tx, tenant: TenantId, id: Id<Answer>, answer: Optio
 
 /// One ask of a principal.
 pub async fn get(tx: &mut Tx, tenant: TenantId, principal: &str, id: Id<Answer>) -> Result<Option<Ask>> {
-    tx.optional(
-        format!("SELECT {COLUMNS} FROM asks WHERE tenant_id = $1 AND principal_id = $2 AND id = $3"),
-        args![tenant, principal, id],
-    )
-    .await
+    tx.optional(format!("SELECT {COLUMNS} FROM asks WHERE tenant_id = $1 AND principal_id = $2 AND id = $3"), args![tenant, principal, id])
+        .await
 }
 
 /// A principal's asks, newest first, after the cursor; up to `limit + 1` rows.
 pub async fn page(tx: &mut Tx, tenant: TenantId, principal: &str, after: &str, limit: i64) -> Result<Vec<Ask>> {
     tx.all(
-        format!(
-            "SELECT {COLUMNS} FROM asks WHERE tenant_id = $1 AND principal_id = $2 AND ($3 = '' OR id < $3) ORDER BY id DESC LIMIT $4"
-        ),
+        format!("SELECT {COLUMNS} FROM asks WHERE tenant_id = $1 AND principal_id = $2 AND ($3 = '' OR id < $3) ORDER BY id DESC LIMIT $4"),
         args![tenant, principal, after, limit + 1],
     )
     .await
@@ -79,7 +74,10 @@ pub async fn document_starts(tx: &mut Tx, tenant: TenantId, ids: &[Id<Document>]
             continue;
         }
         let start: Option<String> = tx
-            .optional("SELECT SUBSTR(text, 1, CAST($1 AS INTEGER)) AS start FROM document_texts WHERE tenant_id = $2 AND document_id = $3", args![length, tenant, *id])
+            .optional(
+                "SELECT SUBSTR(text, 1, CAST($1 AS INTEGER)) AS start FROM document_texts WHERE tenant_id = $2 AND document_id = $3",
+                args![length, tenant, *id],
+            )
             .await?;
         starts.push((*id, start.unwrap_or_default()));
     }

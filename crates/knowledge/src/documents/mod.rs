@@ -141,7 +141,9 @@ impl Knowledge {
         let job_id = kernel.id();
         let old = store::lock_by_name(&mut tx, tenant, source, upload.name).await?;
         let document = match old {
-            Some(old) if old.content_hash == upload.blob.hash && !matches!(old.state, JobState::Failed | JobState::Canceled) => return Ok(old),
+            Some(old) if old.content_hash == upload.blob.hash && !matches!(old.state, JobState::Failed | JobState::Canceled) => {
+                return Ok(old);
+            }
             Some(old) => Document {
                 version: old.version + 1,
                 size: i64::try_from(upload.blob.size).unwrap_or(i64::MAX),
@@ -180,7 +182,12 @@ impl Knowledge {
         announce(&mut tx, tenant, &document, now).await?;
         tx.audit(
             kernel,
-            routes::record(caller, "documents.add", document.id, json!({"name": document.name, "source_id": source, "version": document.version})),
+            routes::record(
+                caller,
+                "documents.add",
+                document.id,
+                json!({"name": document.name, "source_id": source, "version": document.version}),
+            ),
         )
         .await?;
         tx.commit().await?;
@@ -227,7 +234,14 @@ impl Knowledge {
 impl Knowledge {
     /// Ingests on their own the duplicates of a document that is no longer found with their content; `hash` is the content it has now,
     /// empty for none.
-    pub(crate) async fn promote_duplicates(&self, tx: &mut Tx, tenant: TenantId, of: Id<Document>, hash: &str, now: Timestamp) -> Result<()> {
+    pub(crate) async fn promote_duplicates(
+        &self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        of: Id<Document>,
+        hash: &str,
+        now: Timestamp,
+    ) -> Result<()> {
         while let Some(mut heir) = store::first_duplicate(tx, tenant, of, hash).await? {
             heir.duplicate_of = None;
             requeue(tx, tenant, &mut heir, self.kernel.id(), now).await?;

@@ -9,7 +9,10 @@ use astrolabe_kernel::{
     page::{Page, page_limit, read_cursor},
 };
 use axum::{
-    extract::{DefaultBodyLimit, Multipart, State, multipart::MultipartRejection},
+    extract::{
+        DefaultBodyLimit, Multipart, State,
+        multipart::MultipartRejection,
+    },
     http::StatusCode,
 };
 use serde::{Deserialize, Serialize};
@@ -38,6 +41,16 @@ pub struct DocumentQuery {
     pub cursor: Option<String>,
 }
 
+/// What holds for all files of an upload.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct UploadQuery {
+    /// Words to filter by, separated by commas; at most 32 of 64 characters each.
+    #[param(min_length = 1, max_length = 2079, pattern = "^[^,\\u0000]{1,64}(,[^,\\u0000]{1,64}){0,31}$")]
+    pub tags: Option<String>,
+}
+
 /// An upload as the description shows it.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -46,9 +59,6 @@ pub struct UploadForm {
     /// One or more files; the file name is the document's name and may be a path.
     #[schema(value_type = Vec<String>, format = Binary, min_items = 1)]
     file: Vec<Vec<u8>>,
-    /// Words to filter by, separated by commas.
-    #[serde(default)]
-    tags: String,
 }
 
 /// The documents that an upload made or found.
@@ -88,33 +98,29 @@ pub(crate) fn upload_route(knowledge: &Knowledge) -> OpenApiRouter<Knowledge> {
 ///
 /// Each file is stored, and ingested in the background: watch the source's events, or read the document, until it is `ready` or
 /// `failed`. The same name with the same content changes nothing; with new content it replaces the old, which stays found until then.
-#[utoipa::path(post, path = "/api/v1/sources/{id}/documents", tag = "documents", params(("id" = Id<Source>, Path)),
+#[utoipa::path(post, path = "/api/v1/sources/{id}/documents", tag = "documents", params(("id" = Id<Source>, Path), UploadQuery),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses((status = 202, description = "Stored; ingest has begun.", body = Uploaded), CommonProblems, NotFoundProblem, BodyProblems))]
 pub async fn upload_documents(
     State(knowledge): State<Knowledge>,
     caller: Caller,
     Path(source): Path<Id<Source>>,
+    Query(query): Query<UploadQuery>,
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<(StatusCode, Json<Uploaded>)> {
     caller.principal.require(Role::Editor)?;
+    let tags = read_tags(query.tags.as_deref())?;
     let mut tx = knowledge.kernel.db.read().await?;
     sources::store::get(&mut tx, caller.principal.tenant, source).await?.ok_or_else(|| Error::not_found("source"))?;
     drop(tx);
     let mut form = form.map_err(|_| Error::new(code::UNSUPPORTED_MEDIA_TYPE, "send the files as multipart/form-data"))?;
     let mut files = Vec::new();
-    let mut tags = Vec::new();
     while let Some(mut field) = form.next_field().await.map_err(unreadable)? {
         match field.name() {
             Some("file") => {}
-            Some("tags") => {
-                let text = field.text().await.map_err(unreadable)?;
-                tags.extend(text.split(',').map(|t| t.trim().to_owned()).filter(|t| !t.is_empty() && t.chars().count() <= 64));
-                continue;
-            }
             other => {
                 let name = other.unwrap_or("(no name)").to_owned();
-                return Err(Error::field(name, "the form has parts named `file`, and `tags`, and no others"));
+                return Err(Error::field(name, "the form has parts named `file`, and no others"));
             }
         }
         if files.len() == knowledge.config.max_upload_files {
@@ -133,12 +139,21 @@ pub async fn upload_documents(
     if files.is_empty() {
         return Err(Error::field("file", "send at least one part named `file`"));
     }
-    tags.truncate(32);
     let mut items = Vec::with_capacity(files.len());
     for (name, blob) in files {
         items.push(knowledge.add_document(&caller, source, Upload { name: &name, blob, tags: &tags }).await?);
     }
     Ok((StatusCode::ACCEPTED, Json(Uploaded { items })))
+}
+
+/// The words of the query's `tags`.
+fn read_tags(tags: Option<&str>) -> Result<Vec<String>> {
+    let Some(text) = tags else { return Ok(Vec::new()) };
+    let tags: Vec<String> = text.split(',').map(str::to_owned).collect();
+    if tags.len() > 32 || tags.iter().any(|t| t.is_empty() || t.chars().count() > 64) {
+        return Err(Error::field("tags", "must be 1 to 32 words of 1 to 64 characters, separated by commas"));
+    }
+    Ok(tags)
 }
 
 fn unreadable(error: axum::extract::multipart::MultipartError) -> Error {
@@ -159,7 +174,11 @@ pub async fn get_document(State(knowledge): State<Knowledge>, caller: Caller, Pa
 /// Read a document's text, in which the offsets of chunks and citations count.
 #[utoipa::path(get, path = "/api/v1/documents/{id}/content", tag = "documents", params(("id" = Id<Document>, Path)),
     responses((status = 200, description = "The text.", body = DocumentContent), CommonProblems, NotFoundProblem, ConflictProblem))]
-pub async fn get_document_content(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Document>>) -> Result<Json<DocumentContent>> {
+pub async fn get_document_content(
+    State(knowledge): State<Knowledge>,
+    caller: Caller,
+    Path(id): Path<Id<Document>>,
+) -> Result<Json<DocumentContent>> {
     let tenant = caller.principal.tenant;
     let mut tx = knowledge.kernel.db.read().await?;
     let document = store::get(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("document"))?;
@@ -193,7 +212,11 @@ pub async fn delete_document(State(knowledge): State<Knowledge>, caller: Caller,
 /// Ingest a failed or canceled document again.
 #[utoipa::path(post, path = "/api/v1/documents/{id}/retry", tag = "documents", params(("id" = Id<Document>, Path)),
     responses((status = 202, description = "Ingest has begun.", body = Document), CommonProblems, NotFoundProblem, ConflictProblem))]
-pub async fn retry_document(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Document>>) -> Result<(StatusCode, Json<Document>)> {
+pub async fn retry_document(
+    State(knowledge): State<Knowledge>,
+    caller: Caller,
+    Path(id): Path<Id<Document>>,
+) -> Result<(StatusCode, Json<Document>)> {
     caller.principal.require(Role::Editor)?;
     Ok((StatusCode::ACCEPTED, Json(knowledge.retry(&caller, id).await?)))
 }

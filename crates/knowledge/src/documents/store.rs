@@ -165,7 +165,9 @@ pub async fn original(tx: &mut Tx, tenant: TenantId, source: Id<Source>, hash: &
 pub async fn first_duplicate(tx: &mut Tx, tenant: TenantId, of: Id<Document>, hash: &str) -> Result<Option<Document>> {
     let locking = locking(tx);
     tx.optional(
-        format!("SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND duplicate_of = $2 AND content_hash <> $3 ORDER BY id LIMIT 1{locking}"),
+        format!(
+            "SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND duplicate_of = $2 AND content_hash <> $3 ORDER BY id LIMIT 1{locking}"
+        ),
         args![tenant, of, hash],
     )
     .await
@@ -195,7 +197,14 @@ pub async fn text(tx: &mut Tx, tenant: TenantId, id: Id<Document>) -> Result<Opt
 }
 
 /// Replaces a document's text and chunks.
-pub async fn replace_content(tx: &mut Tx, tenant: TenantId, d: &Document, text: &str, headings: &[Heading], pieces: &[Piece]) -> Result<()> {
+pub async fn replace_content(
+    tx: &mut Tx,
+    tenant: TenantId,
+    d: &Document,
+    text: &str,
+    headings: &[Heading],
+    pieces: &[Piece],
+) -> Result<()> {
     tx.execute("DELETE FROM chunks WHERE tenant_id = $1 AND document_id = $2", args![tenant, d.id]).await?;
     tx.execute(
         "INSERT INTO document_texts (document_id, tenant_id, text, headings) VALUES ($1, $2, $3, $4)
@@ -260,7 +269,10 @@ pub async fn indexed(tx: &mut Tx) -> Result<Vec<(TenantId, Id<Document>, i64, bo
         }
     }
     let rows: Vec<Indexed> = tx
-        .all("SELECT tenant_id, id, indexed_version, embedded FROM documents WHERE indexed_version > 0 AND duplicate_of IS NULL ORDER BY id", &[])
+        .all(
+            "SELECT tenant_id, id, indexed_version, embedded FROM documents WHERE indexed_version > 0 AND duplicate_of IS NULL ORDER BY id",
+            &[],
+        )
         .await?;
     Ok(rows.into_iter().map(|r| (r.0, r.1, r.2, r.3)).collect())
 }
@@ -298,7 +310,15 @@ pub async fn vector(tx: &mut Tx, tenant: TenantId, alias: &str, model: &str, tex
 }
 
 /// Keeps a vector, as little-endian 32-bit floats.
-pub async fn put_vector(tx: &mut Tx, tenant: TenantId, alias: &str, model: &str, text_hash: &str, vector: &[f32], now: Timestamp) -> Result<()> {
+pub async fn put_vector(
+    tx: &mut Tx,
+    tenant: TenantId,
+    alias: &str,
+    model: &str,
+    text_hash: &str,
+    vector: &[f32],
+    now: Timestamp,
+) -> Result<()> {
     let bytes: Vec<u8> = vector.iter().flat_map(|v| v.to_le_bytes()).collect();
     tx.execute(
         "INSERT INTO embeddings (tenant_id, alias, model_version, text_hash, vector, created_at) VALUES ($1, $2, $3, $4, $5, $6)

@@ -65,9 +65,15 @@ pub enum Reply {
 /// Reads a document in this process: what the child does after it has limited itself.
 pub fn reply(bytes: &[u8], name: &str) -> Reply {
     match extract::extract(bytes, name, None) {
-        Ok(e) => {
-            Reply::Text(Text { mime: e.mime.to_owned(), title: e.title, lang: e.lang, tags: e.tags, text: e.text, headings: e.headings, warnings: e.warnings })
-        }
+        Ok(e) => Reply::Text(Text {
+            mime: e.mime.to_owned(),
+            title: e.title,
+            lang: e.lang,
+            tags: e.tags,
+            text: e.text,
+            headings: e.headings,
+            warnings: e.warnings,
+        }),
         Err(error) => Reply::Refused { code: error.code().to_owned(), message: error.to_string() },
     }
 }
@@ -137,6 +143,9 @@ async fn child(program: &PathBuf, bytes: Vec<u8>, name: &str) -> Result<Reply> {
         Ok(Ok((status, output))) if status.success() => {
             serde_json::from_slice(&output).map_err(|e| Error::internal(format_args!("extraction process answered {e}")))
         }
-        Ok(Ok((status, _))) => Err(Error::new(code::EXTRACTION_FAILED, "the document needs more memory or time to read than a document may").with_internal(status)),
+        Ok(Ok((status, _))) => {
+            Err(Error::new(code::EXTRACTION_FAILED, "the document needs more memory or time to read than a document may")
+                .with_internal(status))
+        }
     }
 }

@@ -155,9 +155,10 @@ impl IngestDocument {
     /// Extracts the document's text, and takes over what the text says about it.
     async fn read(&self, context: &Context, document: &mut Document) -> Result<Text> {
         context.progress("extract", 0, 0).await?;
-        let bytes = self.0.blobs.get(&document.content_hash).await?.ok_or_else(|| {
-            Error::new(code::DOCUMENT_UNREADABLE, "the document's bytes are gone from the blob store: upload it again")
-        })?;
+        let bytes =
+            self.0.blobs.get(&document.content_hash).await?.ok_or_else(|| {
+                Error::new(code::DOCUMENT_UNREADABLE, "the document's bytes are gone from the blob store: upload it again")
+            })?;
         let text = self.0.extractor.extract(bytes, &document.name).await?;
         document.mime = text.mime.clone();
         document.lang = match detect_language(&text.text) {
@@ -165,7 +166,7 @@ impl IngestDocument {
             lang => lang.code().to_owned(),
         };
         document.title = text.title.clone().filter(|t| !t.is_empty()).unwrap_or_else(|| document.name.clone()).chars().take(300).collect();
-        for tag in text.tags.iter().filter(|t| !t.is_empty() && t.chars().count() <= 64).take(32) {
+        for tag in text.tags.iter().filter(|t| !t.is_empty() && t.chars().count() <= 64 && !t.contains('\0')).take(32) {
             if !document.tags.contains(tag) {
                 document.tags.push(tag.clone());
             }
@@ -174,7 +175,14 @@ impl IngestDocument {
     }
 
     /// Ends the job of a document whose content another one of its source has already.
-    async fn as_duplicate(&self, context: &Context, payload: &Payload, mut tx: Tx, mut document: Document, original: Document) -> Result<()> {
+    async fn as_duplicate(
+        &self,
+        context: &Context,
+        payload: &Payload,
+        mut tx: Tx,
+        mut document: Document,
+        original: Document,
+    ) -> Result<()> {
         let (tenant, now) = (context.job.tenant, context.kernel.now());
         document.duplicate_of = Some(original.id);
         document.indexed_version = 0;
@@ -271,7 +279,9 @@ impl Knowledge {
     async fn index_put_and_look(&self, tenant: TenantId, document: Document, pieces: Vec<Piece>) -> Result<()> {
         let index = self.index()?;
         let vectors: HashMap<String, Vec<f32>> = match self.embedder() {
-            Some(e) => store::vectors(&mut self.kernel.db.read().await?, tenant, document.id, e.alias(), e.version()).await?.into_iter().collect(),
+            Some(e) => {
+                store::vectors(&mut self.kernel.db.read().await?, tenant, document.id, e.alias(), e.version()).await?.into_iter().collect()
+            }
             None => HashMap::new(),
         };
         let id = document.id;

@@ -146,14 +146,27 @@ impl Knowledge {
     ///
     /// # Errors
     /// `warming_up` while the index loads.
-    pub(crate) async fn find_for_answer(&self, principal: &Principal, question: &str, sources: Option<Vec<Id<Source>>>, limit: usize) -> Result<Results> {
+    pub(crate) async fn find_for_answer(
+        &self,
+        principal: &Principal,
+        question: &str,
+        sources: Option<Vec<Id<Source>>>,
+        limit: usize,
+    ) -> Result<Results> {
         let mut query = analyse_query(question, None);
         widen(&mut query);
         self.find_query(principal, question, query, sources, limit).await
     }
 
     #[tracing::instrument(name = "search", skip_all)]
-    async fn find_query(&self, principal: &Principal, question: &str, query: Query, sources: Option<Vec<Id<Source>>>, limit: usize) -> Result<Results> {
+    async fn find_query(
+        &self,
+        principal: &Principal,
+        question: &str,
+        query: Query,
+        sources: Option<Vec<Id<Source>>>,
+        limit: usize,
+    ) -> Result<Results> {
         let started = std::time::Instant::now();
         let index = self.index()?;
         let vector = match self.embedder() {

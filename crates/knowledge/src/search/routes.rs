@@ -44,7 +44,11 @@ pub struct SearchResponse {
 /// Search chunks by words and by meaning.
 #[utoipa::path(post, path = "/api/v1/search", tag = "search", request_body = SearchRequest,
     responses((status = 200, description = "What was found.", body = SearchResponse), CommonProblems, NotFoundProblem, BodyProblems))]
-pub async fn search(State(knowledge): State<Knowledge>, caller: Caller, Json(request): Json<SearchRequest>) -> Result<Json<SearchResponse>> {
+pub async fn search(
+    State(knowledge): State<Knowledge>,
+    caller: Caller,
+    Json(request): Json<SearchRequest>,
+) -> Result<Json<SearchResponse>> {
     run(&knowledge, &caller, &request).await.map(Json)
 }
 

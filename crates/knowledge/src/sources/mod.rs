@@ -140,7 +140,11 @@ fn check_name(name: &str) -> Result<()> {
         && name.starts_with(char::is_alphanumeric)
         && name.chars().all(inner)
         && !name.ends_with(' ');
-    if ok { Ok(()) } else { Err(Error::field("name", "must be 1 to 100 letters, digits, spaces, dots, dashes or underscores, starting with a letter or digit")) }
+    if ok {
+        Ok(())
+    } else {
+        Err(Error::field("name", "must be 1 to 100 letters, digits, spaces, dots, dashes or underscores, starting with a letter or digit"))
+    }
 }
 
 fn check_text(field: &str, text: &str, max: usize) -> Result<()> {

@@ -5,7 +5,10 @@ use astrolabe_kernel::{
     audit::{Outcome, Record},
     db::is_unique_violation,
     error::code,
-    http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query, StreamEvent, StreamLine, StreamQuery, event_stream},
+    http::{
+        BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query, StreamEvent, StreamLine, StreamQuery,
+        event_stream,
+    },
     page::{Page, PageQuery},
 };
 use axum::{
@@ -33,7 +36,11 @@ pub async fn list_sources(State(knowledge): State<Knowledge>, caller: Caller, Qu
 /// Make a source.
 #[utoipa::path(post, path = "/api/v1/sources", tag = "sources", request_body = NewSource,
     responses((status = 201, description = "Made.", body = Source), CommonProblems, ConflictProblem, BodyProblems))]
-pub async fn create_source(State(knowledge): State<Knowledge>, caller: Caller, Json(new): Json<NewSource>) -> Result<(StatusCode, Json<Source>)> {
+pub async fn create_source(
+    State(knowledge): State<Knowledge>,
+    caller: Caller,
+    Json(new): Json<NewSource>,
+) -> Result<(StatusCode, Json<Source>)> {
     caller.principal.require(Role::Editor)?;
     Ok((StatusCode::CREATED, Json(create(&knowledge, &caller, &new).await?)))
 }

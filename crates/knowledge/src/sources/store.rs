@@ -39,7 +39,8 @@ pub async fn get(tx: &mut Tx, tenant: TenantId, id: Id<Source>) -> Result<Option
 /// Whether a source is there, and keeps it there until the transaction ends.
 pub async fn hold(tx: &mut Tx, tenant: TenantId, id: Id<Source>) -> Result<bool> {
     let locking = if tx.dialect() == Dialect::Postgres { " FOR KEY SHARE" } else { "" };
-    let there: Option<String> = tx.optional(format!("SELECT id FROM sources WHERE tenant_id = $1 AND id = $2{locking}"), args![tenant, id]).await?;
+    let there: Option<String> =
+        tx.optional(format!("SELECT id FROM sources WHERE tenant_id = $1 AND id = $2{locking}"), args![tenant, id]).await?;
     Ok(there.is_some())
 }
 
@@ -60,7 +61,10 @@ pub async fn by_name(tx: &mut Tx, tenant: TenantId, name: &str) -> Result<Option
 /// Sources by age, oldest first, after the cursor; up to `limit + 1` rows.
 pub async fn page(tx: &mut Tx, tenant: TenantId, after: &str, limit: i64) -> Result<Vec<Source>> {
     let mut sources: Vec<Source> = tx
-        .all(format!("SELECT {COLUMNS} FROM sources WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3"), args![tenant, after, limit + 1])
+        .all(
+            format!("SELECT {COLUMNS} FROM sources WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3"),
+            args![tenant, after, limit + 1],
+        )
         .await?;
     count(tx, tenant, &mut sources).await?;
     Ok(sources)

@@ -28,7 +28,8 @@ async fn filled() -> Setup {
 /// Every citation's range must hold the cited text in the document it names.
 async fn check_citations(s: &Setup, answer: &Answer) {
     for citation in &answer.citations {
-        let content = routes::get_document_content(State(s.knowledge.clone()), s.caller.clone(), Path(citation.document_id)).await.unwrap().0;
+        let content =
+            routes::get_document_content(State(s.knowledge.clone()), s.caller.clone(), Path(citation.document_id)).await.unwrap().0;
         let (start, length) = (usize::try_from(citation.start).unwrap(), usize::try_from(citation.end - citation.start).unwrap());
         let text: String = content.text.chars().skip(start).take(length).collect();
         assert_eq!(text, citation.text);
@@ -75,7 +76,8 @@ async fn what_the_sources_do_not_answer_is_said_in_the_questions_language() {
 async fn only_the_chosen_sources_answer() {
     let s = filled().await;
     s.source("empty").await;
-    let request = AskRequest { question: "How many days of paid leave are there?".to_owned(), sources: Some(vec!["empty".to_owned()]), limit: None };
+    let request =
+        AskRequest { question: "How many days of paid leave are there?".to_owned(), sources: Some(vec!["empty".to_owned()]), limit: None };
     let answer = s.knowledge.start_ask(&s.caller, request.clone()).await.unwrap().answer().await.unwrap();
     assert!(!answer.answered);
     let unknown = AskRequest { sources: Some(vec!["handbook".to_owned(), "nowhere".to_owned()]), ..request };
@@ -97,7 +99,10 @@ async fn an_ask_is_a_row_and_its_events_end_with_the_whole_answer() {
     let told: String = events.iter().filter(|e| e.kind == "answer.delta").map(|e| delta(&e.data)).collect();
     assert_eq!(told, answer.answer);
     assert_eq!(serde_json::from_str::<Answer>(&events.last().unwrap().data).unwrap(), answer);
-    let row = store::get(&mut s.kernel.db.read().await.unwrap(), s.caller.principal.tenant, &s.caller.principal.id, answer.id).await.unwrap().unwrap();
+    let row = store::get(&mut s.kernel.db.read().await.unwrap(), s.caller.principal.tenant, &s.caller.principal.id, answer.id)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((row.state, row.answer), (AskState::Completed, Some(answer)));
 }
 
@@ -169,7 +174,13 @@ async fn a_question_while_the_index_loads_is_told_to_come_back() {
 #[tokio::test]
 async fn a_question_that_is_none_is_refused_with_its_field() {
     let s = Setup::new().await;
-    for (question, limit, field) in [("", None, "question"), (" \n", None, "question"), (&*"x".repeat(2001), None, "question"), ("why?", Some(0), "limit"), ("why?", Some(21), "limit")] {
+    for (question, limit, field) in [
+        ("", None, "question"),
+        (" \n", None, "question"),
+        (&*"x".repeat(2001), None, "question"),
+        ("why?", Some(0), "limit"),
+        ("why?", Some(21), "limit"),
+    ] {
         let request = AskRequest { question: question.to_owned(), limit, sources: None };
         let error = s.knowledge.start_ask(&s.caller, request).await.err().unwrap();
         assert_eq!(error.fields()[0].field, field);

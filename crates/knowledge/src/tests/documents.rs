@@ -133,12 +133,9 @@ async fn a_poison_file_fails_alone_with_its_reason() {
     let invalid = s.upload(&source, "broken.txt", b"caf\xc3\xa9 \xff\xfe\x00\x81\x8d\x8f\x90\x9d ok").await;
     s.drain().await;
     assert_eq!(s.document(good.id).await.state, JobState::Ready);
-    for (document, code) in [
-        (&pdf, "unsupported_media_type"),
-        (&disguised, "unsupported_media_type"),
-        (&empty, "document_empty"),
-        (&blank, "document_empty"),
-    ] {
+    for (document, code) in
+        [(&pdf, "unsupported_media_type"), (&disguised, "unsupported_media_type"), (&empty, "document_empty"), (&blank, "document_empty")]
+    {
         let failed = s.document(document.id).await;
         assert_eq!(outcome(&failed), (JobState::Failed, Some(code)), "{}", document.name);
         let message = failed.error.unwrap().message;
@@ -159,7 +156,11 @@ async fn broken_html_is_read_as_far_as_it_goes() {
     let document = s.ingest(&source, "x.html", html).await;
     assert_eq!((document.state, document.title.as_str()), (JobState::Ready, "Gulls"));
     let content = routes::get_document_content(State(s.knowledge.clone()), s.caller.clone(), Path(document.id)).await.unwrap().0;
-    assert!(content.text.contains("keeper counts gulls.") && !content.text.contains("alert") && !content.text.contains('<'), "{}", content.text);
+    assert!(
+        content.text.contains("keeper counts gulls.") && !content.text.contains("alert") && !content.text.contains('<'),
+        "{}",
+        content.text
+    );
 }
 
 #[tokio::test]

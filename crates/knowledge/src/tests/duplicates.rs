@@ -56,7 +56,10 @@ async fn a_duplicate_takes_the_place_of_an_original_that_got_other_content() {
     let heir = s.ingest(&source, "b.md", GULLS).await;
     s.ingest(&source, "a.md", SEALS).await;
     assert_eq!(s.document(heir.id).await.duplicate_of, None);
-    assert_eq!(s.search("gulls").await.iter().filter(|f| f.text.contains("gulls")).map(|f| f.document.as_str()).collect::<Vec<_>>(), ["b.md"]);
+    assert_eq!(
+        s.search("gulls").await.iter().filter(|f| f.text.contains("gulls")).map(|f| f.document.as_str()).collect::<Vec<_>>(),
+        ["b.md"]
+    );
     assert_eq!(s.search("seals").await[0].document, "a.md");
 }
 
@@ -69,7 +72,10 @@ async fn a_duplicate_takes_the_place_of_an_original_that_became_a_duplicate_itse
     let heir = s.ingest(&source, "b.md", GULLS).await;
     s.ingest(&source, "a.md", SEALS).await;
     assert_eq!((s.document(first.id).await.duplicate_of, s.document(heir.id).await.duplicate_of), (Some(seals.id), None));
-    assert_eq!(s.search("gulls").await.iter().filter(|f| f.text.contains("gulls")).map(|f| f.document.as_str()).collect::<Vec<_>>(), ["b.md"]);
+    assert_eq!(
+        s.search("gulls").await.iter().filter(|f| f.text.contains("gulls")).map(|f| f.document.as_str()).collect::<Vec<_>>(),
+        ["b.md"]
+    );
 }
 
 #[tokio::test]

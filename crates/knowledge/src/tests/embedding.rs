@@ -19,7 +19,10 @@ fn models() -> Option<PathBuf> {
     });
     let there = folder.filter(|f| f.join("all-MiniLM-L6-v2/model.safetensors").is_file());
     if there.is_none() {
-        assert!(var_os("ASTROLABE_REQUIRE_MODEL").is_none_or(|v| v != "1"), "ASTROLABE_REQUIRE_MODEL=1, and there is no model: run `make models`");
+        assert!(
+            var_os("ASTROLABE_REQUIRE_MODEL").is_none_or(|v| v != "1"),
+            "ASTROLABE_REQUIRE_MODEL=1, and there is no model: run `make models`"
+        );
         eprintln!("SKIPPED: there is no embedding model (run `make models`, or set ASTROLABE_MODELS_DIR)");
     }
     there

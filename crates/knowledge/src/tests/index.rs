@@ -12,7 +12,9 @@ async fn filled() -> Setup {
     let s = Setup::new().await;
     let source = s.source("handbook").await;
     for subject in SUBJECTS {
-        let text = format!("# {subject}\n\nThe lighthouse keeper counts {subject} every morning.\n\n## Evening\n\nIn the evening nobody counts {subject}.");
+        let text = format!(
+            "# {subject}\n\nThe lighthouse keeper counts {subject} every morning.\n\n## Evening\n\nIn the evening nobody counts {subject}."
+        );
         s.upload(&source, &format!("{subject}.md"), text).await;
     }
     s.drain().await;

@@ -62,7 +62,8 @@ async fn a_number_that_the_passage_does_not_have_is_not_cited() {
 
 #[tokio::test]
 async fn a_model_that_finds_nothing_says_so_in_the_questions_language() {
-    let (s, answer) = ask("[[rules]]\nanswer = \"NOT_IN_SOURCES\"\npiece_chars = 3", "Ile dni urlopu ma pracownik, czyli employee paid leave?").await;
+    let (s, answer) =
+        ask("[[rules]]\nanswer = \"NOT_IN_SOURCES\"\npiece_chars = 3", "Ile dni urlopu ma pracownik, czyli employee paid leave?").await;
     assert_eq!((answer.mode, answer.answered, answer.answer.as_str()), (Mode::Model, false, not_found_text(Lang::Pl)));
     assert!(answer.citations.is_empty());
     assert_eq!(told(&s, &answer).await, answer.answer, "the model's own words were not sent");
@@ -83,7 +84,10 @@ async fn an_answer_that_breaks_off_is_kept_as_far_as_it_came_and_it_is_said() {
     let rules = "[[rules]]\nanswer = \"Every employee has 26 days of paid leave a year [1]. The rest of the answer never comes at all.\"\nfault = \"cut\"\nfault_after = 14";
     let (s, answer) = ask(rules, QUESTION).await;
     assert_eq!((answer.mode, answer.answered), (Mode::Model, true), "{answer:?}");
-    assert!(answer.answer.starts_with("Every employee has 26 days of paid leave a year [1].") && !answer.answer.contains("at all"), "{answer:?}");
+    assert!(
+        answer.answer.starts_with("Every employee has 26 days of paid leave a year [1].") && !answer.answer.contains("at all"),
+        "{answer:?}"
+    );
     assert!(answer.notices.contains(&"model_interrupted".to_owned()), "{answer:?}");
     assert_eq!(answer.citations.len(), 1);
     assert_eq!(told(&s, &answer).await.trim(), answer.answer);

@@ -110,7 +110,10 @@ async fn what_belongs_to_another_tenant_looks_like_what_is_missing() {
             s.knowledge.resolve_sources(&stranger.principal, Some(&[foreign.to_string()])).await.err(),
             s.knowledge.resolve_sources(&stranger.principal, Some(&[missing.to_string()])).await.err(),
         ),
-        (s.knowledge.remove_document(&stranger, document.id).await.err(), s.knowledge.remove_document(&stranger, s.kernel.id()).await.err()),
+        (
+            s.knowledge.remove_document(&stranger, document.id).await.err(),
+            s.knowledge.remove_document(&stranger, s.kernel.id()).await.err(),
+        ),
         (s.knowledge.retry(&stranger, document.id).await.err(), s.knowledge.retry(&stranger, s.kernel.id()).await.err()),
     ] {
         assert_eq!(a.map(text), b.map(text));
@@ -138,5 +141,8 @@ fn validation_names_the_field() {
     assert_eq!(field(NewSource { chunk_overlap: Some(-1), ..good() }), "chunk_overlap");
     assert_eq!(good().validate().unwrap(), (600, 80));
     assert_eq!(change("").validate().unwrap_err().fields()[0].field, "name");
-    assert_eq!(SourceChange { tags: Some(vec!["x".repeat(65)]), ..SourceChange::default() }.validate().unwrap_err().fields()[0].field, "tags[0]");
+    assert_eq!(
+        SourceChange { tags: Some(vec!["x".repeat(65)]), ..SourceChange::default() }.validate().unwrap_err().fields()[0].field,
+        "tags[0]"
+    );
 }

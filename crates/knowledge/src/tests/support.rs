@@ -81,7 +81,11 @@ impl Setup {
         }
         let gateway = Gateway::from_config(config, kernel.egress.clone(), kernel.clock.clone(), kernel.random.clone()).unwrap();
         let folder = test.folder.path();
-        let paths = Paths { blobs: folder.join("blobs"), index: folder.join("index"), models: with.models.unwrap_or_else(|| folder.join("models")) };
+        let paths = Paths {
+            blobs: folder.join("blobs"),
+            index: folder.join("index"),
+            models: with.models.unwrap_or_else(|| folder.join("models")),
+        };
         let knowledge = Knowledge::open(kernel.clone(), with.config, paths, Extractor::InProcess, gateway).unwrap();
         let mut registry = Registry::default();
         knowledge.register(&mut registry);
