@@ -219,15 +219,10 @@ fn read_token(dir: &DataDir) -> Result<Secret> {
     astrolabe_platform::sessions::token(&file, &Random::system())
 }
 
-/// A body of `multipart/form-data` with files and their tags, and its content type (RFC 7578). The boundary is random, so that no file
-/// can hold it.
-pub fn multipart(files: &[(String, Bytes)], tags: &str) -> (String, Bytes) {
+/// A body of `multipart/form-data` with files, and its content type (RFC 7578). The boundary is random, so that no file can hold it.
+pub fn multipart(files: &[(String, Bytes)]) -> (String, Bytes) {
     let boundary = format!("astrolabe-{}", Random::system().token(18));
     let mut body = Vec::with_capacity(files.iter().map(|(n, b)| n.len() + b.len() + 200).sum());
-    if !tags.is_empty() {
-        let part = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"tags\"\r\n\r\n{tags}\r\n");
-        body.extend_from_slice(part.as_bytes());
-    }
     for (name, bytes) in files {
         // Quotes, backslashes and line breaks are percent-encoded, as browsers do (HTML standard, multipart form data).
         let name = name.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A");

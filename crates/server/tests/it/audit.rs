@@ -56,7 +56,7 @@ impl World {
             }
             "DELETE /api/v1/sources/{id}" => (app.call(method, &path.replace("{id}", &self.source)).send().await, self.source.clone()),
             "POST /api/v1/sources/{id}/documents" => {
-                let (content_type, body) = astrolabe_server::client::multipart(&[("new.md".to_owned(), b"# New\n\nText.".to_vec().into())], "");
+                let (content_type, body) = astrolabe_server::client::multipart(&[("new.md".to_owned(), b"# New\n\nText.".to_vec().into())]);
                 let reply = app.post(&path.replace("{id}", &self.source)).body(&content_type, body).send().await;
                 let subject = reply.json()["items"][0]["id"].as_str().unwrap().to_owned();
                 (reply, subject)

@@ -13,7 +13,7 @@ async fn source(app: &TestApp, name: &str) -> String {
 
 fn form(files: &[(&str, &[u8])]) -> (String, axum::body::Bytes) {
     let files: Vec<_> = files.iter().map(|(name, bytes)| ((*name).to_owned(), bytes.to_vec().into())).collect();
-    astrolabe_server::client::multipart(&files, "")
+    astrolabe_server::client::multipart(&files)
 }
 
 async fn document(app: &TestApp, id: &str) -> Value {

@@ -228,8 +228,8 @@ async fn send_batch(
 }
 
 async fn upload(client: &Client, source: &str, files: &[(String, Bytes)], tags: &[String]) -> Result<Vec<Document>> {
-    let body = client::multipart(files, &tags.join(","));
-    let reply = client.send(Method::POST, &format!("/api/v1/sources/{source}/documents"), Some(body)).await?;
+    let tags = if tags.is_empty() { String::new() } else { format!("?tags={}", client::encode(&tags.join(","))) };
+    let reply = client.send(Method::POST, &format!("/api/v1/sources/{source}/documents{tags}"), Some(client::multipart(files))).await?;
     serde_json::from_value(reply["items"].clone()).map_err(Error::internal)
 }
 

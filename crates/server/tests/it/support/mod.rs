@@ -139,7 +139,7 @@ impl TestApp {
 
     /// Uploads a file to a source. Returns the document's id.
     pub async fn upload(&self, source: &str, name: &str, bytes: &[u8]) -> String {
-        let (content_type, body) = astrolabe_server::client::multipart(&[(name.to_owned(), bytes.to_vec().into())], "");
+        let (content_type, body) = astrolabe_server::client::multipart(&[(name.to_owned(), bytes.to_vec().into())]);
         let reply = self.post(&format!("/api/v1/sources/{source}/documents")).body(&content_type, body).send().await;
         assert_eq!(reply.status, 202, "{}", reply.text());
         reply.json()["items"][0]["id"].as_str().unwrap().to_owned()
