@@ -236,6 +236,56 @@ fn a_data_directory_that_cannot_be_written_is_named_and_left_as_it_is() {
     assert_eq!(files(binary.data_dir()), before);
 }
 
+/// Fills the disk but for some kilobytes, ingests, makes room and ingests again, each with its exit code on a line of its own.
+#[cfg(target_os = "linux")]
+const FULL_DISK: &str = r#"
+    mount -t tmpfs -o size=8m none "$ASTROLABE_DATA_DIR" || exit 99
+    "$1" migrate >/dev/null || exit 98
+    for room in 0 60 400; do
+        dd if=/dev/zero of="$ASTROLABE_DATA_DIR/blobs-of-others" bs=1k 2>/dev/null
+        truncate -s "-${room}K" "$ASTROLABE_DATA_DIR/blobs-of-others"
+        "$1" ingest "$2" --source sea --json; echo "CODE $?"
+        rm "$ASTROLABE_DATA_DIR/blobs-of-others"
+    done
+    "$1" ingest "$2" --source sea --json; echo "CODE $?"
+    "$1" check >/dev/null; echo "CODE $?"
+"#;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_named_and_what_was_refused_goes_in_once_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let documents = folder.path().join("documents");
+    fs::create_dir(&documents).unwrap();
+    for i in 0..40 {
+        fs::write(documents.join(format!("{i}.md")), format!("# Record {i}\n\n{}", format!("The keeper writes line {i} of the log. ").repeat(60))).unwrap();
+    }
+    let binary = Binary::new(folder.path());
+    fs::create_dir(binary.data_dir()).unwrap();
+    let plain = binary.command(&[]);
+    // A file system of a few megabytes, in a namespace of this process alone.
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", FULL_DISK, "sh"]).arg(plain.get_program()).arg(&documents);
+    command.env_clear().envs(plain.get_envs().filter_map(|(k, v)| Some((k, v?)))).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let Ok(output) = command.output() else {
+        eprintln!("SKIPPED: there is no `unshare`, so no disk can be filled");
+        return;
+    };
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if matches!(output.status.code(), Some(1 | 99)) {
+        eprintln!("SKIPPED: this machine gives no namespace with a file system of its own: {err}");
+        return;
+    }
+    let codes: Vec<&str> = out.lines().filter_map(|l| l.strip_prefix("CODE ")).collect();
+    assert_eq!(codes.len(), 5, "{out} {err}");
+    // Without any room nothing begins; with a little, some documents get in and the others say why they did not.
+    assert_eq!((codes[0], codes[3], codes[4]), ("7", "0", "0"), "{out} {err}");
+    assert!(codes[1..3].iter().all(|c| ["0", "3", "7"].contains(c)), "{out} {err}");
+    assert!(out.contains("storage_full") && out.contains("no space is left") && out.contains("Free disk space"), "{out} {err}");
+    assert!(!out.contains("\"internal\""), "{out}");
+    assert!(!err.contains("panicked"), "{err}");
+}
+
 #[test]
 fn a_killed_upload_leaves_no_half_file_behind() {
     let folder = tempfile::tempdir().unwrap();
