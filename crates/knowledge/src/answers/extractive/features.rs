@@ -148,6 +148,14 @@ impl Extractor<'_> {
         if let Some(header) = header.filter(|_| kind < 1.0) {
             kind = kind.max(holdings(&with_units(header, sentence), &asked).match_of(question.kind));
         }
+        if let Some(role) = question.role.and_then(|i| question.concepts.get(i))
+            && holds(&candidate.own, role) == 0.0
+            && holds(&candidate.lead, role) == 0.0
+            && holds(heading, role) == 0.0
+        {
+            // Some person's name is not the name of the person in that role.
+            kind = 0.0;
+        }
         if question.kind == Kind::Count && !question.focus.is_empty() && beside == 0.0 {
             // Some number is not the number of the things asked for.
             kind *= 0.5;

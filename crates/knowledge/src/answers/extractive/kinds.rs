@@ -187,7 +187,7 @@ pub(super) fn expected(words: &[&str]) -> Kind {
     match opening {
         Some(Kind::Person) => {
             let named = has("name|nazywa|nazwisko|зовут|фамилия|imię|как зовут");
-            let role = words.iter().any(|w| ROLES.split('|').any(|stem| w.starts_with(stem))) && has(BEING);
+            let role = words.iter().any(|w| is_role(w)) && has(BEING);
             if named || role { Kind::PersonName } else { Kind::Person }
         }
         Some(kind) => kind,
@@ -204,6 +204,11 @@ fn lasts(words: &[&str]) -> bool {
         .enumerate()
         .filter(|(_, w)| matches!(**w, "ile" | "сколько"))
         .any(|(at, _)| words.iter().skip(at + 1).take(2).any(|w| STEMS.split('|').any(|stem| w.starts_with(stem))))
+}
+
+/// True for a word that names a role: in "what is the director's name?" the answer has to say who is director.
+pub(super) fn is_role(word: &str) -> bool {
+    ROLES.split('|').any(|stem| word.starts_with(stem))
 }
 
 /// The word right behind "how many".

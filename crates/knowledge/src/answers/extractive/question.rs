@@ -30,6 +30,8 @@ pub(super) struct Question {
     pub kind: Kind,
     /// The concepts behind "how many", if any: the thing to be counted.
     pub focus: Vec<usize>,
+    /// The concept that names the role of the person asked for.
+    pub role: Option<usize>,
     /// Values it names as conditions.
     pub values: Vec<f64>,
     /// Lower-case words and numbers of the question.
@@ -141,7 +143,8 @@ impl Question {
             concepts.iter_mut().for_each(|c| c.weight /= total);
         }
         let focus = focus(text, &concepts);
-        Self { lang, concepts, kind, focus, values: ranges::values(text), words: lower.into_iter().collect() }
+        let role = concepts.iter().position(|c| kinds::is_role(&c.surface)).filter(|_| kind == Kind::PersonName);
+        Self { lang, concepts, kind, focus, role, values: ranges::values(text), words: lower.into_iter().collect() }
     }
 }
 

@@ -75,6 +75,19 @@ fn the_same_words_without_the_fact_are_not_an_answer() {
 }
 
 #[test]
+fn a_name_without_the_role_asked_for_is_not_an_answer() {
+    let texts: &[(&str, &str)] = &[
+        ("Pool", "The head coach is Roman Vetrov. The school has two pools."),
+        ("School", "The swimming school is open all year. Lessons take 45 minutes."),
+        ("Fees", "A ticket costs 40 EUR."),
+    ];
+    let (extract, text) = ask_of("Who is the director of the swimming school?", texts);
+    assert!(!extract.answered, "{text}");
+    let (_, text) = ask_of("Who is the head coach?", texts);
+    assert!(text.contains("Roman Vetrov"), "{text}");
+}
+
+#[test]
 fn a_row_is_answered_with_its_column_names() {
     let (extract, text) = ask_of("Who is the contact for printer Bergen?", OFFICE);
     assert!(extract.answered, "{}", extract.confidence);
