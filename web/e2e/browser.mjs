@@ -38,8 +38,20 @@ export async function openPage(browser, options = {}) {
   return { context, page, complaints };
 }
 
+/** Waits until nothing moves that will come to rest: colours halfway between two themes have no contrast to judge. */
+async function settled(page) {
+  await page.evaluate(async () => {
+    await new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)));
+    const ending = document
+      .getAnimations()
+      .filter((a) => a.effect?.getComputedTiming().iterations !== Number.POSITIVE_INFINITY);
+    await Promise.allSettled(ending.map((animation) => animation.finished));
+  });
+}
+
 /** The axe violations of the page as it is, each as one line. */
 export async function violations(page) {
+  await settled(page);
   const { violations: found } = await new AxeBuilder({ page }).analyze();
   return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).join(", ")}`);
 }
