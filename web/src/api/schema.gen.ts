@@ -721,7 +721,7 @@ export interface components {
             mode: components["schemas"]["Mode"];
             /**
              * @description What was missing or went wrong and how the answer was degraded: `no_embedder`, `model_unavailable`, `model_interrupted`,
-             *     `citation_removed`.
+             *     `citation_removed`, `not_cited`.
              */
             notices: string[];
             /** @description The question as it was asked. */
@@ -756,7 +756,7 @@ export interface components {
             /** @description The question, in any language. */
             question: string;
             /** @description Ids or names of the sources to answer from; all when absent or empty. */
-            sources?: string[] | null;
+            sources?: components["schemas"]["SourceName"][] | null;
         };
         /**
          * @description Where an ask stands.
@@ -1056,7 +1056,7 @@ export interface components {
         NewSource: {
             /**
              * Format: int64
-             * @description Characters that a chunk repeats of the one before it, less than half of `chunk_size`; 80 when absent.
+             * @description Characters that a chunk repeats of the one before it; at most a third of `chunk_size` counts; 80 when absent.
              */
             chunk_overlap?: number | null;
             /**
@@ -1069,7 +1069,7 @@ export interface components {
             /** @description Its name, unique in the tenant. */
             name: string;
             /** @description Words to filter by. */
-            tags?: string[];
+            tags?: components["schemas"]["Tag"][];
         };
         /** @description A ticket to open. */
         NewTicket: {
@@ -1468,7 +1468,7 @@ export interface components {
             /** @description Words or a question. */
             query: string;
             /** @description Ids or names of the sources to look in; all when absent or empty. */
-            sources?: string[] | null;
+            sources?: components["schemas"]["SourceName"][] | null;
         };
         /** @description What was found. */
         SearchResponse: {
@@ -1530,14 +1530,39 @@ export interface components {
             /** @description A new name. */
             name?: string | null;
             /** @description New tags. */
-            tags?: string[] | null;
+            tags?: components["schemas"]["Tag"][] | null;
         };
+        /** @description The id or the name of a source, as the description shows it. */
+        SourceName: string;
         srcId_Source: string;
         /**
          * @description Whether the service can work.
          * @enum {string}
          */
         Status: "ready" | "warming" | "degraded" | "stopping";
+        /** @description One event of a stream as `text/event-stream` carries it. Comments between events show that the stream is alive. */
+        StreamEvent: {
+            /** @description JSON; its fields depend on the event. */
+            data: string;
+            /** @description What happened, such as `answer.delta`. */
+            event: string;
+            /** @description Sequence number in the stream, from 1; send the last one as `Last-Event-ID` to go on behind it. */
+            id: string;
+        };
+        /** @description One line of a stream as `application/x-ndjson` carries it. Empty lines show that the stream is alive. */
+        StreamLine: {
+            /** @description The event's fields. */
+            data: Record<string, never>;
+            /** @description What happened, such as `answer.delta`. */
+            event: string;
+            /**
+             * Format: int64
+             * @description Sequence number in the stream, from 1; send the last one as `Last-Event-ID` to go on behind it.
+             */
+            seq: number;
+        };
+        /** @description A word to filter by, as the description shows it. */
+        Tag: string;
         tenId: string;
         /** @description A ticket. */
         Ticket: {
@@ -1582,7 +1607,7 @@ export interface components {
             /** @description Its arguments: see the tool's description in `GET /api/v1/agents`. */
             arguments?: Record<string, never>;
             /** @description Which tool. */
-            name: string;
+            name: components["schemas"]["ToolName"];
         };
         /** @description A tool as callers see it. */
         ToolInfo: {
@@ -1615,6 +1640,8 @@ export interface components {
         UploadForm: {
             /** @description One or more files; the file name is the document's name and may be a path. */
             file: string[];
+            /** @description Words to filter by, separated by commas. */
+            tags?: string;
         };
         /** @description A tool that was called. */
         UsedTool: {
@@ -1827,8 +1854,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Answer"];
-                    "application/x-ndjson": string;
-                    "text/event-stream": string;
+                    "application/x-ndjson": components["schemas"]["StreamLine"];
+                    "text/event-stream": components["schemas"]["StreamEvent"];
                 };
             };
             /** @description A parameter, header or field is wrong; `errors` names it. */
@@ -1851,6 +1878,15 @@ export interface operations {
             };
             /** @description The caller, its origin or the host name is not allowed. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2116,8 +2152,8 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/x-ndjson": string;
-                    "text/event-stream": string;
+                    "application/x-ndjson": components["schemas"]["StreamLine"];
+                    "text/event-stream": components["schemas"]["StreamEvent"];
                 };
             };
             /** @description A parameter, header or field is wrong; `errors` names it. */
@@ -3358,8 +3394,8 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/x-ndjson": string;
-                    "text/event-stream": string;
+                    "application/x-ndjson": components["schemas"]["StreamLine"];
+                    "text/event-stream": components["schemas"]["StreamEvent"];
                 };
             };
             /** @description A parameter, header or field is wrong; `errors` names it. */
@@ -3478,6 +3514,15 @@ export interface operations {
             };
             /** @description The caller, its origin or the host name is not allowed. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4372,7 +4417,8 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": string;
+                    "application/x-ndjson": components["schemas"]["StreamLine"];
+                    "text/event-stream": components["schemas"]["StreamEvent"];
                 };
             };
             /** @description A parameter, header or field is wrong; `errors` names it. */
@@ -5469,8 +5515,8 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RunResult"];
-                    "application/x-ndjson": string;
-                    "text/event-stream": string;
+                    "application/x-ndjson": components["schemas"]["StreamLine"];
+                    "text/event-stream": components["schemas"]["StreamEvent"];
                 };
             };
             /** @description A parameter, header or field is wrong; `errors` names it. */
@@ -5493,6 +5539,15 @@ export interface operations {
             };
             /** @description The caller, its origin or the host name is not allowed. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -20,6 +20,7 @@ const NOTICES: ReadonlySet<string> = new Set([
   "model_unavailable",
   "model_interrupted",
   "citation_removed",
+  "not_cited",
 ]);
 
 /** The notice in words. Texts for all known codes are in the catalogue under `ask.notice.`. */

@@ -71,6 +71,7 @@ export const en = {
     "The model could not be reached, so the answer is made of sentences from your documents.",
   "ask.notice.model_interrupted": "The model stopped before it was done. What it had written is shown.",
   "ask.notice.citation_removed": "A citation that its passage does not support was removed.",
+  "ask.notice.not_cited": "The model named no passage for what it wrote, so its text does not count as an answer.",
   "ask.notice.other": "Note from the server: {code}",
   "ask.citations": "Citations",
   "ask.citation": "Citation {n}: {document}",

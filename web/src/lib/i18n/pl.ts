@@ -77,6 +77,8 @@ export const pl: Catalogue = {
   "ask.notice.model_unavailable": "Model jest nieosiągalny, więc odpowiedź składa się ze zdań z Twoich dokumentów.",
   "ask.notice.model_interrupted": "Model przerwał, zanim skończył. Pokazano to, co zdążył napisać.",
   "ask.notice.citation_removed": "Usunięto cytowanie, którego nie potwierdza wskazany fragment.",
+  "ask.notice.not_cited":
+    "Model nie wskazał fragmentu dla tego, co napisał, dlatego jego tekst nie liczy się jako odpowiedź.",
   "ask.notice.other": "Uwaga serwera: {code}",
   "ask.citations": "Cytowania",
   "ask.citation": "Cytowanie {n}: {document}",

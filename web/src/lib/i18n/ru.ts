@@ -77,6 +77,7 @@ export const ru: Catalogue = {
   "ask.notice.model_unavailable": "Модель недоступна, поэтому ответ составлен из предложений ваших документов.",
   "ask.notice.model_interrupted": "Модель остановилась раньше времени. Показано то, что она успела написать.",
   "ask.notice.citation_removed": "Удалена цитата, которую её фрагмент не подтверждает.",
+  "ask.notice.not_cited": "Модель не указала фрагмент для написанного, поэтому её текст не считается ответом.",
   "ask.notice.other": "Замечание сервера: {code}",
   "ask.citations": "Цитаты",
   "ask.citation": "Цитата {n}: {document}",
