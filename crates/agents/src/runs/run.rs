@@ -59,14 +59,15 @@ impl Agents {
     ///
     /// # Errors
     /// `invalid_request` naming the wrong field; `unknown_tool`; `overloaded` when too many runs are being worked on.
-    pub async fn start_run(&self, caller: &Caller, request: RunRequest) -> Result<Running> {
+    pub async fn start_run(&self, caller: &Caller, mut request: RunRequest) -> Result<Running> {
         if request.input.trim().is_empty() || request.input.chars().count() > 8000 {
             return Err(Error::field("input", "must be 1 to 8000 characters, not only white space"));
         }
         if request.tool_calls.len() > 10 {
             return Err(Error::field("tool_calls", "must be at most 10"));
         }
-        for (i, call) in request.tool_calls.iter().enumerate() {
+        for (i, call) in request.tool_calls.iter_mut().enumerate() {
+            call.arguments = storable(std::mem::take(&mut call.arguments));
             if !call.arguments.is_object() {
                 return Err(Error::field(format!("tool_calls[{i}].arguments"), "must be an object"));
             }

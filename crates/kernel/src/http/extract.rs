@@ -148,8 +148,8 @@ fn find_nul(path: &str, value: &serde_json::Value) -> Option<String> {
     match value {
         Value::String(text) => text.contains('\0').then(|| if path.is_empty() { "body".to_owned() } else { path.to_owned() }),
         Value::Array(items) => items.iter().enumerate().find_map(|(i, v)| find_nul(&format!("{path}[{i}]"), v)),
-        // By convention `meta` is whatever the caller wants to keep; who stores it makes it storable.
-        Value::Object(map) => map.iter().filter(|(k, _)| !(path.is_empty() && *k == "meta")).find_map(|(k, v)| {
+        // By convention these two are whatever the caller wants to pass on; who stores them makes them storable.
+        Value::Object(map) => map.iter().filter(|(k, _)| !matches!(k.as_str(), "meta" | "arguments")).find_map(|(k, v)| {
             let inner = if path.is_empty() { k.replace('\0', "") } else { format!("{path}.{k}") };
             if k.contains('\0') { Some(inner) } else { find_nul(&inner, v) }
         }),
