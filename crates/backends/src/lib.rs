@@ -2,5 +2,5 @@
 
 pub mod analysis;
 pub mod blob;
-pub mod index;
 pub mod embedder;
+pub mod index;

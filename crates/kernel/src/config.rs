@@ -139,7 +139,8 @@ impl Settings {
             };
             found.push((name, key, text));
         }
-        if let Some((name, ..)) = found.iter().find(|(name, ..)| found.iter().any(|(other, ..)| other.strip_suffix("_FILE") == Some(name))) {
+        if let Some((name, ..)) = found.iter().find(|(name, ..)| found.iter().any(|(other, ..)| other.strip_suffix("_FILE") == Some(name)))
+        {
             return Err(Error::new(code::INVALID_CONFIG, format!("{name} and {name}_FILE are both set: keep one of them")));
         }
         // Aliases first, so that the full name wins whatever the order of the environment.

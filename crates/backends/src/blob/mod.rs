@@ -120,7 +120,8 @@ impl BlobStore {
 
     /// Where a blob is, or `None` when the text is no hash: a name from outside must not become a path.
     pub fn path(&self, hash: &str) -> Option<PathBuf> {
-        (hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))).then(|| self.root.join(&hash[..2]).join(hash))
+        (hash.len() == 64 && hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
+            .then(|| self.root.join(&hash[..2]).join(hash))
     }
 }
 
@@ -132,7 +133,10 @@ impl BlobWriter {
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.size += bytes.len() as u64;
         if self.size > self.limit {
-            return Err(Error::new(code::TOO_LARGE, format!("the file is larger than {} bytes (knowledge.max_document_bytes)", self.limit)));
+            return Err(Error::new(
+                code::TOO_LARGE,
+                format!("the file is larger than {} bytes (knowledge.max_document_bytes)", self.limit),
+            ));
         }
         self.hasher.update(bytes);
         self.file.write_all(bytes).await?;

@@ -9,10 +9,7 @@ use astrolabe_kernel::{
     page::{Page, page_limit, read_cursor},
 };
 use axum::{
-    extract::{
-        DefaultBodyLimit, Multipart, State,
-        multipart::MultipartRejection,
-    },
+    extract::{DefaultBodyLimit, Multipart, State, multipart::MultipartRejection},
     http::StatusCode,
 };
 use serde::{Deserialize, Serialize};

@@ -35,7 +35,10 @@ async fn a_run_has_the_notes_shape_and_answers_from_the_documents_when_no_tool_a
     let keys: BTreeSet<&str> = result.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["agent", "citations", "errors", "notices", "output", "run_id", "trace_id", "used_tools"].into());
     assert!(result["output"].as_str().unwrap().contains("reception desk"), "{result}");
-    assert_eq!((&result["used_tools"], &result["errors"], result["citations"][0]["document"].as_str()), (&json!([]), &json!([]), Some("keys.md")));
+    assert_eq!(
+        (&result["used_tools"], &result["errors"], result["citations"][0]["document"].as_str()),
+        (&json!([]), &json!([]), Some("keys.md"))
+    );
     let stored = app.get(&format!("/api/v1/runs/{}", result["run_id"].as_str().unwrap())).send().await.json();
     assert_eq!((&stored["result"], stored["state"].as_str(), &stored["meta"]), (&result, Some("completed"), &json!({"user": "alice"})));
     assert!(tickets(&app).await.is_empty());
@@ -56,7 +59,12 @@ async fn the_notes_own_request_opens_exactly_one_ticket() {
 #[tokio::test]
 async fn a_question_about_tickets_opens_none() {
     let app = TestApp::new().await;
-    for input in ["Jak utworzyć ticket dla incydentu sieci?", "How do I open a ticket?", "Не создавай заявку, где инструкция?", "The ticket was open all week"] {
+    for input in [
+        "Jak utworzyć ticket dla incydentu sieci?",
+        "How do I open a ticket?",
+        "Не создавай заявку, где инструкция?",
+        "The ticket was open all week",
+    ] {
         let result = run(&app, "support", input).await;
         assert_eq!(result["used_tools"], json!([]), "{input}");
     }
@@ -161,7 +169,16 @@ async fn a_process_that_is_killed_while_a_service_opens_the_ticket_repeats_itsel
     let binary = Binary::new(folder.path()).env("TICKETS_URL", &service.url);
     let server = binary.serve();
     let raw = Raw::new(&binary, &server);
-    let send = |raw: Raw| move || raw.call("POST", "/v1/agents/run", "content-type: application/json\r\nx-idempotency-key: k\r\n", &body("support", TICKET).to_string());
+    let send = |raw: Raw| {
+        move || {
+            raw.call(
+                "POST",
+                "/v1/agents/run",
+                "content-type: application/json\r\nx-idempotency-key: k\r\n",
+                &body("support", TICKET).to_string(),
+            )
+        }
+    };
     let first = tokio::task::spawn_blocking(send(raw));
     service.arrival().await;
     server.kill();
@@ -192,7 +209,8 @@ async fn tool_calls_in_the_request_are_the_plan() {
     ]);
     let request = json!({"agent": "ops", "input": "What is the meaning of this?", "tool_calls": calls});
     let result = app.post("/v1/agents/run").json(request).send().await.json();
-    let used: Vec<_> = result["used_tools"].as_array().unwrap().iter().map(|t| (t["name"].as_str().unwrap(), t["status"].as_str().unwrap())).collect();
+    let used: Vec<_> =
+        result["used_tools"].as_array().unwrap().iter().map(|t| (t["name"].as_str().unwrap(), t["status"].as_str().unwrap())).collect();
     assert_eq!(used, [("create_ticket", "ok"), ("get_metrics", "ok")], "{result}");
     assert_eq!(result["used_tools"][1]["result"]["figures"][0]["name"], "http_requests_total");
     let tickets = tickets(&app).await;
@@ -203,7 +221,12 @@ async fn tool_calls_in_the_request_are_the_plan() {
 async fn a_call_that_is_none_of_the_agents_is_refused_before_anything_happens() {
     let app = TestApp::new().await;
     for (calls, status, code, field) in [
-        (json!([{"name": "create_ticket", "arguments": {"title": "x"}}, {"name": "format_disk"}]), 400, "unknown_tool", "tool_calls[1].name"),
+        (
+            json!([{"name": "create_ticket", "arguments": {"title": "x"}}, {"name": "format_disk"}]),
+            400,
+            "unknown_tool",
+            "tool_calls[1].name",
+        ),
         (json!([{"name": "restart_service", "arguments": {"service": "x"}}]), 403, "tool_refused", "tool_calls[0].name"),
         (json!([{"name": "create_ticket", "arguments": []}]), 400, "invalid_request", "tool_calls[0].arguments"),
         (json!([{"name": "create_ticket", "sudo": true}]), 400, "invalid_request", "tool_calls[0].sudo"),
@@ -223,7 +246,10 @@ async fn a_wrong_argument_is_named_and_the_other_steps_run() {
     let calls = json!([{"name": "create_ticket", "arguments": {"title": "", "colour": "red"}}, {"name": "create_ticket", "arguments": {"title": "good"}}]);
     let result = app.post("/v1/agents/run").json(json!({"agent": "support", "input": "x", "tool_calls": calls})).send().await.json();
     assert_eq!((result["used_tools"][0]["status"].as_str(), result["used_tools"][1]["status"].as_str()), (Some("failed"), Some("ok")));
-    assert_eq!((result["errors"][0]["tool"].as_str(), result["errors"][0]["code"].as_str()), (Some("create_ticket"), Some("invalid_request")));
+    assert_eq!(
+        (result["errors"][0]["tool"].as_str(), result["errors"][0]["code"].as_str()),
+        (Some("create_ticket"), Some("invalid_request"))
+    );
     assert!(result["errors"][0]["message"].as_str().unwrap().contains("colour"), "{result}");
     assert_eq!(tickets(&app).await.len(), 1);
 }
@@ -232,14 +258,32 @@ async fn a_wrong_argument_is_named_and_the_other_steps_run() {
 async fn a_tool_whose_roles_the_caller_lacks_is_refused_and_the_refusal_is_in_the_audit_log() {
     let app = TestApp::with(&[("tools.restart_service_roles", "sre"), ("tools.restart_webhook_url", "http://127.0.0.1:9/restart")]).await;
     let result = run(&app, "ops", "Restart the service payments").await;
-    assert_eq!((result["used_tools"][0]["name"].as_str(), result["used_tools"][0]["status"].as_str()), (Some("restart_service"), Some("refused")), "{result}");
+    assert_eq!(
+        (result["used_tools"][0]["name"].as_str(), result["used_tools"][0]["status"].as_str()),
+        (Some("restart_service"), Some("refused")),
+        "{result}"
+    );
     assert_eq!(result["errors"][0]["code"], "tool_refused");
     assert!(result["output"].as_str().unwrap().contains("sre"), "{result}");
     let audit = app.get("/api/v1/audit?action=restart_service").send().await.json();
-    assert_eq!((audit["items"][0]["outcome"].as_str(), audit["items"][0]["trace_id"].as_str()), (Some("refused"), result["trace_id"].as_str()), "{audit}");
+    assert_eq!(
+        (audit["items"][0]["outcome"].as_str(), audit["items"][0]["trace_id"].as_str()),
+        (Some("refused"), result["trace_id"].as_str()),
+        "{audit}"
+    );
     let ops = app.get("/api/v1/agents").send().await.json();
-    let tool = ops["items"].as_array().unwrap().iter().flat_map(|a| a["tools"].as_array().unwrap()).find(|t| t["name"] == "restart_service").unwrap().clone();
-    assert_eq!((tool["allowed"].as_bool(), tool["configured"].as_bool(), &tool["allowed_roles"]), (Some(false), Some(true), &json!(["sre"])));
+    let tool = ops["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|a| a["tools"].as_array().unwrap())
+        .find(|t| t["name"] == "restart_service")
+        .unwrap()
+        .clone();
+    assert_eq!(
+        (tool["allowed"].as_bool(), tool["configured"].as_bool(), &tool["allowed_roles"]),
+        (Some(false), Some(true), &json!(["sre"]))
+    );
 }
 
 #[tokio::test]
@@ -251,7 +295,11 @@ async fn a_tool_that_is_not_configured_says_which_setting_it_needs() {
         ("ops", "Show me the latency of payments", "get_metrics", "tools.prometheus_url"),
     ] {
         let result = run(&app, agent, input).await;
-        assert_eq!((result["used_tools"][0]["name"].as_str(), result["used_tools"][0]["status"].as_str()), (Some(tool), Some("failed")), "{result}");
+        assert_eq!(
+            (result["used_tools"][0]["name"].as_str(), result["used_tools"][0]["status"].as_str()),
+            (Some(tool), Some("failed")),
+            "{result}"
+        );
         assert_eq!(result["errors"][0]["code"], "tool_not_configured");
         assert!(result["output"].as_str().unwrap().contains(setting), "{result}");
     }
@@ -277,17 +325,28 @@ async fn a_service_that_refuses_is_told_and_no_ticket_is_kept() {
     for answer in [Receiver::refusing(500).await, Receiver::start(json!({"message": "thanks"})).await] {
         let app = TestApp::with(&[("tools.tickets_url", &answer.url)]).await;
         let result = run(&app, "support", TICKET).await;
-        assert_eq!((result["used_tools"][0]["status"].as_str(), result["errors"][0]["code"].as_str()), (Some("failed"), Some("upstream_failed")), "{result}");
+        assert_eq!(
+            (result["used_tools"][0]["status"].as_str(), result["errors"][0]["code"].as_str()),
+            (Some("failed"), Some("upstream_failed")),
+            "{result}"
+        );
         assert!(tickets(&app).await.is_empty());
     }
 }
 
 #[tokio::test]
 async fn metrics_come_from_prometheus_when_it_is_configured() {
-    let service = Receiver::start(json!({"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1.0, "412.5"]}]}})).await;
+    let service = Receiver::start(
+        json!({"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1.0, "412.5"]}]}}),
+    )
+    .await;
     let app = TestApp::with(&[("tools.prometheus_url", &service.url)]).await;
     let result = run(&app, "ops", "Pokaż opóźnienia usługi payments").await;
-    assert_eq!((result["used_tools"][0]["name"].as_str(), result["used_tools"][0]["status"].as_str()), (Some("get_metrics"), Some("ok")), "{result}");
+    assert_eq!(
+        (result["used_tools"][0]["name"].as_str(), result["used_tools"][0]["status"].as_str()),
+        (Some("get_metrics"), Some("ok")),
+        "{result}"
+    );
     assert_eq!(result["used_tools"][0]["result"]["origin"], "prometheus");
     assert_eq!(result["used_tools"][0]["result"]["figures"][0]["value"], 412.5);
     let received = service.received();
@@ -298,11 +357,23 @@ async fn metrics_come_from_prometheus_when_it_is_configured() {
 #[tokio::test]
 async fn a_restart_is_asked_of_the_webhook_and_the_weather_of_its_service() {
     let (webhook, weather) = (Receiver::start(json!({})).await, Receiver::start(json!({"temperature": 12, "sky": "clear"})).await);
-    let app = TestApp::with(&[("tools.restart_webhook_url", &webhook.url), ("tools.restart_webhook_token", "hook"), ("tools.weather_url", &weather.url)]).await;
+    let app = TestApp::with(&[
+        ("tools.restart_webhook_url", &webhook.url),
+        ("tools.restart_webhook_token", "hook"),
+        ("tools.weather_url", &weather.url),
+    ])
+    .await;
     let result = run(&app, "ops", "Перезапусти сервис payments").await;
-    assert_eq!((result["used_tools"][0]["name"].as_str(), result["used_tools"][0]["status"].as_str()), (Some("restart_service"), Some("ok")), "{result}");
+    assert_eq!(
+        (result["used_tools"][0]["name"].as_str(), result["used_tools"][0]["status"].as_str()),
+        (Some("restart_service"), Some("ok")),
+        "{result}"
+    );
     let received = webhook.received();
-    assert_eq!((received.len(), received[0].header("authorization"), received[0].body["service"].as_str()), (1, "Bearer hook", Some("payments")));
+    assert_eq!(
+        (received.len(), received[0].header("authorization"), received[0].body["service"].as_str()),
+        (1, "Bearer hook", Some("payments"))
+    );
     assert!(!received[0].header("idempotency-key").is_empty());
     let result = run(&app, "support", "What is the weather in Gdańsk?").await;
     assert!(result["output"].as_str().unwrap().contains("temperature: 12"), "{result}");
@@ -311,11 +382,19 @@ async fn a_restart_is_asked_of_the_webhook_and_the_weather_of_its_service() {
 
 #[tokio::test]
 async fn offline_no_tool_leaves_the_house() {
-    let settings = [("egress.offline", "true"), ("tools.weather_url", "http://198.51.100.7/weather"), ("tools.tickets_url", "https://tickets.example.com/")];
+    let settings = [
+        ("egress.offline", "true"),
+        ("tools.weather_url", "http://198.51.100.7/weather"),
+        ("tools.tickets_url", "https://tickets.example.com/"),
+    ];
     let app = TestApp::with(&settings).await;
     for (input, tool) in [("What is the weather in Gdańsk?", "get_weather"), (TICKET, "create_ticket")] {
         let result = run(&app, "support", input).await;
-        assert_eq!((result["errors"][0]["tool"].as_str(), result["errors"][0]["code"].as_str()), (Some(tool), Some("egress_refused")), "{result}");
+        assert_eq!(
+            (result["errors"][0]["tool"].as_str(), result["errors"][0]["code"].as_str()),
+            (Some(tool), Some("egress_refused")),
+            "{result}"
+        );
     }
     assert!(tickets(&app).await.is_empty());
     let local = Receiver::start(json!({"temperature": 12})).await;
@@ -360,10 +439,18 @@ async fn tickets_are_opened_changed_and_listed_by_people_too() {
     let id = made.json()["id"].as_str().unwrap().to_owned();
     let path = format!("/api/v1/tickets/{id}");
     let changed = app.call(Method::PATCH, &path).json(json!({"state": "closed"})).send().await.json();
-    assert_eq!((changed["state"].as_str(), changed["title"].as_str(), changed["priority"].as_str()), (Some("closed"), Some("Printer"), Some("low")));
+    assert_eq!(
+        (changed["state"].as_str(), changed["title"].as_str(), changed["priority"].as_str()),
+        (Some("closed"), Some("Printer"), Some("low"))
+    );
     assert_eq!(app.get(&path).send().await.json(), changed);
     assert_eq!(app.get("/api/v1/tickets?state=open").send().await.json()["items"], json!([]));
-    for (body, field) in [(json!({"title": " "}), "title"), (json!({}), "title"), (json!({"title": "x", "urgency": 1}), "urgency"), (json!({"title": "x", "priority": "asap"}), "priority")] {
+    for (body, field) in [
+        (json!({"title": " "}), "title"),
+        (json!({}), "title"),
+        (json!({"title": "x", "urgency": 1}), "urgency"),
+        (json!({"title": "x", "priority": "asap"}), "priority"),
+    ] {
         let reply = app.post("/api/v1/tickets").json(body).send().await;
         assert_eq!((reply.status, reply.json()["errors"][0]["field"].as_str()), (400, Some(field)), "{}", reply.text());
     }

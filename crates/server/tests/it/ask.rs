@@ -40,14 +40,26 @@ async fn an_answer_has_its_shape_to_the_letter() {
     let answer = reply.json();
     let fields = ["answer", "answered", "citations", "created_at", "id", "lang", "mode", "notices", "question", "retrieval", "trace_id"];
     assert_eq!(keys(&answer), fields.into());
-    assert_eq!((answer["answered"].as_bool(), answer["mode"].as_str(), answer["lang"].as_str()), (Some(true), Some("extractive"), Some("en")));
-    assert_eq!((answer["question"].as_str(), answer["retrieval"].as_str(), &answer["notices"]), (Some(QUESTION), Some("lexical"), &json!(["no_embedder"])));
-    assert!(answer["id"].as_str().unwrap().starts_with("ask_") && answer["answer"].as_str().unwrap().contains("reception desk"), "{answer}");
+    assert_eq!(
+        (answer["answered"].as_bool(), answer["mode"].as_str(), answer["lang"].as_str()),
+        (Some(true), Some("extractive"), Some("en"))
+    );
+    assert_eq!(
+        (answer["question"].as_str(), answer["retrieval"].as_str(), &answer["notices"]),
+        (Some(QUESTION), Some("lexical"), &json!(["no_embedder"]))
+    );
+    assert!(
+        answer["id"].as_str().unwrap().starts_with("ask_") && answer["answer"].as_str().unwrap().contains("reception desk"),
+        "{answer}"
+    );
     assert_eq!(answer["trace_id"].as_str().unwrap().len(), 32);
     let citation = &answer["citations"][0];
     let fields = ["document", "document_id", "end", "heading", "n", "score", "source", "source_id", "start", "text"];
     assert_eq!(keys(citation), fields.into());
-    assert_eq!((citation["n"].as_i64(), citation["document"].as_str(), citation["source"].as_str()), (Some(1), Some("guide/urlopy.md"), Some("handbook")));
+    assert_eq!(
+        (citation["n"].as_i64(), citation["document"].as_str(), citation["source"].as_str()),
+        (Some(1), Some("guide/urlopy.md"), Some("handbook"))
+    );
     assert_eq!(citation["heading"], "Urlopy > Office keys");
     assert!(citation["score"].as_f64().is_some_and(|s| s > 0.0 && s <= 1.0));
     check_citations(&app, &answer).await;
@@ -155,7 +167,8 @@ async fn asks_are_kept_newest_first_page_by_page() {
         assert_eq!(app.post("/api/v1/ask").json(json!({ "question": question })).send().await.status, 200);
     }
     let first = app.get("/api/v1/asks?limit=2").send().await.json();
-    let questions = |page: &Value| page["items"].as_array().unwrap().iter().map(|a| a["question"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let questions =
+        |page: &Value| page["items"].as_array().unwrap().iter().map(|a| a["question"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(questions(&first), ["three?", "two?"]);
     let second = app.get(&format!("/api/v1/asks?limit=2&cursor={}", first["next_cursor"].as_str().unwrap())).send().await.json();
     assert_eq!((questions(&second), &second["next_cursor"]), (vec!["one?".to_owned()], &Value::Null));
@@ -196,7 +209,10 @@ async fn a_configured_model_writes_the_answer_and_its_text_streams_in_pieces() {
     check_order(&events);
     let answer = &events.last().unwrap().data;
     assert_eq!((answer["mode"].as_str(), answer["answered"].as_bool()), (Some("model"), Some(true)));
-    assert_eq!(answer["answer"], "The office keys are kept at the reception desk in Łódź [1]. Ask for Żaneta, who notes the key's number [1].");
+    assert_eq!(
+        answer["answer"],
+        "The office keys are kept at the reception desk in Łódź [1]. Ask for Żaneta, who notes the key's number [1]."
+    );
     check_citations(&app, answer).await;
     assert_eq!(app.anonymous(axum::http::Method::GET, "/readyz").send().await.json()["dependencies"]["chat_model"]["status"], "ok");
 }

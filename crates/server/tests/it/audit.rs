@@ -51,9 +51,10 @@ impl World {
                 let subject = id(&reply);
                 (reply, subject)
             }
-            "PATCH /api/v1/sources/{id}" => {
-                (app.call(method, &path.replace("{id}", &self.source)).json(json!({"description": "new"})).send().await, self.source.clone())
-            }
+            "PATCH /api/v1/sources/{id}" => (
+                app.call(method, &path.replace("{id}", &self.source)).json(json!({"description": "new"})).send().await,
+                self.source.clone(),
+            ),
             "DELETE /api/v1/sources/{id}" => (app.call(method, &path.replace("{id}", &self.source)).send().await, self.source.clone()),
             "POST /api/v1/sources/{id}/documents" => {
                 let (content_type, body) = astrolabe_server::client::multipart(&[("new.md".to_owned(), b"# New\n\nText.".to_vec().into())]);

@@ -20,8 +20,8 @@ use serde_json::json;
 use crate::support::{Binary, Raw};
 
 const WORDS: [&str; 24] = [
-    "anchor", "beacon", "cable", "davit", "ebb", "fender", "galley", "halyard", "island", "jetty", "keel", "lantern", "mast", "netting", "oar", "pier",
-    "quay", "rudder", "sail", "tiller", "unload", "vessel", "winch", "yard",
+    "anchor", "beacon", "cable", "davit", "ebb", "fender", "galley", "halyard", "island", "jetty", "keel", "lantern", "mast", "netting",
+    "oar", "pier", "quay", "rudder", "sail", "tiller", "unload", "vessel", "winch", "yard",
 ];
 
 fn setting(name: &str, default: u64) -> u64 {
@@ -105,7 +105,10 @@ async fn held(url: &str) -> Held {
     let mut tx = db.read().await.unwrap();
     let counts = |rows: Vec<Count>| rows.into_iter().map(|c| (c.0, c.1)).collect();
     let mut chunks: Vec<Chunk> = tx
-        .all("SELECT d.name, c.ordinal, c.start_at, c.end_at, c.heading, c.text_hash FROM chunks c JOIN documents d ON d.id = c.document_id", &[])
+        .all(
+            "SELECT d.name, c.ordinal, c.start_at, c.end_at, c.heading, c.text_hash FROM chunks c JOIN documents d ON d.id = c.document_id",
+            &[],
+        )
         .await
         .unwrap();
     chunks.sort();
@@ -114,7 +117,10 @@ async fn held(url: &str) -> Held {
         documents: counts(tx.all("SELECT state, COUNT(*) AS n FROM documents GROUP BY state", &[]).await.unwrap()),
         jobs: counts(tx.all("SELECT state, COUNT(*) AS n FROM jobs GROUP BY state", &[]).await.unwrap()),
         twice: tx
-            .one("SELECT COUNT(*) AS n FROM (SELECT document_id FROM chunks GROUP BY document_id, ordinal HAVING COUNT(*) > 1) AS repeated", &[])
+            .one(
+                "SELECT COUNT(*) AS n FROM (SELECT document_id FROM chunks GROUP BY document_id, ordinal HAVING COUNT(*) > 1) AS repeated",
+                &[],
+            )
             .await
             .unwrap(),
         events: tx.one("SELECT COUNT(*) AS n FROM events WHERE stream LIKE 'source:%'", &[]).await.unwrap(),
@@ -141,7 +147,8 @@ fn hits(binary: &Binary, count: u64) -> BTreeSet<String> {
 
 #[test]
 fn files_that_are_ingested_while_the_process_is_killed_again_and_again_are_each_there_once() {
-    let (count, kills, seed) = (setting("ASTROLABE_KILL_FILES", 150), setting("ASTROLABE_KILLS", 4), setting("ASTROLABE_KILL_SEED", 20_261_121));
+    let (count, kills, seed) =
+        (setting("ASTROLABE_KILL_FILES", 150), setting("ASTROLABE_KILLS", 4), setting("ASTROLABE_KILL_SEED", 20_261_121));
     eprintln!("{count} files, {kills} kills, seed {seed}");
     let started = std::time::Instant::now();
     let random = Random::seeded(seed);
@@ -168,7 +175,11 @@ fn files_that_are_ingested_while_the_process_is_killed_again_and_again_are_each_
             assert_eq!(status, 201, "{made}");
             source = made["id"].as_str().unwrap().to_owned();
         }
-        let ingest = binary.command(&["ingest", files, "--source", "harbour", "--server", &server.url]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let ingest = binary
+            .command(&["ingest", files, "--source", "harbour", "--server", &server.url])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
         let ingest = Background(ingest.unwrap());
         for event in raw.events(&format!("/api/v1/sources/{source}/events"), seen).unwrap() {
             assert_eq!(event.seq, seen + 1, "a reader that comes back finds no gap and no repeat");

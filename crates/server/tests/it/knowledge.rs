@@ -26,7 +26,10 @@ async fn a_source_is_made_read_changed_and_deleted() {
     let made = app.post("/api/v1/sources").json(json!({"name": "Podręcznik", "tags": ["hr"], "chunk_size": 400})).send().await;
     assert_eq!(made.status, 201, "{}", made.text());
     let made = made.json();
-    assert_eq!((made["chunk_size"].as_i64(), made["chunk_overlap"].as_i64(), made["document_count"].as_i64()), (Some(400), Some(80), Some(0)));
+    assert_eq!(
+        (made["chunk_size"].as_i64(), made["chunk_overlap"].as_i64(), made["document_count"].as_i64()),
+        (Some(400), Some(80), Some(0))
+    );
     assert_eq!(made["documents_by_state"], json!({"queued": 0, "running": 0, "ready": 0, "failed": 0, "canceled": 0}));
     let path = format!("/api/v1/sources/{}", made["id"].as_str().unwrap());
     assert_eq!(app.get(&path).send().await.json(), made);
@@ -63,22 +66,25 @@ async fn an_upload_of_many_kinds_of_files_becomes_ready_and_the_source_tells_so(
     let app = TestApp::new().await;
     let source = source(&app, "handbook").await;
     let html = "<html><body><h1>Seals</h1><p>Seals sleep on the rocks.</p></body></html>";
-    let (content_type, body) = form(&[("guide/gulls.md", GULLS.as_bytes()), ("foki.txt", "Foki śpią na skałach.".as_bytes()), ("seals.html", html.as_bytes())]);
+    let (content_type, body) =
+        form(&[("guide/gulls.md", GULLS.as_bytes()), ("foki.txt", "Foki śpią na skałach.".as_bytes()), ("seals.html", html.as_bytes())]);
     let reply = app.post(&format!("/api/v1/sources/{source}/documents")).body(&content_type, body).send().await;
     assert_eq!(reply.status, 202, "{}", reply.text());
     let items = reply.json()["items"].as_array().unwrap().clone();
-    assert_eq!(items.iter().map(|d| (d["name"].as_str().unwrap(), d["state"].as_str().unwrap())).collect::<Vec<_>>(), [
-        ("guide/gulls.md", "queued"),
-        ("foki.txt", "queued"),
-        ("seals.html", "queued"),
-    ]);
+    assert_eq!(
+        items.iter().map(|d| (d["name"].as_str().unwrap(), d["state"].as_str().unwrap())).collect::<Vec<_>>(),
+        [("guide/gulls.md", "queued"), ("foki.txt", "queued"), ("seals.html", "queued"),]
+    );
     app.drain().await;
     let counted = app.get(&format!("/api/v1/sources/{source}")).send().await.json();
     assert_eq!((counted["document_count"].as_i64(), counted["documents_by_state"]["ready"].as_i64()), (Some(3), Some(3)));
     let foki = document(&app, items[1]["id"].as_str().unwrap()).await;
     assert_eq!((foki["lang"].as_str(), foki["mime"].as_str(), foki["size"].as_i64()), (Some("pl"), Some("text/plain"), Some(24)));
     let content = app.get(&format!("/api/v1/documents/{}/content", items[2]["id"].as_str().unwrap())).send().await.json();
-    assert_eq!((content["text"].as_str(), content["headings"][0]["title"].as_str()), (Some("Seals\n\nSeals sleep on the rocks."), Some("Seals")));
+    assert_eq!(
+        (content["text"].as_str(), content["headings"][0]["title"].as_str()),
+        (Some("Seals\n\nSeals sleep on the rocks."), Some("Seals"))
+    );
     assert_eq!(app.get(&format!("/api/v1/sources/{source}/documents?state=failed")).send().await.json()["items"], json!([]));
 }
 
@@ -89,7 +95,10 @@ async fn a_search_finds_a_passage_where_it_is_and_how_it_was_found() {
     let reply = app.post("/api/v1/search").json(json!({"query": "who counts gulls?", "sources": ["handbook"]})).send().await.json();
     assert_eq!(reply["mode"], "lexical");
     let item = &reply["items"][0];
-    assert_eq!((item["document_id"].as_str(), item["source_id"].as_str(), item["heading"].as_str()), (Some(&*id), Some(&*source), Some("Lighthouse")));
+    assert_eq!(
+        (item["document_id"].as_str(), item["source_id"].as_str(), item["heading"].as_str()),
+        (Some(&*id), Some(&*source), Some("Lighthouse"))
+    );
     assert_eq!(item["ranks"], json!({"dense": null, "lexical": 1}));
     let content = app.get(&format!("/api/v1/documents/{id}/content")).send().await.json();
     let (start, end) = (item["start"].as_u64().unwrap() as usize, item["end"].as_u64().unwrap() as usize);
@@ -102,7 +111,8 @@ async fn a_search_finds_a_passage_where_it_is_and_how_it_was_found() {
 async fn a_file_that_cannot_be_read_fails_alone_and_its_reason_is_in_its_row() {
     let app = TestApp::new().await;
     let source = source(&app, "handbook").await;
-    let (content_type, body) = form(&[("good.md", GULLS.as_bytes()), ("photo.md", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\0"), ("empty.txt", b"")]);
+    let (content_type, body) =
+        form(&[("good.md", GULLS.as_bytes()), ("photo.md", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\0"), ("empty.txt", b"")]);
     let items = app.post(&format!("/api/v1/sources/{source}/documents")).body(&content_type, body).send().await.json()["items"].clone();
     app.drain().await;
     let mut found = Vec::new();
@@ -110,11 +120,14 @@ async fn a_file_that_cannot_be_read_fails_alone_and_its_reason_is_in_its_row() {
         let read = document(&app, item["id"].as_str().unwrap()).await;
         found.push((read["state"].as_str().unwrap().to_owned(), read["error"]["code"].as_str().map(str::to_owned)));
     }
-    assert_eq!(found, [
-        ("ready".to_owned(), None),
-        ("failed".to_owned(), Some("unsupported_media_type".to_owned())),
-        ("failed".to_owned(), Some("document_empty".to_owned())),
-    ]);
+    assert_eq!(
+        found,
+        [
+            ("ready".to_owned(), None),
+            ("failed".to_owned(), Some("unsupported_media_type".to_owned())),
+            ("failed".to_owned(), Some("document_empty".to_owned())),
+        ]
+    );
     let content = app.get(&format!("/api/v1/documents/{}/content", items[2]["id"].as_str().unwrap())).send().await;
     assert_eq!((content.status, content.code().as_str()), (409, "invalid_state"));
     let retried = app.post(&format!("/api/v1/documents/{}/retry", items[2]["id"].as_str().unwrap())).send().await;
@@ -144,12 +157,14 @@ async fn the_events_of_a_source_resume_behind_what_was_seen() {
     let path = format!("/api/v1/sources/{source}/events");
     // Nothing more happens, so the stream ends by its idle limit.
     let whole = app.get(&path).send().await.events();
-    assert_eq!(whole.iter().map(|e| (e.seq, e.kind.as_str())).collect::<Vec<_>>(), [
-        (1, "document.queued"),
-        (2, "document.running"),
-        (3, "document.ready"),
-    ]);
-    assert_eq!((whole[2].data["name"].as_str(), whole[2].data["state"].as_str(), whole[2].data["chunks"].as_i64()), (Some("gulls.md"), Some("ready"), Some(1)));
+    assert_eq!(
+        whole.iter().map(|e| (e.seq, e.kind.as_str())).collect::<Vec<_>>(),
+        [(1, "document.queued"), (2, "document.running"), (3, "document.ready"),]
+    );
+    assert_eq!(
+        (whole[2].data["name"].as_str(), whole[2].data["state"].as_str(), whole[2].data["chunks"].as_i64()),
+        (Some("gulls.md"), Some("ready"), Some(1))
+    );
     let rest = app.get(&path).header("last-event-id", "1").header("accept", "application/x-ndjson").send().await.events();
     assert_eq!(rest, &whole[1..]);
 }

@@ -70,7 +70,9 @@ impl Raw {
     fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Option<TcpStream> {
         let mut socket = TcpStream::connect(&self.address).ok()?;
         let (address, token, length) = (&self.address, &self.token, body.len());
-        let head = format!("{method} {path} HTTP/1.0\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n{headers}content-length: {length}\r\n\r\n{body}");
+        let head = format!(
+            "{method} {path} HTTP/1.0\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n{headers}content-length: {length}\r\n\r\n{body}"
+        );
         socket.write_all(head.as_bytes()).ok()?;
         Some(socket)
     }

@@ -22,7 +22,8 @@ impl Reply {
 fn sse(block: &str) -> Event {
     let mut lines = block.lines();
     let mut field = |name: &str| lines.next().unwrap().strip_prefix(name).unwrap().to_owned();
-    let event = Event { seq: field("id: ").parse().unwrap(), kind: field("event: "), data: serde_json::from_str(&field("data: ")).unwrap() };
+    let event =
+        Event { seq: field("id: ").parse().unwrap(), kind: field("event: "), data: serde_json::from_str(&field("data: ")).unwrap() };
     assert_eq!(lines.next(), None, "{block}");
     event
 }
