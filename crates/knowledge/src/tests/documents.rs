@@ -74,9 +74,9 @@ async fn content_that_arrives_while_the_old_one_is_read_is_what_stays() {
     let first = s.upload(&source, "x.md", GULLS).await;
     let bytes = s.hold_bytes(&first);
     let replace = async {
-        s.running(first.id).await;
+        let bytes = bytes.awaited().await;
         let new = s.upload(&source, "x.md", SEALS).await;
-        bytes.release().await;
+        bytes.release();
         new
     };
     let (ran, new) = tokio::join!(s.runner.run_one(), replace);
@@ -95,9 +95,9 @@ async fn a_document_that_is_deleted_while_it_is_read_stays_deleted() {
     let document = s.upload(&source, "x.md", GULLS).await;
     let bytes = s.hold_bytes(&document);
     let delete = async {
-        s.running(document.id).await;
+        let bytes = bytes.awaited().await;
         s.knowledge.remove_document(&s.caller, document.id).await.unwrap();
-        bytes.release().await;
+        bytes.release();
     };
     let (ran, ()) = tokio::join!(s.runner.run_one(), delete);
     assert!(ran.unwrap());
@@ -206,15 +206,16 @@ async fn a_canceled_document_leaves_no_chunk_behind_and_can_be_retried() {
     let document = s.upload(&source, "x.md", GULLS).await;
     let bytes = s.hold_bytes(&document);
     let cancel = async {
-        s.running(document.id).await;
+        let bytes = bytes.awaited().await;
         let mut tx = s.kernel.db.write().await.unwrap();
         tx.request_cancel(s.caller.principal.tenant, document.job_id, s.kernel.now()).await.unwrap();
         tx.commit().await.unwrap();
+        bytes
     };
     // The worker notices by itself, while the document's bytes still keep it waiting.
-    let (ran, ()) = tokio::join!(s.runner.run_one(), cancel);
+    let (ran, bytes) = tokio::join!(s.runner.run_one(), cancel);
     assert!(ran.unwrap());
-    bytes.release().await;
+    bytes.release();
     let canceled = s.document(document.id).await;
     assert_eq!((canceled.state, canceled.chunk_count), (JobState::Canceled, 0));
     assert!(s.pieces(document.id).await.is_empty());

@@ -15,6 +15,7 @@ use astrolabe_kernel::{
     testing::TestKernel,
 };
 use axum::extract::State;
+use rustix::fs::{Mode, OFlags};
 
 use crate::{
     Knowledge, KnowledgeConfig, MIGRATIONS, Paths,
@@ -139,7 +140,7 @@ impl Setup {
         self.knowledge.add_document(&self.caller, source.id, Upload { name, blob, tags: &[] }).await
     }
 
-    /// Puts a pipe where a document's bytes are, so that its job waits in the middle until [`HeldBytes::release`].
+    /// Puts a pipe where a document's bytes are, so that its job waits in the middle until [`AwaitedBytes::release`].
     pub fn hold_bytes(&self, document: &Document) -> HeldBytes {
         let hash = &document.content_hash;
         let path = self.test.folder.path().join("blobs").join(&hash[..2]).join(hash);
@@ -159,13 +160,6 @@ impl Setup {
         let mut writer = self.knowledge.blobs.writer(self.knowledge.config.max_document_bytes)?;
         writer.write(bytes.as_ref()).await?;
         writer.finish().await
-    }
-
-    /// Waits until a document's job is at work.
-    pub async fn running(&self, id: Id<Document>) {
-        while self.document(id).await.state != JobState::Running {
-            tokio::task::yield_now().await;
-        }
     }
 
     /// Uploads a document and ingests all that waits.
@@ -223,21 +217,35 @@ impl Setup {
     }
 }
 
-/// Bytes of a document that its job waits for.
+/// Bytes of a document that its job is to wait for.
 pub struct HeldBytes {
     path: PathBuf,
     bytes: Vec<u8>,
 }
 
+/// Bytes of a document that its job waits for.
+pub struct AwaitedBytes {
+    pipe: std::fs::File,
+    bytes: Vec<u8>,
+}
+
 impl HeldBytes {
-    /// Hands the bytes to the job that waits for them. A job that was canceled before it asked for them is not waited for: a pipe that is opened
-    /// for both ends at once needs no reader.
-    pub async fn release(self) {
-        let write = move || {
-            use std::io::Write;
-            std::fs::File::options().read(true).write(true).open(self.path)?.write_all(&self.bytes)
-        };
-        tokio::task::spawn_blocking(write).await.unwrap().unwrap();
+    /// Waits until the job has asked for the bytes: only then can the pipe be opened for writing without waiting (fifo(7)).
+    pub async fn awaited(self) -> AwaitedBytes {
+        loop {
+            match rustix::fs::open(&self.path, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()) {
+                Ok(pipe) => return AwaitedBytes { pipe: pipe.into(), bytes: self.bytes },
+                Err(rustix::io::Errno::NXIO) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+impl AwaitedBytes {
+    /// Hands the bytes to the job. One that was stopped meanwhile does not read them, which is all the same.
+    pub fn release(mut self) {
+        std::io::Write::write_all(&mut self.pipe, &self.bytes).unwrap();
     }
 }
 
