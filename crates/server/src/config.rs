@@ -29,6 +29,8 @@ pub const SCHEMA: Schema = Schema {
 /// Names that operators set for the products that Astrolabe stands in for, and that this version does nothing with. A server that
 /// starts with one of them says so, because silence would look like obedience.
 pub const UNUSED_ENV: &[&str] = &[
+    "APP_ENV",
+    "API_VERSION",
     "REDIS_URL",
     "NATS_URL",
     "QDRANT_URL",
