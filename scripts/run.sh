@@ -82,7 +82,7 @@ else
   add examples/en examples-en
   add examples/pl examples-pl
   add examples/ru examples-ru
-  question='How do I report a network incident?'
+  question='How long are daily backups kept?'
 fi
 
 token=$(cat "$DATA/token")
