@@ -992,7 +992,7 @@ export interface components {
         Job: {
             /**
              * Format: int64
-             * @description How often it was started.
+             * @description How often it was tried.
              */
             attempts: number;
             /** @description When it was enqueued. */
@@ -1197,7 +1197,7 @@ export interface components {
             items: {
                 /**
                  * Format: int64
-                 * @description How often it was started.
+                 * @description How often it was tried.
                  */
                 attempts: number;
                 /** @description When it was enqueued. */
@@ -1640,8 +1640,6 @@ export interface components {
         UploadForm: {
             /** @description One or more files; the file name is the document's name and may be a path. */
             file: string[];
-            /** @description Words to filter by, separated by commas. */
-            tags?: string;
         };
         /** @description A tool that was called. */
         UsedTool: {
@@ -4283,7 +4281,10 @@ export interface operations {
     };
     upload_documents: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Words to filter by, separated by commas; at most 32 of 64 characters each. */
+                tags?: string;
+            };
             header?: never;
             path: {
                 id: components["schemas"]["srcId_Source"];
