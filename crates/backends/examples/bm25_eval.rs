@@ -61,6 +61,7 @@ fn evaluate(dir: &Path) -> Result<String, Box<dyn Error>> {
             version: 1,
             mime: "text/plain".to_owned(),
             tags: Vec::new(),
+            readers: None,
             updated_at: 0,
             chunks: vec![chunk],
         });

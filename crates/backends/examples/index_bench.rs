@@ -164,6 +164,7 @@ fn document(number: usize, random: &mut Random, centres: &[Vec<f32>]) -> IndexDo
         version: 1,
         mime: "text/plain".to_owned(),
         tags: Vec::new(),
+        readers: None,
         updated_at: 0,
         chunks,
     }

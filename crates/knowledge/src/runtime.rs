@@ -12,7 +12,7 @@ use std::{
 use astrolabe_backends::{
     blob::BlobStore,
     embedder::Embedder,
-    index::{EmbeddedIndex, IndexError},
+    index::{Embedded, EmbeddedIndex, IndexError, SearchIndex},
 };
 use astrolabe_gateway::Gateway;
 use astrolabe_kernel::{Error, Id, Kernel, Result, error::code, jobs::Registry, principal::TenantId};
@@ -88,7 +88,7 @@ impl Deref for Knowledge {
 #[derive(Clone)]
 enum Engine {
     Loading,
-    Ready { index: Arc<EmbeddedIndex>, embedder: Option<Arc<Embedder>>, without: Option<String> },
+    Ready { index: Arc<dyn SearchIndex>, embedder: Option<Arc<Embedder>>, without: Option<String> },
     Failed(String),
 }
 
@@ -161,17 +161,19 @@ impl Knowledge {
         };
         let root = self.paths.index.clone();
         let name = generation(&alias, &version);
-        let (index, report) = blocking(move || {
+        let (index, report) = tokio::task::spawn_blocking(move || {
             let opened = EmbeddedIndex::open(&root.join(&name), &alias, &version, dims)?;
             remove_other_generations(&root, &name);
             Ok(opened)
         })
-        .await?;
+        .await
+        .map_err(Error::internal)?
+        .map_err(index_error)?;
         if let Some(notice) = &report.notice {
             tracing::warn!(notice, "the search index was repaired");
         }
-        let index = Arc::new(index);
-        self.reconcile(&index, embedder.as_deref()).await?;
+        let index: Arc<dyn SearchIndex> = Arc::new(Embedded::new(index));
+        self.reconcile(&*index, embedder.as_deref()).await?;
         self.engine.send_replace(Engine::Ready { index, embedder: embedder.clone(), without });
         if embedder.is_some()
             && let Err(error) = self.embed_the_rest().await
@@ -182,13 +184,13 @@ impl Knowledge {
     }
 
     /// Makes the index hold exactly the documents that SQL says can be found.
-    async fn reconcile(&self, index: &Arc<EmbeddedIndex>, embedder: Option<&Embedder>) -> Result<()> {
+    async fn reconcile(&self, index: &dyn SearchIndex, embedder: Option<&Embedder>) -> Result<()> {
         let mut known: HashMap<String, (TenantId, i64, bool)> = HashMap::new();
         for (tenant, id, version, embedded) in store::indexed(&mut self.kernel.db.read().await?).await? {
             known.insert(id.to_string(), (tenant, version, embedded));
         }
         let mut stale = Vec::new();
-        for state in index.documents() {
+        for state in index.documents().await.map_err(index_error)? {
             match known.get(&state.document_id) {
                 Some((tenant, version, embedded))
                     if tenant.to_string() == state.tenant
@@ -203,8 +205,7 @@ impl Knowledge {
         }
         let (removed, added) = (stale.len(), known.len());
         for state in stale {
-            let index = index.clone();
-            blocking(move || index.delete_document(&state.tenant, &state.document_id)).await?;
+            index.delete_document(&state.tenant, &state.document_id).await.map_err(index_error)?;
         }
         let mut batch = Vec::new();
         for (id, (tenant, ..)) in known {
@@ -229,10 +230,10 @@ impl Knowledge {
             document.version = document.indexed_version;
             batch.push(index_document(tenant, &document, pieces, |hash| vectors.get(hash).cloned()));
             if batch.len() >= 64 {
-                put(index, std::mem::take(&mut batch)).await?;
+                index.replace_documents(std::mem::take(&mut batch)).await.map_err(index_error)?;
             }
         }
-        put(index, batch).await?;
+        index.replace_documents(batch).await.map_err(index_error)?;
         if removed + added > 0 {
             tracing::info!(removed, added, "brought the search index to what the database says");
         }
@@ -311,7 +312,7 @@ impl Knowledge {
     ///
     /// # Errors
     /// `warming_up` while it loads, `data_dir_unusable` when it could not be opened.
-    pub(crate) fn index(&self) -> Result<Arc<EmbeddedIndex>> {
+    pub(crate) fn index(&self) -> Result<Arc<dyn SearchIndex>> {
         match &*self.engine.borrow() {
             Engine::Ready { index, .. } => Ok(index.clone()),
             Engine::Loading => Err(Error::new(code::WARMING_UP, "the search index is loading").with_retry_after(Duration::from_secs(1))),
@@ -332,7 +333,7 @@ impl Knowledge {
     pub(crate) async fn index_delete_document(&self, tenant: TenantId, id: Id<Document>) {
         let deleted = async {
             let index = self.index()?;
-            blocking(move || index.delete_document(&tenant.to_string(), &id.to_string())).await
+            index.delete_document(&tenant.to_string(), &id.to_string()).await.map_err(index_error)
         };
         if let Err(error) = deleted.await {
             tracing::warn!(document_id = %id, error = ?error, "a document could not be taken out of the index; the next start does it");
@@ -343,7 +344,7 @@ impl Knowledge {
     pub(crate) async fn index_delete_source(&self, tenant: TenantId, id: Id<Source>) {
         let deleted = async {
             let index = self.index()?;
-            blocking(move || index.delete_source(&tenant.to_string(), &id.to_string())).await
+            index.delete_source(&tenant.to_string(), &id.to_string()).await.map_err(index_error)
         };
         if let Err(error) = deleted.await {
             tracing::warn!(source_id = %id, error = ?error, "a source could not be taken out of the index; the next start does it");
@@ -357,13 +358,17 @@ impl Knowledge {
     }
 
     /// How index, embedder and chat model are doing.
-    pub fn dependencies(&self) -> Vec<Dependency> {
-        let (index, embedder) = match &*self.engine.borrow() {
+    pub async fn dependencies(&self) -> Vec<Dependency> {
+        let engine = self.engine.borrow().clone();
+        let (index, embedder) = match engine {
             Engine::Loading => (("loading", "loading".to_owned()), ("loading", "loading".to_owned())),
-            Engine::Failed(why) => (("connection_failed", why.clone()), ("not_configured", "the index comes first".to_owned())),
+            Engine::Failed(why) => (("connection_failed", why), ("not_configured", "the index comes first".to_owned())),
             Engine::Ready { index, embedder, without } => {
-                let stats = index.stats();
-                let index = ("ok", format!("embedded, {} documents, {} chunks", stats.documents, stats.chunks));
+                let kind = index.kind();
+                let index = match index.stats().await {
+                    Ok(stats) => ("ok", format!("{kind}, {} documents, {} chunks", stats.documents, stats.chunks)),
+                    Err(error) => ("connection_failed", format!("{kind}: {error}")),
+                };
                 let embedder = match (embedder, without) {
                     (Some(e), _) => ("ok", format!("{} {}, {} dimensions", e.alias(), e.version(), e.dims())),
                     (None, why) => ("not_configured", format!("searching by words alone: {}", why.as_deref().unwrap_or("no model"))),
@@ -384,24 +389,17 @@ impl Knowledge {
     }
 }
 
-async fn put(index: &Arc<EmbeddedIndex>, batch: Vec<astrolabe_backends::index::IndexDocument>) -> Result<()> {
-    if batch.is_empty() {
-        return Ok(());
-    }
-    let index = index.clone();
-    blocking(move || index.replace_documents(batch)).await
-}
-
-/// Runs index work, which computes and writes to disk, off the async threads.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::result::Result<T, IndexError> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(Error::internal)?.map_err(|error| match error {
+/// An index's error as one of ours.
+pub(crate) fn index_error(error: IndexError) -> Error {
+    match error {
         IndexError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
             Error::new(code::STORAGE_FULL, "no space is left for the search index").with_internal(source)
         }
         IndexError::Locked { .. } => Error::new(code::DATA_DIR_BUSY, error.to_string()),
         IndexError::NewerFormat { .. } => Error::new(code::DATA_DIR_NEWER, error.to_string()),
+        IndexError::Interrupted => Error::new(code::SHUTTING_DOWN, error.to_string()),
         other => Error::internal(other),
-    })
+    }
 }
 
 /// The folder of an index generation.

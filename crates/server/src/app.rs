@@ -161,7 +161,10 @@ impl App {
             schema: SchemaState { applied: plan.applied.len() + plan.pending.len(), pending: 0 },
             dependencies: {
                 let (knowledge, gateway) = (knowledge.clone(), gateway.clone());
-                Box::new(move || dependencies(&knowledge, &gateway))
+                Box::new(move || {
+                    let (knowledge, gateway) = (knowledge.clone(), gateway.clone());
+                    Box::pin(async move { dependencies(&knowledge, &gateway).await })
+                })
             },
             now: {
                 let clock = kernel.clock.clone();
@@ -216,9 +219,10 @@ fn own_metrics() -> Vec<(String, String, f64)> {
     recorder().snapshot().into_iter().map(|s| (s.name.clone(), labels(&s.labels), s.value)).collect()
 }
 
-fn dependencies(knowledge: &Knowledge, gateway: &Gateway) -> Vec<Named> {
+async fn dependencies(knowledge: &Knowledge, gateway: &Gateway) -> Vec<Named> {
     let mut all: Vec<Named> = knowledge
         .dependencies()
+        .await
         .into_iter()
         .map(|d| Named { name: d.name, dependency: Dependency { status: d.status.to_owned(), required: d.required, detail: d.detail } })
         .collect();

@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    pin::Pin,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -124,6 +125,9 @@ impl Version {
     }
 }
 
+/// The dependencies, asked for: an index may be a network away.
+pub type Asked = Pin<Box<dyn Future<Output = Vec<Named>> + Send>>;
+
 /// What is there to report once the data directory is open.
 pub struct Opened {
     /// The database.
@@ -131,7 +135,7 @@ pub struct Opened {
     /// The state of its schema.
     pub schema: SchemaState,
     /// The dependencies beside the database.
-    pub dependencies: Box<dyn Fn() -> Vec<Named> + Send + Sync>,
+    pub dependencies: Box<dyn Fn() -> Asked + Send + Sync>,
     /// The time, for ages.
     pub now: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -179,7 +183,13 @@ impl System {
                     }
                 };
                 dependencies.insert("database".to_owned(), database);
-                dependencies.extend((opened.dependencies)().into_iter().map(|n| (n.name.to_owned(), n.dependency)));
+                let late =
+                    || Dependency { status: "connection_failed".into(), required: true, detail: "does not answer within 2 seconds".into() };
+                match tokio::time::timeout(PROBE, (opened.dependencies)()).await {
+                    Ok(others) => dependencies.extend(others.into_iter().map(|n| (n.name.to_owned(), n.dependency))),
+                    // Of these, only the index may have to ask somebody.
+                    Err(_) => drop(dependencies.insert("index".to_owned(), late())),
+                }
             }
         }
         let blocked = dependencies.values().any(|d| d.required && d.status != "ok");

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// An error of the embedded index. After any of them the memory state is what it was before the call.
+/// An error of a search index. After any of them the index is what it was before the call.
 #[derive(Debug)]
 pub enum IndexError {
     /// A file operation failed. `what` says which, in words.
@@ -60,6 +60,8 @@ pub enum IndexError {
         /// Documents that could not be read.
         documents: Vec<String>,
     },
+    /// The thread that did the work was stopped with the process.
+    Interrupted,
 }
 
 impl IndexError {
@@ -102,6 +104,7 @@ impl fmt::Display for IndexError {
             Self::Damaged { path, documents } => {
                 write!(f, "index log {} has damaged records of {}: index these documents again", path.display(), documents.join(", "))
             }
+            Self::Interrupted => f.write_str("the work on the index was stopped with the process"),
         }
     }
 }

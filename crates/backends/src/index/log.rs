@@ -21,7 +21,7 @@ const NEXT_FILE: &str = "index.log.next";
 
 const FILE_MAGIC: [u8; 8] = *b"ASTROIDX";
 /// Format number of this version. A higher one on disk is refused, a lower one is rebuilt.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// 0xFF never occurs in UTF-8, so no text inside a record can pass for the start of one.
 const RECORD_MAGIC: [u8; 4] = [0xff, b'R', b'E', b'C'];
 /// Magic, head length, body length, body checksum, head checksum (which covers the lengths and the body's checksum).

@@ -1,12 +1,12 @@
-//! The embedded search index: exact vector search and BM25 in memory, durable through one append-only file.
+//! The search index: one contract, [`SearchIndex`], and its engines.
 //!
-//! One directory holds one index generation. A write is on disk before it is in memory; readers hold a lock only for
-//! the length of their search, and a writer takes it only to apply what is already on disk. SQL stays the truth: the
-//! caller compares [`EmbeddedIndex::documents`] with it after opening, and indexes again what is missing or older.
-//!
-//! All calls block: writes wait for the disk, searches use the processor for milliseconds. Call them from threads that
-//! may block. Figures and reasons: `docs/adr/0008-embedded-index.md`.
+//! The embedded engine ([`EmbeddedIndex`], behind [`Embedded`]) searches in memory and is durable through one append-only
+//! file per index generation: `docs/adr/0008-embedded-index.md`. SQL stays the truth for every engine: the caller
+//! compares [`SearchIndex::documents`] with it after opening, and indexes again what is missing or older.
 
+mod check;
+mod contract;
+mod embedded;
 mod error;
 mod fusion;
 mod lexical;
@@ -25,6 +25,8 @@ use std::fs::File;
 
 use crate::analysis::Lang;
 
+pub use contract::{Pending, SearchIndex};
+pub use embedded::Embedded;
 pub use error::IndexError;
 pub use fusion::{Fused, RRF_K, mmr, rrf};
 pub use store::EmbeddedIndex;
@@ -44,6 +46,8 @@ pub struct IndexDocument {
     pub mime: String,
     /// Tags.
     pub tags: Vec<String>,
+    /// Ids of those who may read it, opaque here; `None` for everybody of the tenant, an empty list for nobody.
+    pub readers: Option<Vec<String>>,
     /// When it changed, in microseconds since 1970 UTC.
     pub updated_at: i64,
     /// Its chunks in reading order; none is allowed, and makes a document known that has no text.
@@ -67,7 +71,8 @@ pub struct IndexChunk {
     pub vector: Option<Vec<f32>>,
 }
 
-/// What a search may see. Applied before ranking. An empty list allows nothing; `None` allows everything.
+/// What a search may see. Applied before ranking, all fields together. An empty list allows nothing; `None` allows
+/// everything. Text is compared byte by byte.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     /// The tenant; always required.
@@ -76,10 +81,23 @@ pub struct Filter {
     pub sources: Option<Vec<String>>,
     /// Only these documents.
     pub documents: Option<Vec<String>>,
+    /// Only documents without a list of readers, or with one of these ids in it. `None` reads everything of the tenant;
+    /// an empty list reads what has no list of readers.
+    pub readers: Option<Vec<String>>,
     /// Only documents with at least one of these tags.
     pub tags: Option<Vec<String>>,
     /// Only chunks in this language.
     pub lang: Option<Lang>,
+    /// Only documents of one of these media types.
+    pub mimes: Option<Vec<String>>,
+    /// Only documents that changed at this moment or later, in microseconds since 1970 UTC.
+    pub updated_from: Option<i64>,
+    /// Only documents that changed before this moment.
+    pub updated_until: Option<i64>,
+    /// Only chunks that hold at least one index term of each group: words that a query requires.
+    pub all_of: Vec<Vec<String>>,
+    /// Only chunks that hold none of these index terms: words that a query excludes.
+    pub none_of: Vec<String>,
 }
 
 impl Filter {
@@ -140,7 +158,7 @@ pub struct OpenReport {
     pub notice: Option<String>,
 }
 
-/// Sizes of an index.
+/// Sizes of an index, over all tenants.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct IndexStats {
     /// Live documents.
@@ -149,7 +167,7 @@ pub struct IndexStats {
     pub chunks: usize,
     /// Live chunks with a vector.
     pub vectors: usize,
-    /// Bytes of the log.
+    /// Bytes of the log, or of the tables.
     pub bytes_on_disk: u64,
     /// Share of them that live documents need, 0 to 1.
     pub live_ratio: f64,

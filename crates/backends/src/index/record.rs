@@ -43,6 +43,8 @@ pub struct Body {
     pub mime: String,
     /// Tags.
     pub tags: Vec<String>,
+    /// Who may read it; `None` for everybody of the tenant.
+    pub readers: Option<Vec<String>>,
     /// Microseconds since 1970.
     pub updated_at: i64,
     /// The document's chunks in reading order.
@@ -96,7 +98,7 @@ impl Head {
 /// Analyses a document into the body of its record. Vectors must be of the generation's dimensions and length 1.
 pub fn body_of(document: IndexDocument) -> Body {
     let chunks = document.chunks.into_iter().map(chunk_of).collect();
-    Body { mime: document.mime, tags: document.tags, updated_at: document.updated_at, chunks }
+    Body { mime: document.mime, tags: document.tags, readers: document.readers, updated_at: document.updated_at, chunks }
 }
 
 fn chunk_of(chunk: IndexChunk) -> ChunkRecord {
@@ -127,6 +129,8 @@ impl Body {
         put_str(out, &self.mime);
         put_varint(out, self.tags.len() as u64);
         self.tags.iter().for_each(|tag| put_str(out, tag));
+        put_varint(out, self.readers.as_ref().map_or(0, |readers| readers.len() as u64 + 1));
+        self.readers.iter().flatten().for_each(|reader| put_str(out, reader));
         out.extend_from_slice(&self.updated_at.to_le_bytes());
         put_varint(out, self.chunks.len() as u64);
         for chunk in &mut self.chunks {
@@ -160,10 +164,14 @@ impl Body {
         let from = &mut &*bytes;
         let mime = take_str(from)?;
         let tags = (0..take_len(from)?).map(|_| take_str(from)).collect::<Option<_>>()?;
+        let readers = match take_len(from)? {
+            0 => None,
+            count => Some((1..count).map(|_| take_str(from)).collect::<Option<_>>()?),
+        };
         let updated_at = take_i64(from)?;
         let count = take_len(from)?;
         let chunks = (0..count).map(|_| take_chunk(bytes.len(), from)).collect::<Option<_>>()?;
-        from.is_empty().then_some(Self { mime, tags, updated_at, chunks })
+        from.is_empty().then_some(Self { mime, tags, readers, updated_at, chunks })
     }
 }
 

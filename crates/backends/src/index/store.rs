@@ -1,17 +1,18 @@
 //! Opening, writing, reading and compacting an index.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use super::check::{checked, unit};
 use super::error::IndexError;
 use super::log::{Found, Generation, LOG_FILE, Log, Span, Unusable, encode};
 use super::record::{Body, Change, Head, body_of, take_vector};
 use super::tenant::Tenant;
 use super::topk::TopK;
-use super::vectors::{Vectors, inner_product, normalised};
+use super::vectors::{Vectors, inner_product};
 use super::{DocumentState, Filter, Hit, IndexDocument, IndexStats, OpenReport, Snapshot};
 use crate::analysis::QueryTerm;
 
@@ -103,7 +104,7 @@ impl EmbeddedIndex {
         // Analysis is the costly part, and needs no lock.
         let mut changes = Vec::with_capacity(documents.len());
         for document in documents {
-            let document = self.checked(document)?;
+            let document = checked(document, self.generation.dims)?;
             let head = Head {
                 change: Change::Replace,
                 tenant: document.tenant.clone(),
@@ -162,7 +163,7 @@ impl EmbeddedIndex {
     /// # Errors
     /// A vector of other dimensions or without a direction, or a failed read.
     pub fn dense(&self, filter: &Filter, vector: &[f32], k: usize) -> Result<Vec<Hit>, IndexError> {
-        let query = self.unit(vector)?;
+        let query = unit(vector, self.generation.dims)?;
         self.read(|state| {
             let Some(tenant) = state.tenants.get(&filter.tenant) else { return Ok(Vec::new()) };
             let allowed = tenant.allowed(filter);
@@ -187,6 +188,12 @@ impl EmbeddedIndex {
             let (top, reachable) = super::lexical::search(tenant, &tenant.allowed(filter), terms, k);
             hits(tenant, top, reachable)
         })
+    }
+
+    /// How many chunks `filter` allows.
+    #[must_use]
+    pub fn count(&self, filter: &Filter) -> u64 {
+        self.read(|state| state.tenants.get(&filter.tenant).map_or(0, |tenant| tenant.count(&tenant.allowed(filter))))
     }
 
     /// Inverse document frequency of an index term over a tenant's chunks, `ln(1 + (N - df + 0.5) / (df + 0.5))`; a term in no
@@ -294,31 +301,6 @@ impl EmbeddedIndex {
             tracing::warn!(error = %e, dead_bytes, "compaction of the index log failed, it goes on as it is");
         }
         Ok(())
-    }
-
-    fn checked(&self, mut document: IndexDocument) -> Result<IndexDocument, IndexError> {
-        for (field, id) in [("tenant", &document.tenant), ("source_id", &document.source_id), ("document_id", &document.document_id)] {
-            if id.is_empty() {
-                return Err(IndexError::invalid(field, "must not be empty"));
-            }
-        }
-        let mut ids = HashSet::with_capacity(document.chunks.len());
-        for chunk in &mut document.chunks {
-            if chunk.chunk_id.is_empty() || !ids.insert(chunk.chunk_id.clone()) {
-                return Err(IndexError::invalid("chunk_id", format!("{:?} is empty or used twice in the document", chunk.chunk_id)));
-            }
-            if let Some(vector) = chunk.vector.take() {
-                chunk.vector = Some(self.unit(&vector)?);
-            }
-        }
-        Ok(document)
-    }
-
-    fn unit(&self, vector: &[f32]) -> Result<Vec<f32>, IndexError> {
-        if vector.len() != self.generation.dims {
-            return Err(IndexError::Dimensions { expected: self.generation.dims, found: vector.len() });
-        }
-        normalised(vector).ok_or_else(|| IndexError::invalid("vector", "has no direction: all components must be finite and one not zero"))
     }
 
     /// Puts another file in the log's place, to make writes fail.
@@ -432,7 +414,7 @@ fn deletion(change: Change, tenant: &str, source_id: &str, document_id: &str) ->
 }
 
 fn empty_body() -> Body {
-    Body { mime: String::new(), tags: Vec::new(), updated_at: 0, chunks: Vec::new() }
+    Body { mime: String::new(), tags: Vec::new(), readers: None, updated_at: 0, chunks: Vec::new() }
 }
 
 fn hits(tenant: &Tenant, top: Vec<super::topk::Scored>, reachable: f32) -> Vec<Hit> {

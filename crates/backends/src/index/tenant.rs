@@ -1,7 +1,7 @@
 //! One tenant's chunks in memory. Nothing in here knows another tenant, so no statistic can leak.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::log::Span;
 use super::postings::Postings;
@@ -15,7 +15,11 @@ use crate::analysis::Lang;
 struct Document {
     document_id: Box<str>,
     source_id: Box<str>,
+    mime: Box<str>,
     tags: Box<[Box<str>]>,
+    /// Who may read it; `None` for everybody.
+    readers: Option<Box<[Box<str>]>>,
+    updated_at: i64,
     version: i64,
     /// Its slots, one after the other.
     first: u32,
@@ -49,6 +53,8 @@ pub struct Tenant {
 pub struct Allowed {
     /// By document; `None` allows every live one.
     documents: Option<Vec<bool>>,
+    /// By slot, where words are required or excluded; `None` allows every one.
+    slots: Option<Vec<bool>>,
     lang: Option<Lang>,
 }
 
@@ -108,7 +114,10 @@ impl Tenant {
         self.documents.push(Document {
             document_id: head.document_id.as_str().into(),
             source_id: head.source_id.as_str().into(),
-            tags: body.tags.into_iter().map(String::into_boxed_str).collect(),
+            mime: body.mime.into_boxed_str(),
+            tags: boxed(body.tags),
+            readers: body.readers.map(boxed),
+            updated_at: body.updated_at,
             version: head.version,
             first,
             chunks,
@@ -179,29 +188,65 @@ impl Tenant {
 
     /// Which chunks `filter` allows.
     pub fn allowed(&self, filter: &Filter) -> Allowed {
-        let lang = filter.lang;
-        if filter.sources.is_none() && filter.documents.is_none() && filter.tags.is_none() && self.documents.len() == self.by_id.len() {
-            return Allowed { documents: None, lang };
+        Allowed { documents: self.allowed_documents(filter), slots: self.allowed_slots(filter), lang: filter.lang }
+    }
+
+    fn allowed_documents(&self, filter: &Filter) -> Option<Vec<bool>> {
+        let Filter { sources, documents, readers, tags, mimes, updated_from, updated_until, .. } = filter;
+        let lists = [sources, documents, readers, tags, mimes];
+        let free = lists.iter().all(|list| list.is_none()) && updated_from.is_none() && updated_until.is_none();
+        if free && self.documents.len() == self.by_id.len() {
+            return None;
         }
-        let among = |set: &Option<Vec<String>>, id: &str| set.as_ref().is_none_or(|set| set.iter().any(|x| x == id));
-        let documents = self
-            .documents
-            .iter()
-            .map(|d| {
-                d.live
-                    && among(&filter.sources, &d.source_id)
-                    && among(&filter.documents, &d.document_id)
-                    && filter.tags.as_ref().is_none_or(|tags| tags.iter().any(|t| d.tags.iter().any(|x| **x == **t)))
-            })
-            .collect();
-        Allowed { documents: Some(documents), lang }
+        let [sources, documents, readers, tags, mimes] =
+            lists.map(|list| list.as_ref().map(|list| list.iter().map(String::as_str).collect::<HashSet<&str>>()));
+        let among = |set: &Option<HashSet<&str>>, id: &str| set.as_ref().is_none_or(|set| set.contains(id));
+        let any = |set: &Option<HashSet<&str>>, ids: &[Box<str>]| set.as_ref().is_none_or(|set| ids.iter().any(|id| set.contains(&**id)));
+        let allowed = self.documents.iter().map(|d| {
+            d.live
+                && among(&sources, &d.source_id)
+                && among(&documents, &d.document_id)
+                && among(&mimes, &d.mime)
+                && any(&tags, &d.tags)
+                && d.readers.as_ref().is_none_or(|ids| any(&readers, ids))
+                && updated_from.is_none_or(|from| d.updated_at >= from)
+                && updated_until.is_none_or(|until| d.updated_at < until)
+        });
+        Some(allowed.collect())
+    }
+
+    /// The slots with the required words and without the excluded ones; `None` when there are no such words.
+    fn allowed_slots(&self, filter: &Filter) -> Option<Vec<bool>> {
+        if filter.all_of.is_empty() && filter.none_of.is_empty() {
+            return None;
+        }
+        let holding = |terms: &[String]| {
+            let mut slots = vec![false; self.slots()];
+            for (slot, _) in terms.iter().filter_map(|term| self.postings(term)).flat_map(Postings::iter) {
+                slots[slot as usize] = true;
+            }
+            slots
+        };
+        let mut allowed: Vec<bool> = holding(&filter.none_of).into_iter().map(|held| !held).collect();
+        for group in &filter.all_of {
+            allowed.iter_mut().zip(holding(group)).for_each(|(allowed, held)| *allowed &= held);
+        }
+        Some(allowed)
     }
 
     /// Whether a chunk is allowed.
     pub fn allows(&self, allowed: &Allowed, slot: u32) -> bool {
         let slot = slot as usize;
         allowed.documents.as_ref().is_none_or(|d| d[self.document_of[slot] as usize])
+            && allowed.slots.as_ref().is_none_or(|s| s[slot])
             && allowed.lang.is_none_or(|lang| self.langs[slot] == lang)
+    }
+
+    /// How many chunks are allowed.
+    pub fn count(&self, allowed: &Allowed) -> u64 {
+        let slots = 0..to_u32(self.slots());
+        // Slots of dead documents are not allowed: where there are any, `documents` is there to say so.
+        slots.filter(|slot| self.allows(allowed, *slot)).count() as u64
     }
 
     /// Whether a chunk is live.
@@ -261,6 +306,10 @@ impl Tenant {
     pub fn vectors(&self) -> &Vectors {
         &self.vectors
     }
+}
+
+fn boxed(texts: Vec<String>) -> Box<[Box<str>]> {
+    texts.into_iter().map(String::into_boxed_str).collect()
 }
 
 /// Slots and documents are numbered by 32 bits: four billion chunks, beyond what memory holds.

@@ -1,5 +1,7 @@
 //! Brings search results to the extractive answerer, and what it picked back to citations.
 
+use std::{cell::RefCell, collections::HashMap};
+
 use astrolabe_backends::{analysis::Lang, embedder::Priority};
 use astrolabe_kernel::{Error, Result};
 
@@ -38,7 +40,18 @@ pub(super) async fn answer(knowledge: &Knowledge, question: &str, results: &Resu
             })
             .collect();
         let tenant = tenant.to_string();
-        let idf = |term: &str| index.idf(&tenant, term);
+        // A term is asked for once per sentence that has it, and an engine may be a network away.
+        let (runtime, known) = (tokio::runtime::Handle::current(), RefCell::new(HashMap::<String, f32>::new()));
+        let idf = |term: &str| {
+            if let Some(idf) = known.borrow().get(term) {
+                return *idf;
+            }
+            // Without a weight every word counts alike, which is what an answer can do when the index does not answer.
+            let found = runtime.block_on(index.idf(&tenant, &[term.to_owned()])).unwrap_or_default();
+            let idf = found.first().copied().unwrap_or(1.0);
+            known.borrow_mut().insert(term.to_owned(), idf);
+            idf
+        };
         let embed = |sentences: &[&str]| match &embedder {
             Some(embedder) => embedder.embed_blocking(sentences, Priority::Interactive).unwrap_or_default(),
             None => Vec::new(),

@@ -19,7 +19,7 @@ use super::{KIND, Piece, embedded_text, extractor::Text, index_document, pieces}
 use crate::{
     Knowledge,
     documents::{Document, announce, store},
-    runtime::blocking,
+    runtime::index_error,
     sources,
 };
 
@@ -286,7 +286,7 @@ impl Knowledge {
         };
         let id = document.id;
         let document = index_document(tenant, &document, pieces, |hash| vectors.get(hash).cloned());
-        blocking(move || index.replace_document(document)).await?;
+        index.replace_documents(vec![document]).await.map_err(index_error)?;
         let now = store::get(&mut self.kernel.db.read().await?, tenant, id).await?;
         if now.is_none_or(|d| d.indexed_version == 0) {
             self.index_delete_document(tenant, id).await;

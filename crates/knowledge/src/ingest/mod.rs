@@ -96,6 +96,7 @@ pub(crate) fn index_document(
         version: document.version,
         mime: document.mime.clone(),
         tags: document.tags.clone(),
+        readers: None,
         updated_at: document.updated_at.micros(),
         chunks: pieces
             .into_iter()

@@ -177,17 +177,14 @@ impl Knowledge {
             sources: sources.map(|ids| ids.iter().map(ToString::to_string).collect()),
             ..Filter::tenant(principal.tenant.to_string())
         };
-        let terms = query.terms.clone();
-        let probe = vector.clone();
-        let (lexical, dense) = crate::runtime::blocking(move || {
-            let lexical = index.lexical(&filter, &terms, CANDIDATES);
-            let dense = match probe {
-                Some(vector) => index.dense(&filter, &vector, CANDIDATES)?,
-                None => Vec::new(),
-            };
-            Ok((lexical, dense))
-        })
-        .await?;
+        let dense = async {
+            match &vector {
+                Some(vector) => index.dense(&filter, vector, CANDIDATES).await,
+                None => Ok(Vec::new()),
+            }
+        };
+        let (lexical, dense) =
+            tokio::try_join!(index.lexical(&filter, &query.terms, CANDIDATES), dense).map_err(crate::runtime::index_error)?;
         let retrieval = if vector.is_some() { Retrieval::Hybrid } else { Retrieval::Lexical };
         let found = self.resolve(principal, &query, &lexical, &dense, limit).await?;
         let mode = if vector.is_some() { "hybrid" } else { "lexical" };

@@ -50,7 +50,7 @@ async fn new_content_replaces_the_old_which_is_found_until_then() {
     assert!(s.search("seals").await[0].text.contains("counts seals"));
     assert!(s.search("gulls").await.iter().all(|f| !f.text.contains("gulls")));
     assert_eq!(s.pieces(old.id).await.len(), 1);
-    assert_eq!(s.indexed(old.id), 1);
+    assert_eq!(s.indexed(old.id).await, 1);
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn a_document_that_is_deleted_while_it_is_read_stays_deleted() {
     s.drain().await;
     assert!(s.find_document(document.id).await.is_none());
     assert!(s.pieces(document.id).await.is_empty());
-    assert_eq!((s.indexed(document.id), s.jobs_left().await), (0, 0));
+    assert_eq!((s.indexed(document.id).await, s.jobs_left().await), (0, 0));
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn a_deleted_document_leaves_no_chunk_and_no_hit() {
     s.knowledge.remove_document(&s.caller, document.id).await.unwrap();
     assert!(s.names("gulls").await.is_empty());
     assert!(s.pieces(document.id).await.is_empty());
-    assert_eq!(s.indexed(document.id), 0);
+    assert_eq!(s.indexed(document.id).await, 0);
     assert_eq!(s.source_events(&source).await.last().unwrap(), "document.deleted");
     let error = s.knowledge.remove_document(&s.caller, document.id).await.unwrap_err();
     assert_eq!(error.code().name, "not_found");

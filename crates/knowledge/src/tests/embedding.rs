@@ -44,7 +44,7 @@ async fn without_a_model_everything_works_by_words_and_says_so() {
     let answer = s.ask("How often must the engine be inspected?").await;
     assert_eq!(answer.retrieval, Retrieval::Lexical);
     assert!(answer.notices.contains(&"no_embedder".to_owned()), "{answer:?}");
-    let embedder = s.knowledge.dependencies().into_iter().find(|d| d.name == "embedder").unwrap();
+    let embedder = s.knowledge.dependencies().await.into_iter().find(|d| d.name == "embedder").unwrap();
     assert_eq!((embedder.status, embedder.required), ("not_configured", false));
     assert!(embedder.detail.contains("make models"), "{}", embedder.detail);
 }
@@ -61,7 +61,7 @@ async fn a_model_that_is_broken_is_told_and_leaves_search_by_words() {
     let source = s.source("handbook").await;
     s.ingest(&source, "cars.md", ENGINE).await;
     assert_eq!(s.names("engine").await, ["cars.md"]);
-    let embedder = s.knowledge.dependencies().into_iter().find(|d| d.name == "embedder").unwrap();
+    let embedder = s.knowledge.dependencies().await.into_iter().find(|d| d.name == "embedder").unwrap();
     assert_eq!(embedder.status, "not_configured");
     assert!(embedder.detail.contains("words alone"), "{}", embedder.detail);
 }
@@ -120,6 +120,6 @@ async fn a_switched_off_model_is_not_used() {
     let Some(models) = models() else { return };
     let config = KnowledgeConfig { embeddings: false, ..KnowledgeConfig::default() };
     let s = Setup::with(With { config, ..with(&models) }).await;
-    let embedder = s.knowledge.dependencies().into_iter().find(|d| d.name == "embedder").unwrap();
+    let embedder = s.knowledge.dependencies().await.into_iter().find(|d| d.name == "embedder").unwrap();
     assert!(embedder.detail.contains("knowledge.embeddings"), "{}", embedder.detail);
 }

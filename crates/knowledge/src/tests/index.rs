@@ -84,10 +84,10 @@ async fn what_the_index_has_and_sql_has_not_is_removed_at_the_start() {
     let mut tx = s.kernel.db.write().await.unwrap();
     crate::documents::store::delete(&mut tx, tenant, gone).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(s.indexed(gone), 2);
+    assert_eq!(s.indexed(gone).await, 2);
     assert!(s.search("gulls").await.iter().all(|f| f.document_id != gone), "even before, SQL decides what is shown");
     let s = s.restart().await;
-    assert_eq!(s.indexed(gone), 0);
+    assert_eq!(s.indexed(gone).await, 0);
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ async fn equal_files_that_are_read_at_the_same_time_are_found_once() {
         let document = s.document(*id).await;
         assert_eq!(document.state, JobState::Ready, "{document:?}");
         assert_eq!(document.duplicate_of.is_none(), s.pieces(*id).await.len() == 1);
-        assert_eq!(document.duplicate_of.is_none(), s.indexed(*id) == 1);
+        assert_eq!(document.duplicate_of.is_none(), s.indexed(*id).await == 1);
         with_chunks.extend(document.duplicate_of.is_none().then_some(*id));
     }
     assert_eq!(with_chunks.len(), 1, "one has the chunks, the others point to it");
@@ -46,7 +46,7 @@ async fn a_document_that_is_found_stays_found_when_its_vectors_cannot_be_made() 
         job.state = state;
         IngestDocument(s.knowledge.clone()).ended(&mut tx, &job, now).await.unwrap();
         tx.commit().await.unwrap();
-        assert_eq!((s.document(id).await.state, s.pieces(id).await.len(), s.indexed(id)), (JobState::Ready, 1, 1), "{state:?}");
+        assert_eq!((s.document(id).await.state, s.pieces(id).await.len(), s.indexed(id).await), (JobState::Ready, 1, 1), "{state:?}");
         assert_eq!(s.names("gulls").await, ["x.md"]);
     }
     s.drain().await;

@@ -56,7 +56,7 @@ async fn a_deleted_source_is_not_searchable_and_leaves_no_row() {
     assert_eq!(s.names("lighthouse keeper").await, ["x.md"]);
     routes::delete_source(State(s.knowledge.clone()), s.caller.clone(), Path(source.id)).await.unwrap();
     assert!(s.names("lighthouse keeper").await.is_empty());
-    assert_eq!(s.indexed(document.id), 0);
+    assert_eq!(s.indexed(document.id).await, 0);
     assert!(s.find_document(document.id).await.is_none());
     assert_eq!(s.source_events(&source).await, ["source.deleted"], "its watchers learn it, and nothing else is left");
     for table in ["chunks", "document_texts", "documents", "sources"] {

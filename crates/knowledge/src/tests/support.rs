@@ -183,9 +183,9 @@ impl Setup {
     }
 
     /// The chunks that the index has of a document.
-    pub fn indexed(&self, id: Id<Document>) -> u32 {
+    pub async fn indexed(&self, id: Id<Document>) -> u32 {
         let id = id.to_string();
-        self.knowledge.index().unwrap().documents().iter().filter(|d| d.document_id == id).map(|d| d.chunks).sum()
+        self.knowledge.index().unwrap().documents().await.unwrap().iter().filter(|d| d.document_id == id).map(|d| d.chunks).sum()
     }
 
     pub async fn search(&self, question: &str) -> Vec<Found> {

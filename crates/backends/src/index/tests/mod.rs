@@ -34,6 +34,7 @@ fn document(tenant: &str, id: &str, version: i64, texts: &[&str]) -> IndexDocume
         version,
         mime: "text/plain".to_owned(),
         tags: vec!["tag".to_owned()],
+        readers: None,
         updated_at: 7,
         chunks,
     }

@@ -83,6 +83,57 @@ fn every_filter_applies_before_ranking() {
 }
 
 #[test]
+fn the_filters_of_rights_types_moments_and_words_apply_before_ranking() {
+    let dir = tempfile::tempdir().unwrap();
+    let (index, _) = open(dir.path());
+    let mut open_to_all = document("a", "all", 1, &["common apple", "common pear"]);
+    open_to_all.mime = "text/html".to_owned();
+    let mut of_ann = document("a", "ann", 1, &["common apple pear"]);
+    (of_ann.readers, of_ann.updated_at) = (Some(vec!["ann".to_owned(), "hr".to_owned()]), 9);
+    let mut of_nobody = document("a", "nobody", 1, &["common apple"]);
+    of_nobody.readers = Some(Vec::new());
+    index.replace_documents(vec![open_to_all, of_ann, of_nobody]).unwrap();
+    let all = Filter::tenant("a");
+    let list = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    let set = |ids: &[&str]| Some(list(ids));
+    let table = [
+        (all.clone(), vec!["all-0", "all-1", "ann-0", "nobody-0"]),
+        (Filter { readers: set(&["hr"]), ..all.clone() }, vec!["all-0", "all-1", "ann-0"]),
+        (Filter { readers: set(&["bob"]), ..all.clone() }, vec!["all-0", "all-1"]),
+        (Filter { readers: set(&[]), ..all.clone() }, vec!["all-0", "all-1"]),
+        (Filter { mimes: set(&["text/html"]), ..all.clone() }, vec!["all-0", "all-1"]),
+        (Filter { mimes: set(&[]), ..all.clone() }, vec![]),
+        (Filter { updated_from: Some(9), ..all.clone() }, vec!["ann-0"]),
+        (Filter { updated_from: Some(7), updated_until: Some(9), ..all.clone() }, vec!["all-0", "all-1", "nobody-0"]),
+        (Filter { all_of: vec![list(&["appl"]), list(&["pear", "plum"])], ..all.clone() }, vec!["ann-0"]),
+        (Filter { all_of: vec![list(&[])], ..all.clone() }, vec![]),
+        (Filter { none_of: list(&["appl", "plum"]), ..all.clone() }, vec!["all-1"]),
+        (Filter { none_of: list(&["pear"]), readers: set(&[]), ..all.clone() }, vec!["all-0"]),
+    ];
+    for (filter, expected) in table {
+        let mut near: Vec<String> = index.dense(&filter, &vector("common"), 10).unwrap().into_iter().map(|h| h.chunk_id).collect();
+        near.sort_unstable();
+        assert_eq!(near, expected, "{filter:?}");
+        assert_eq!(words(&index, &filter, "common").len(), expected.len(), "{filter:?}");
+        assert_eq!(index.count(&filter), expected.len() as u64, "{filter:?}");
+    }
+}
+
+#[test]
+fn readers_and_media_type_survive_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let (index, _) = open(dir.path());
+    let mut of_ann = document("a", "ann", 1, &["common"]);
+    (of_ann.readers, of_ann.mime, of_ann.updated_at) = (Some(vec!["ann".to_owned()]), "text/html".to_owned(), 9);
+    index.replace_document(of_ann).unwrap();
+    drop(index);
+    let (index, _) = open(dir.path());
+    let filter = Filter { mimes: Some(vec!["text/html".to_owned()]), updated_from: Some(9), ..Filter::tenant("a") };
+    assert_eq!(index.count(&filter), 1);
+    assert_eq!(index.count(&Filter { readers: Some(vec!["bob".to_owned()]), ..filter }), 0);
+}
+
+#[test]
 fn a_filter_changes_who_is_shown_and_not_the_scores() {
     let dir = tempfile::tempdir().unwrap();
     let index = filled(dir.path());
@@ -244,6 +295,7 @@ fn unusable_input_is_refused_by_the_name_of_its_field() {
     };
     assert!(refused(&|d| d.tenant.clear()).starts_with("tenant"));
     assert!(refused(&|d| d.document_id.clear()).starts_with("document_id"));
+    assert!(refused(&|d| d.tags.push("a\0b".to_owned())).starts_with("tags"));
     assert!(refused(&|d| d.chunks[1].chunk_id = "d-0".to_owned()).starts_with("chunk_id"));
     assert!(refused(&|d| d.chunks[0].vector = Some(vec![1.0])).contains("has 1 dimensions"));
     assert!(refused(&|d| d.chunks[0].vector = Some(vec![f32::NAN; 4])).starts_with("vector"));
