@@ -13,10 +13,13 @@ use std::sync::Arc;
 
 use astrolabe_gateway::Gateway;
 use astrolabe_kernel::{
-    Kernel,
+    Error, Kernel, Result,
     db::{Migration, Migrations},
+    error::code,
 };
 use astrolabe_knowledge::Knowledge;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
 pub use tools::ToolsConfig;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -26,6 +29,7 @@ pub const MIGRATIONS: Migrations = Migrations {
     steps: &[
         Migration { version: 1, name: "tickets", sql: include_str!("../migrations/0001_tickets.sql") },
         Migration { version: 2, name: "runs", sql: include_str!("../migrations/0002_runs.sql") },
+        Migration { version: 3, name: "effects", sql: include_str!("../migrations/0003_effects.sql") },
     ],
 };
 
@@ -40,17 +44,41 @@ pub struct Agents {
     pub(crate) gateway: Gateway,
     pub(crate) config: Arc<ToolsConfig>,
     pub(crate) own_metrics: OwnMetrics,
-    pub(crate) slots: Arc<tokio::sync::Semaphore>,
+    /// One for each run that is worked on or waits.
+    pub(crate) places: Arc<Semaphore>,
+    /// One for each run that is worked on.
+    pub(crate) slots: Arc<Semaphore>,
 }
 
-/// Runs at the same time; more are refused.
-const MAX_RUNS: usize = 64;
+/// The section `agents` of the configuration.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentsConfig {
+    /// Runs that are worked on at the same time.
+    pub max_runs: usize,
+    /// Runs that may wait for one of those to end; further ones are refused.
+    pub max_queued: usize,
+}
 
 impl Agents {
     /// The domain.
-    pub fn new(kernel: Kernel, knowledge: Knowledge, gateway: Gateway, config: ToolsConfig, own_metrics: OwnMetrics) -> Self {
-        let slots = Arc::new(tokio::sync::Semaphore::new(MAX_RUNS));
-        Self { kernel, knowledge, gateway, config: Arc::new(config), own_metrics, slots }
+    ///
+    /// # Errors
+    /// `invalid_config` when no run could ever be worked on.
+    pub fn new(
+        kernel: Kernel,
+        knowledge: Knowledge,
+        gateway: Gateway,
+        limits: AgentsConfig,
+        tools: ToolsConfig,
+        own_metrics: OwnMetrics,
+    ) -> Result<Self> {
+        if !(1..=10_000).contains(&limits.max_runs) || limits.max_queued > 100_000 {
+            return Err(Error::new(code::INVALID_CONFIG, "agents.max_runs: must be 1 to 10000, and agents.max_queued 0 to 100000"));
+        }
+        let places = Arc::new(Semaphore::new(limits.max_runs + limits.max_queued));
+        let slots = Arc::new(Semaphore::new(limits.max_runs));
+        Ok(Self { kernel, knowledge, gateway, config: Arc::new(tools), own_metrics, places, slots })
     }
 }
 

@@ -21,6 +21,7 @@ pub mod lifecycle;
 pub mod mask;
 pub mod page;
 pub mod principal;
+pub mod processes;
 pub mod random;
 pub mod retention;
 pub mod telemetry;
@@ -50,6 +51,8 @@ pub struct Kernel {
     pub egress: egress::Egress,
     /// A stream that has nothing to say for this long is ended; its reader resumes where it was.
     pub stream_idle: std::time::Duration,
+    /// This process, among those that use the database.
+    pub process: Id<processes::Process>,
 }
 
 impl Kernel {

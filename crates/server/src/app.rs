@@ -86,6 +86,7 @@ impl Parts {
             lifecycle: self.lifecycle.clone(),
             egress: Egress::new(self.config.settings.section("egress")?)?,
             stream_idle: Duration::from_secs(self.config.server.stream_idle_s.max(1)),
+            process: astrolabe_kernel::Id::new(self.clock.now(), &self.random),
         })
     }
 
@@ -134,6 +135,7 @@ impl App {
     pub async fn open(parts: &Parts, system: System) -> Result<Self> {
         let kernel = parts.kernel().await?;
         let plan = kernel.db.migrate(MIGRATIONS, &kernel.clock, false).await?;
+        kernel.enter_process().await?;
         let token = sessions::token(&parts.data_dir.token_file(), &kernel.random)?;
         let key_file = parts.data_dir.audit_key();
         if let Some(folder) = key_file.parent() {
@@ -152,7 +154,9 @@ impl App {
         let mut registry = Registry::default();
         knowledge.register(&mut registry);
         let own: OwnMetrics = Arc::new(own_metrics);
-        let agents = Agents::new(kernel.clone(), knowledge.clone(), gateway.clone(), parts.config.settings.section("tools")?, own);
+        let settings = &parts.config.settings;
+        let (limits, tools) = (settings.section("agents")?, settings.section("tools")?);
+        let agents = Agents::new(kernel.clone(), knowledge.clone(), gateway.clone(), limits, tools, own)?;
         agents.end_abandoned_runs().await?;
         let platform = Platform::new(kernel.clone(), &token, registry.clone(), parts.config.server.is_https());
 
@@ -177,6 +181,7 @@ impl App {
 
     /// Starts what runs in the background: the sealer, the loading of model and index, then the job workers.
     pub fn start(&self) {
+        self.kernel.stay_alive();
         self.sealer.start();
         self.gateway.watch(&self.kernel.lifecycle);
         let runner_config = RunnerConfig { workers: self.config.jobs.workers, ..RunnerConfig::default() };
@@ -191,7 +196,8 @@ impl App {
             }
         });
         let (kernel, retention) = (self.kernel.clone(), self.config.retention.clone());
-        self.kernel.lifecycle.spawn("housekeeping", async move { keep_house(&kernel, &retention).await });
+        let (platform, agents) = (self.platform.clone(), self.agents.clone());
+        self.kernel.lifecycle.spawn("housekeeping", async move { keep_house(&kernel, &retention, &platform, &agents).await });
     }
 
     /// Workers without threads of their own, for tests that drain the queue by hand.
@@ -207,6 +213,8 @@ impl App {
     /// Stops everything in order and closes the database. Returns whether all ended within `grace`.
     pub async fn stop(&self, grace: Duration) -> bool {
         let clean = self.kernel.lifecycle.stop(grace).await;
+        // A database that is gone must not hold up the stop: without its leave a process is taken for dead a moment later.
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.kernel.leave_process()).await;
         self.kernel.db.close().await;
         clean
     }
@@ -236,9 +244,14 @@ async fn dependencies(knowledge: &Knowledge, gateway: &Gateway) -> Vec<Named> {
     all
 }
 
-async fn keep_house(kernel: &Kernel, retention: &Retention) {
+async fn keep_house(kernel: &Kernel, retention: &Retention, platform: &Platform, agents: &Agents) {
     loop {
-        if let Err(error) = retention::prune(kernel, retention).await {
+        let pruned = async {
+            retention::prune(kernel, retention).await?;
+            platform.prune_sessions().await?;
+            agents.prune_effects().await
+        };
+        if let Err(error) = pruned.await {
             tracing::warn!(error = ?error, "what is past its time could not be removed");
         }
         tokio::select! {

@@ -41,11 +41,12 @@ use crate::{
 /// The paths of an app that is open, with the description of its API.
 pub fn full(app: &App) -> (Router, OpenApi) {
     let documents = Documents::default();
+    let keys = idempotency::Keys { kernel: app.kernel.clone(), time_limit: app.config.server.request_timeout() };
     let signed_in = OpenApiRouter::new()
         .merge(astrolabe_platform::routes(app.platform.clone()))
         .merge(astrolabe_knowledge::routes(app.knowledge.clone()))
         .merge(astrolabe_agents::routes(app.agents.clone()))
-        .layer(from_fn_with_state(app.kernel.clone(), idempotency::once))
+        .layer(from_fn_with_state(keys, idempotency::once))
         .layer(from_fn_with_state(app.platform.clone(), authenticate));
     let pages = OpenApiRouter::new()
         .routes(routes!(get_openapi))

@@ -1450,7 +1450,7 @@ export interface components {
          * @description Where a run stands.
          * @enum {string}
          */
-        RunState: "running" | "completed" | "failed";
+        RunState: "queued" | "running" | "completed" | "failed";
         /** @description How far the database's schema is. */
         SchemaState: {
             /** @description Steps applied. */

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use astrolabe_gateway::{ChatRequest, Message};
-use astrolabe_kernel::{Error, Result, error::code};
+use astrolabe_kernel::{Error, Result, error::code, http::parse_json};
 use serde::Deserialize;
 
 use super::keywords::{asked_for, plan, restart};
@@ -62,7 +62,7 @@ impl Agents {
 fn check(agent: AgentName, input: &str, text: &str) -> Result<Vec<ToolCall>> {
     let bad = |what: String| Error::new(code::UPSTREAM_FAILED, format!("the model's plan was not used: {what}"));
     let text = text.trim().trim_start_matches("```json").trim_start_matches("```").trim_end_matches("```").trim();
-    let plan: Plan = serde_json::from_str(text).map_err(|e| bad(format!("it does not fit the schema ({e})")))?;
+    let plan: Plan = parse_json(text.as_bytes()).map_err(|e| bad(format!("it does not fit the schema ({e})")))?;
     if plan.steps.len() > MAX_STEPS {
         return Err(bad(format!("it has more than {MAX_STEPS} steps")));
     }

@@ -110,6 +110,8 @@ impl Named for Run {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
+    /// It waits for a slot: as many runs as `agents.max_runs` allows are being worked on.
+    Queued,
     /// It is being worked on.
     Running,
     /// It has its answer.

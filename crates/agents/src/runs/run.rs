@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use astrolabe_kernel::{
-    Error, Id, Result,
+    Error, Result,
     audit::{self, Outcome, Record},
     error::code,
     http::Caller,
@@ -19,7 +19,10 @@ use crate::{
     tools::{ToolCall, ToolContext, ToolName},
 };
 
-/// A run that is being worked on; it goes on when this is dropped.
+/// The event of a run that is being worked on from now on.
+const STARTED: &str = "run.started";
+
+/// A run that is being worked on or waits for it; it goes on when this is dropped.
 pub struct Running {
     /// The run's row.
     pub run: Run,
@@ -36,20 +39,30 @@ impl Running {
     }
 }
 
-/// Counts a run in the metrics as long as it is worked on (C-11).
-struct Counted(bool);
+/// Counts a run in the metrics (C-11): as waiting, then as worked on, at last by how it ended.
+struct Counted {
+    waiting: bool,
+    completed: bool,
+}
 
 impl Counted {
-    fn start() -> Self {
+    fn waiting() -> Self {
+        metrics::gauge!("agent_tasks_queued").increment(1.0);
+        Self { waiting: true, completed: false }
+    }
+
+    fn starts(&mut self) {
+        metrics::gauge!("agent_tasks_queued").decrement(1.0);
         metrics::gauge!("agent_tasks_running").increment(1.0);
-        Self(false)
+        self.waiting = false;
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        metrics::gauge!("agent_tasks_running").decrement(1.0);
-        let name = if self.0 { "agent_tasks_completed_total" } else { "agent_tasks_failed_total" };
+        let gauge = if self.waiting { "agent_tasks_queued" } else { "agent_tasks_running" };
+        metrics::gauge!(gauge).decrement(1.0);
+        let name = if self.completed { "agent_tasks_completed_total" } else { "agent_tasks_failed_total" };
         metrics::counter!(name).increment(1);
     }
 }
@@ -58,7 +71,7 @@ impl Agents {
     /// Records a request and starts to work on it.
     ///
     /// # Errors
-    /// `invalid_request` naming the wrong field; `unknown_tool`; `overloaded` when too many runs are being worked on.
+    /// `invalid_request` naming the wrong field; `unknown_tool`; `overloaded` when as many runs wait as may.
     pub async fn start_run(&self, caller: &Caller, mut request: RunRequest) -> Result<Running> {
         if request.input.trim().is_empty() || request.input.chars().count() > 8000 {
             return Err(Error::field("input", "must be 1 to 8000 characters, not only white space"));
@@ -81,24 +94,24 @@ impl Agents {
         if meta.to_string().len() > 20_000 {
             return Err(Error::field("meta", "must be at most 20000 bytes as JSON"));
         }
-        let permit = self.slots.clone().try_acquire_owned().map_err(|_| {
-            Error::new(code::OVERLOADED, "too many agent runs are being worked on").with_retry_after(Duration::from_secs(2))
+        let place = self.places.clone().try_acquire_owned().map_err(|_| {
+            Error::new(code::OVERLOADED, "too many agent runs wait already (agents.max_queued)").with_retry_after(Duration::from_secs(2))
         })?;
+        let slot = self.slots.clone().try_acquire_owned().ok();
         let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
         let run = Run {
             id: kernel.id(),
             agent: request.agent,
             input: request.input.clone(),
             meta,
-            state: RunState::Running,
+            state: if slot.is_some() { RunState::Running } else { RunState::Queued },
             result: None,
             trace_id: caller.trace.trace_id.clone(),
             created_at: now,
         };
         let mut tx = kernel.db.write().await?;
         store::insert(&mut tx, tenant, &caller.principal.id, &run).await?;
-        let started = json!({"run_id": run.id, "agent": run.agent, "trace_id": run.trace_id});
-        tx.append_event(tenant, &stream(run.id), "run.started", &started, now).await?;
+        tx.append_event(tenant, &stream(run.id), if slot.is_some() { STARTED } else { "run.queued" }, &about(&run), now).await?;
         tx.audit(
             kernel,
             Record {
@@ -113,7 +126,7 @@ impl Agents {
         .await?;
         tx.commit().await?;
         let (sender, result) = oneshot::channel();
-        let work = Work { agents: self.clone(), caller: caller.clone(), run: run.clone(), calls: request.tool_calls, permit };
+        let work = Work { agents: self.clone(), caller: caller.clone(), run: run.clone(), calls: request.tool_calls, place, slot };
         kernel.lifecycle.spawn("agent run", async move {
             // Nobody may be waiting any more; the result is in the row all the same.
             let _ = sender.send(work.run().await);
@@ -144,14 +157,42 @@ struct Work {
     caller: Caller,
     run: Run,
     calls: Vec<ToolCall>,
-    permit: OwnedSemaphorePermit,
+    /// Its place among the runs that are worked on or wait.
+    place: OwnedSemaphorePermit,
+    /// Its place among those that are worked on, once it has one.
+    slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Work {
-    async fn run(self) -> Result<RunResult> {
-        let mut counted = Counted::start();
+    /// Waits for a slot when there was none.
+    async fn wait(&mut self) -> Result<()> {
+        if self.slot.is_some() {
+            return Ok(());
+        }
+        let stopping = || Error::new(code::SHUTTING_DOWN, "the process is stopping; repeat the request");
+        let kernel = &self.agents.kernel;
+        self.slot = tokio::select! {
+            slot = self.agents.slots.clone().acquire_owned() => Some(slot.map_err(|_| stopping())?),
+            () = kernel.lifecycle.stopping() => return Err(stopping()),
+        };
+        let (tenant, now) = (self.caller.principal.tenant, kernel.now());
+        let mut tx = kernel.db.write().await?;
+        store::start(&mut tx, tenant, self.run.id, now).await?;
+        tx.append_event(tenant, &stream(self.run.id), STARTED, &about(&self.run), now).await?;
+        tx.commit().await
+    }
+
+    async fn run(mut self) -> Result<RunResult> {
+        let mut counted = Counted::waiting();
+        let ready = self.wait().await;
+        if ready.is_ok() {
+            counted.starts();
+        }
         // Whoever reads the stream is told of a panic as of any other fault, instead of waiting for an end that never comes.
-        let result = lifecycle::contained("agent run", self.work()).await;
+        let result = match ready {
+            Ok(()) => lifecycle::contained("agent run", self.work()).await,
+            Err(error) => Err(error),
+        };
         let (kernel, tenant, now, id) = (&self.agents.kernel, self.caller.principal.tenant, self.agents.kernel.now(), self.run.id);
         let mut tx = kernel.db.write().await?;
         match &result {
@@ -175,8 +216,8 @@ impl Work {
             }
         }
         tx.commit().await?;
-        counted.0 = result.is_ok();
-        drop(self.permit);
+        counted.completed = result.is_ok();
+        drop((self.slot, self.place));
         result
     }
 
@@ -225,10 +266,12 @@ impl Work {
             caller: &self.caller,
             agent: self.run.agent.as_str(),
             lang: detect_language(&self.run.input),
-            effect_key: effect_key(&self.caller, self.run.id, i),
+            step: self.caller.idempotency_key.as_ref().map(|request| format!("{} {request} {i}", self.caller.principal.id)),
         };
         let (status, value, line) = match self.agents.execute(&context, call).await {
             Ok(output) => ("ok", Some(output.result), output.text),
+            // The request is not the repeat that it says it is, so none of it is done.
+            Err(error) if error.code() == code::IDEMPOTENCY_CONFLICT => return Err(error),
             Err(error) => {
                 let status = if error.code() == code::TOOL_REFUSED { "refused" } else { "failed" };
                 tracing::warn!(tool = name.as_str(), error = ?error, "a tool did not do what it was asked");
@@ -253,12 +296,9 @@ impl Work {
     }
 }
 
-/// Names a step's effect. A request with an idempotency key names it by the key, so that its repeat, even after a crash, finds it.
-fn effect_key(caller: &Caller, run: Id<Run>, step: usize) -> String {
-    match &caller.idempotency_key {
-        Some(key) => format!("{} {key} {step}", caller.principal.id),
-        None => format!("{run} {step}"),
-    }
+/// What the first events of a run's stream tell.
+fn about(run: &Run) -> serde_json::Value {
+    json!({"run_id": run.id, "agent": run.agent, "trace_id": run.trace_id})
 }
 
 fn shorten(text: &str, limit: usize) -> String {

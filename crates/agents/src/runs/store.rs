@@ -9,7 +9,7 @@ use astrolabe_kernel::{
 use super::{Run, RunResult, RunState};
 use crate::agents::AgentName;
 
-const COLUMNS: &str = "id, agent, input, meta, state, result, trace_id, created_at";
+const COLUMNS: &str = "id, agent, input, meta, state, result, trace_id, created_at, started_at";
 
 impl FromRow for Run {
     fn from_row(row: &Row) -> Result<Self> {
@@ -23,6 +23,7 @@ impl FromRow for Run {
             input: row.get("input")?,
             meta: row.json("meta")?,
             state: match state.as_str() {
+                "running" if row.is_null("started_at")? => RunState::Queued,
                 "running" => RunState::Running,
                 "completed" => RunState::Completed,
                 "failed" => RunState::Failed,
@@ -35,13 +36,30 @@ impl FromRow for Run {
     }
 }
 
-/// Adds a running run.
+/// Adds a run that is worked on, or waits for it.
 pub async fn insert(tx: &mut Tx, tenant: TenantId, principal: &str, run: &Run) -> Result<()> {
     tx.execute(
-        "INSERT INTO runs (id, tenant_id, principal_id, agent, input, meta, state, trace_id, created_at) VALUES ($1, $2, $3, $4, $5, $6, 'running', $7, $8)",
-        args![run.id, tenant, principal, run.agent.as_str(), &run.input, &run.meta, &run.trace_id, run.created_at],
+        "INSERT INTO runs (id, tenant_id, principal_id, agent, input, meta, state, trace_id, created_at, started_at)
+         VALUES ($1, $2, $3, $4, $5, $6, 'running', $7, $8, $9)",
+        args![
+            run.id,
+            tenant,
+            principal,
+            run.agent.as_str(),
+            &run.input,
+            &run.meta,
+            &run.trace_id,
+            run.created_at,
+            (run.state == RunState::Running).then_some(run.created_at)
+        ],
     )
     .await?;
+    Ok(())
+}
+
+/// Notes that a run has got its slot.
+pub async fn start(tx: &mut Tx, tenant: TenantId, id: Id<Run>, now: Timestamp) -> Result<()> {
+    tx.execute("UPDATE runs SET started_at = $1 WHERE tenant_id = $2 AND id = $3", args![now, tenant, id]).await?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Tools: what an agent may do. [`Agents::execute`] is the one place where a tool is called: it checks the roles, the arguments and the
 //! audit trail, whoever made the plan.
 
+mod effects;
 mod metrics;
 mod ops;
 mod tickets;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use self::effects::Begun;
 use crate::Agents;
 
 /// The section `tools` of the configuration.
@@ -188,6 +190,7 @@ impl ToolName {
 }
 
 /// What a tool answered.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ToolOutput {
     /// For the caller's program.
     pub result: Value,
@@ -201,8 +204,8 @@ pub(crate) struct ToolContext<'a> {
     pub caller: &'a Caller,
     pub agent: &'a str,
     pub lang: astrolabe_knowledge::Lang,
-    /// Names the effect: a step that is repeated after a crash or by an idempotent request finds what it did before.
-    pub effect_key: String,
+    /// Names the step among all that the caller's requests with idempotency keys had; absent in a request without one.
+    pub step: Option<String>,
 }
 
 impl Agents {
@@ -210,25 +213,41 @@ impl Agents {
     ///
     /// # Errors
     /// `unknown_tool`; `tool_refused` when the caller has none of its roles (recorded in the audit log); `invalid_request` naming a wrong
-    /// argument; `tool_not_configured`; `upstream_timeout` after 30 seconds; what the tool's service said.
+    /// argument; `tool_not_configured`; `upstream_timeout` after 30 seconds; `idempotency_conflict` when the step of a repeated request was
+    /// another call before; what the tool's service said.
     #[tracing::instrument(name = "tool", skip_all, fields(tool = call.name, agent = context.agent, otel.kind = "client"))]
     pub(crate) async fn execute(&self, context: &ToolContext<'_>, call: &ToolCall) -> Result<ToolOutput> {
         let tool = ToolName::parse(&call.name)?;
         let started = std::time::Instant::now();
         let roles = tool.allowed_roles(&self.config);
         let outcome = if context.caller.principal.has_any(&roles) {
+            let effect = match tool.has_side_effect() {
+                true => match effects::begin(context, call).await? {
+                    Begun::Open(id) => Some(id),
+                    Begun::Done(output) => {
+                        tracing::info!(tool = tool.as_str(), agent = context.agent, "a repeated step finds what it did before");
+                        return Ok(output);
+                    }
+                },
+                false => None,
+            };
+            let name = effect.map(|id| id.to_string()).unwrap_or_default();
             let work = async {
                 match tool {
-                    ToolName::CreateTicket => tickets::create(context, arguments(call)?).await,
+                    ToolName::CreateTicket => tickets::create(context, &name, arguments(call)?).await,
                     ToolName::GetMetrics => metrics::get(context, arguments(call)?).await,
-                    ToolName::RestartService => ops::restart(context, arguments(call)?).await,
+                    ToolName::RestartService => ops::restart(context, &name, arguments(call)?).await,
                     ToolName::GetWeather => weather::get(context, arguments(call)?).await,
                 }
             };
-            match tokio::time::timeout(TIME_LIMIT, work).await {
+            let outcome = match tokio::time::timeout(TIME_LIMIT, work).await {
                 Ok(result) => result,
                 Err(_) => Err(Error::new(code::UPSTREAM_TIMEOUT, format!("{} took longer than 30 seconds", tool.as_str()))),
+            };
+            if let (Some(id), Ok(output)) = (effect, &outcome) {
+                effects::done(context, id, output).await?;
             }
+            outcome
         } else {
             Err(Error::new(code::TOOL_REFUSED, format!("{} needs one of the roles {}", tool.as_str(), roles.join(", "))))
         };

@@ -18,7 +18,7 @@ pub(super) struct Arguments {
     reason: String,
 }
 
-pub(super) async fn restart(context: &ToolContext<'_>, arguments: Arguments) -> Result<ToolOutput> {
+pub(super) async fn restart(context: &ToolContext<'_>, effect: &str, arguments: Arguments) -> Result<ToolOutput> {
     let service = arguments.service.trim();
     if service.is_empty() || service.chars().count() > 100 || service.chars().any(char::is_control) {
         return Err(Error::field("restart_service.arguments.service", "must be 1 to 100 characters without control characters"));
@@ -32,7 +32,7 @@ pub(super) async fn restart(context: &ToolContext<'_>, arguments: Arguments) -> 
         .kernel
         .egress
         .request("restart", Trust::Operator, Method::POST, &config.restart_webhook_url)?
-        .header("idempotency-key", &context.effect_key)
+        .header("idempotency-key", effect)
         .json(&json!({"service": service, "reason": arguments.reason, "requested_by": context.caller.principal.id, "trace_id": context.caller.trace.trace_id}));
     if !config.restart_webhook_token.is_empty() {
         request = request.bearer(config.restart_webhook_token.expose());

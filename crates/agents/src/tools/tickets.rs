@@ -11,15 +11,15 @@ use serde_json::{Value, json};
 use super::{MAX_REPLY, ToolContext, ToolOutput, say};
 use crate::tickets::{NewTicket, Ticket, TicketState, store};
 
-/// Opens a ticket: here, and first in the configured service when there is one. The same effect key finds the same ticket.
-pub(super) async fn create(context: &ToolContext<'_>, new: NewTicket) -> Result<ToolOutput> {
+/// Opens a ticket: here, and first in the configured service when there is one. The same effect finds the same ticket.
+pub(super) async fn create(context: &ToolContext<'_>, effect: &str, new: NewTicket) -> Result<ToolOutput> {
     new.validate()?;
     let (kernel, tenant) = (&context.agents.kernel, context.caller.principal.tenant);
-    let known = store::by_effect(&mut kernel.db.read().await?, tenant, &context.effect_key).await?;
+    let known = store::by_effect(&mut kernel.db.read().await?, tenant, effect).await?;
     if let Some(ticket) = known {
         return Ok(output(context, &ticket));
     }
-    let external_id = if context.agents.config.tickets_url.is_empty() { None } else { Some(send(context, &new).await?) };
+    let external_id = if context.agents.config.tickets_url.is_empty() { None } else { Some(send(context, effect, &new).await?) };
     let now = kernel.now();
     let ticket = Ticket {
         id: kernel.id(),
@@ -33,9 +33,9 @@ pub(super) async fn create(context: &ToolContext<'_>, new: NewTicket) -> Result<
         updated_at: now,
     };
     let mut tx = kernel.db.write().await?;
-    if !store::insert(&mut tx, tenant, &ticket, Some(&context.effect_key)).await? {
+    if !store::insert(&mut tx, tenant, &ticket, Some(effect)).await? {
         drop(tx);
-        let ticket = store::by_effect(&mut kernel.db.read().await?, tenant, &context.effect_key).await?;
+        let ticket = store::by_effect(&mut kernel.db.read().await?, tenant, effect).await?;
         return ticket.map(|t| output(context, &t)).ok_or_else(|| Error::internal("a ticket's effect key is taken, but by no ticket"));
     }
     let record = Record {
@@ -52,14 +52,14 @@ pub(super) async fn create(context: &ToolContext<'_>, new: NewTicket) -> Result<
 }
 
 /// Sends the ticket to the service; its idempotency key is the effect's, so a repeat after a lost answer makes no second one.
-async fn send(context: &ToolContext<'_>, new: &NewTicket) -> Result<String> {
+async fn send(context: &ToolContext<'_>, effect: &str, new: &NewTicket) -> Result<String> {
     let config = &context.agents.config;
     let mut request = context
         .agents
         .kernel
         .egress
         .request("tickets", Trust::Operator, Method::POST, &config.tickets_url)?
-        .header("idempotency-key", &context.effect_key)
+        .header("idempotency-key", effect)
         .json(&json!({"title": new.title, "description": new.description, "priority": new.priority}));
     if !config.tickets_token.is_empty() {
         request = request.bearer(config.tickets_token.expose());

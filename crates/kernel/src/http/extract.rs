@@ -9,7 +9,7 @@ use axum::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::Trace;
+use super::{Trace, strict};
 use crate::{Error, Principal, error::code};
 
 /// Who asks, and the ids of the request. A handler without it is public.
@@ -19,7 +19,8 @@ pub struct Caller {
     pub principal: Principal,
     /// The ids of the request.
     pub trace: Trace,
-    /// The key of `Idempotency-Key` or `X-Idempotency-Key`, when the request had one.
+    /// Names the request when it carried an idempotency key: a repeat of the same request has the same name, another request under the same
+    /// key, once the key is free again, another one.
     pub idempotency_key: Option<String>,
 }
 
@@ -29,7 +30,9 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
         let principal = parts.extensions.get::<Principal>().cloned().ok_or_else(|| Error::new(code::MISSING_TOKEN, "sign in first"))?;
         let trace = Trace::from_request_parts(parts, &()).await?;
-        let idempotency_key = idempotency_key(&parts.headers)?;
+        // Also where nothing is done about the key, a wrong one is refused.
+        idempotency_key(&parts.headers)?;
+        let idempotency_key = parts.extensions.get::<crate::idempotency::Named>().map(|n| n.0.clone());
         Ok(Self { principal, trace, idempotency_key })
     }
 }
@@ -75,7 +78,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+/// Reads JSON as bodies are read: unknown fields, lists in the place of objects and U+0000 are refused.
+///
+/// # Errors
+/// `invalid_json`; `invalid_request` naming the field.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     // PostgreSQL cannot store U+0000, so it is refused at the door, on both engines alike. Only a body that may hold one is looked at twice.
     if bytes.windows(6).any(|w| w == b"\\u0000")
         && let Ok(value) = serde_json::from_slice::<serde_json::Value>(bytes)
@@ -83,22 +90,28 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     {
         return Err(Error::field(field, "must not contain the character U+0000"));
     }
-    // serde would read the fields of an object from a list, too.
-    if bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[') {
-        let whole: Result<serde_json::Value, _> = serde_json::from_slice(bytes);
-        return Err(match whole {
-            Ok(_) => Error::field("body", "must be an object, not a list"),
-            Err(e) => Error::new(code::INVALID_JSON, format!("the body is not valid JSON: {e}")),
-        });
-    }
-    match read(bytes) {
+    let read = match read(bytes) {
         // `5.0` and `5e0` are whole numbers in JSON (JSON Schema, 4.2.3), which serde takes for fractions.
         Err(error) if !error.fields().is_empty() && bytes.iter().any(|b| matches!(b, b'.' | b'e' | b'E')) => {
             let mut value: serde_json::Value = serde_json::from_slice(bytes).map_err(Error::internal)?;
             if whole_numbers(&mut value) { read(value.to_string().as_bytes()).map_err(|_| error) } else { Err(error) }
         }
         result => result,
+    };
+    // Only where there is a list can one stand in the place of an object. What is no JSON was refused above as such.
+    if bytes.contains(&b'[')
+        && let Ok(value) = serde_json::from_slice::<serde_json::Value>(bytes)
+    {
+        if value.is_array() {
+            return Err(Error::field("body", "must be an object, not a list"));
+        }
+        if read.is_ok()
+            && let Err((path, text)) = strict::check::<T>(&value)
+        {
+            return Err(Error::field(if path == "." { "body".to_owned() } else { path }, text));
+        }
     }
+    read
 }
 
 /// Writes fractions that are whole numbers as such. Returns whether there was one.
@@ -235,6 +248,43 @@ mod tests {
         assert_eq!(field_of(r#"{"question":"a"} x"#), "invalid_json");
         assert_eq!(field_of("[]"), "body");
         assert_eq!(field_of(r#"{"question":"a","limit":1.5}"#), "limit");
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Plan {
+        #[expect(dead_code, reason = "only its refusals are looked at")]
+        steps: Vec<Ask>,
+        #[expect(dead_code, reason = "only its refusals are looked at")]
+        #[serde(default)]
+        last: Option<Ask>,
+        #[expect(dead_code, reason = "only its refusals are looked at")]
+        #[serde(default)]
+        kind: Option<Kind>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Kind {
+        Plain,
+        Named {
+            #[expect(dead_code, reason = "only its refusals are looked at")]
+            name: String,
+        },
+    }
+
+    #[test]
+    fn a_list_in_the_place_of_an_object_is_refused_wherever_it_stands() {
+        let field = |body: &str| parse::<Plan>(body.as_bytes()).map_err(|e| e.fields()[0].field.clone());
+        assert_eq!(field(r#"{"steps":[{"question":"a"},["b",3]]}"#).unwrap_err(), "steps[1]");
+        assert_eq!(field(r#"{"steps":[],"last":["b"]}"#).unwrap_err(), "last");
+        assert_eq!(field(r#"[[["a"]]]"#).unwrap_err(), "body");
+        for good in [
+            r#"{"steps":[{"question":"[","limit":5.0}],"last":null,"kind":"plain"}"#,
+            r#"{"steps":[],"last":{"question":"a","limit":null},"kind":{"named":{"name":"x"}}}"#,
+        ] {
+            field(good).unwrap();
+        }
     }
 
     #[test]

@@ -6,10 +6,11 @@ mod middleware;
 mod openapi;
 mod problem;
 mod sse;
+mod strict;
 mod trace;
 
 pub(crate) use extract::idempotency_key;
-pub use extract::{Caller, Json, Path, Query};
+pub use extract::{Caller, Json, Path, Query, parse as parse_json};
 pub use middleware::{Observer, guard, observe};
 pub use openapi::{BodyProblems, CommonProblems, ConflictProblem, NotFoundProblem, OpenProblems, StreamEvent, StreamLine, UpstreamProblem};
 pub use problem::{Problem, method_not_allowed, not_found};

@@ -30,8 +30,9 @@ impl TestKernel {
         db.migrate(&all, &clock, false).await.expect("migrations");
         let egress = crate::egress::Egress::new(crate::egress::EgressConfig::default()).expect("the default egress");
         // Ids are drawn from the system: tests on one PostgreSQL server must not collide.
-        let kernel =
-            Kernel { clock, random: Random::system(), db, lifecycle: Lifecycle::new(), egress, stream_idle: Duration::from_secs(300) };
+        let random = Random::system();
+        let process = crate::Id::new(clock.now(), &random);
+        let kernel = Kernel { clock, random, db, lifecycle: Lifecycle::new(), egress, stream_idle: Duration::from_secs(300), process };
         Self { kernel, folder }
     }
 }

@@ -42,6 +42,10 @@ pub const CODE_LIFE: Duration = Duration::from_secs(15 * 60);
 pub const SESSION_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long a session lasts without a request.
 pub const SESSION_IDLE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// One-time links that may wait to be opened; a further one ends the oldest.
+pub const MAX_CODES: i64 = 20;
+/// Sessions at the same time; a further one ends the one that was not used for longest.
+pub const MAX_SESSIONS: i64 = 200;
 /// How precisely the last use of a session is kept: writing it with every request would make every read a write.
 const TOUCH: Duration = Duration::from_secs(60);
 /// Refused attempts are written to the audit log at most this often, with how many there were.
@@ -102,6 +106,9 @@ pub async fn new_code(kernel: &Kernel, principal: &Principal) -> Result<Secret> 
     let code = kernel.random.token(32);
     let now = kernel.now();
     let mut tx = kernel.db.write().await?;
+    tx.prune_sessions(now, now.minus(SESSION_IDLE)).await?;
+    // Room for the one that comes; two that come at once may be one too many for a moment.
+    tx.keep_newest(principal.tenant, MAX_CODES - 1, MAX_SESSIONS).await?;
     tx.insert_code(principal.tenant, &hex::encode(digest(&code)), now, now.plus(CODE_LIFE)).await?;
     let trace = Trace::background(&kernel.random);
     let record = Record {
@@ -143,6 +150,20 @@ pub async fn authenticate(State(platform): State<Platform>, mut request: Request
 }
 
 impl Platform {
+    /// Removes codes and sessions that nobody can use any more, so that a server whose links nobody opens does not gather them. Returns
+    /// how many.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn prune_sessions(&self) -> Result<u64> {
+        let kernel = self.kernel();
+        let now = kernel.now();
+        let mut tx = kernel.db.write().await?;
+        let removed = tx.prune_sessions(now, now.minus(SESSION_IDLE)).await?;
+        tx.commit().await?;
+        Ok(removed)
+    }
+
     #[tracing::instrument(name = "authenticate", skip_all)]
     async fn who(&self, headers: &HeaderMap) -> Result<(Principal, Option<Id<Session>>)> {
         if let Some(value) = headers.get(header::AUTHORIZATION) {

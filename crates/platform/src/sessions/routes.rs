@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
-    COOKIE, Current, SESSION_IDLE, SESSION_LIFE, Session, digest,
+    COOKIE, Current, MAX_CODES, MAX_SESSIONS, SESSION_IDLE, SESSION_LIFE, Session, digest,
     store::{NewSession, Sessions},
 };
 use crate::Platform;
@@ -142,6 +142,7 @@ async fn start_session(kernel: &Kernel, trace: &Trace, code: &str) -> Result<Opt
     if !tx.take_code(&hex::encode(digest(code)), now).await? {
         return tx.commit().await.map(|()| None);
     }
+    tx.keep_newest(principal.tenant, MAX_CODES, MAX_SESSIONS - 1).await?;
     let cookie = kernel.random.token(32);
     let id = kernel.id::<Session>();
     let hash = hex::encode(digest(&cookie));

@@ -41,7 +41,9 @@ pub(super) trait Sessions {
     async fn touch_session(&mut self, id: Id<Session>, now: Timestamp) -> Result<()>;
     async fn delete_session(&mut self, id: Id<Session>) -> Result<u64>;
     /// Removes what nobody can use any more: codes past their time, sessions past theirs or unused since `idle_since`.
-    async fn prune_sessions(&mut self, now: Timestamp, idle_since: Timestamp) -> Result<()>;
+    async fn prune_sessions(&mut self, now: Timestamp, idle_since: Timestamp) -> Result<u64>;
+    /// Removes all but the newest codes and sessions of a tenant. Returns how many.
+    async fn keep_newest(&mut self, tenant: TenantId, codes: i64, sessions: i64) -> Result<u64>;
 }
 
 impl Sessions for Tx {
@@ -80,9 +82,27 @@ impl Sessions for Tx {
         self.execute("DELETE FROM sessions WHERE id = $1", args![id]).await
     }
 
-    async fn prune_sessions(&mut self, now: Timestamp, idle_since: Timestamp) -> Result<()> {
-        self.execute("DELETE FROM sign_in_codes WHERE expires_at <= $1", args![now]).await?;
-        self.execute("DELETE FROM sessions WHERE expires_at <= $1 OR last_used_at < $2", args![now, idle_since]).await?;
-        Ok(())
+    async fn prune_sessions(&mut self, now: Timestamp, idle_since: Timestamp) -> Result<u64> {
+        let codes = self.execute("DELETE FROM sign_in_codes WHERE expires_at <= $1", args![now]).await?;
+        let sessions = self.execute("DELETE FROM sessions WHERE expires_at <= $1 OR last_used_at < $2", args![now, idle_since]).await?;
+        Ok(codes + sessions)
+    }
+
+    async fn keep_newest(&mut self, tenant: TenantId, codes: i64, sessions: i64) -> Result<u64> {
+        let old_codes = self
+            .execute(
+                "DELETE FROM sign_in_codes WHERE tenant_id = $1 AND hash NOT IN
+                     (SELECT hash FROM sign_in_codes WHERE tenant_id = $1 ORDER BY created_at DESC, hash LIMIT $2)",
+                args![tenant, codes],
+            )
+            .await?;
+        let old_sessions = self
+            .execute(
+                "DELETE FROM sessions WHERE tenant_id = $1 AND id NOT IN
+                     (SELECT id FROM sessions WHERE tenant_id = $1 ORDER BY last_used_at DESC, id DESC LIMIT $2)",
+                args![tenant, sessions],
+            )
+            .await?;
+        Ok(old_codes + old_sessions)
     }
 }

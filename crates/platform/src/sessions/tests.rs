@@ -55,3 +55,43 @@ async fn of_two_who_open_a_link_at_once_one_is_signed_in() {
     let (a, b) = tokio::join!(take(), take());
     assert!(a ^ b);
 }
+
+async fn count(kernel: &Kernel, table: &str) -> i64 {
+    kernel.db.read().await.unwrap().one(format!("SELECT COUNT(*) FROM {table}"), &[]).await.unwrap()
+}
+
+#[tokio::test]
+async fn links_that_nobody_opens_do_not_gather() {
+    let test = TestKernel::new(&[MIGRATIONS]).await;
+    let kernel = &test.kernel;
+    let first = new_code(kernel, &Principal::local_admin()).await.unwrap();
+    for _ in 0..MAX_CODES {
+        kernel.clock.advance(Duration::from_secs(1));
+        new_code(kernel, &Principal::local_admin()).await.unwrap();
+    }
+    assert_eq!(count(kernel, "sign_in_codes").await, MAX_CODES);
+    let mut tx = kernel.db.write().await.unwrap();
+    assert!(!tx.take_code(&hex::encode(digest(first.expose())), kernel.now()).await.unwrap(), "the oldest has gone");
+    drop(tx);
+    kernel.clock.advance(CODE_LIFE + Duration::from_secs(1));
+    let platform = Platform::new(kernel.clone(), &Secret::new("astro_x"), astrolabe_kernel::jobs::Registry::default(), false);
+    assert_eq!(platform.prune_sessions().await.unwrap(), u64::try_from(MAX_CODES).unwrap());
+    assert_eq!(count(kernel, "sign_in_codes").await, 0);
+}
+
+#[tokio::test]
+async fn a_further_session_ends_the_one_that_was_not_used_for_longest() {
+    let test = TestKernel::new(&[MIGRATIONS]).await;
+    let kernel = &test.kernel;
+    let tenant = Principal::local_admin().tenant;
+    let mut tx = kernel.db.write().await.unwrap();
+    for i in 0..3_u64 {
+        let now = kernel.now().plus(Duration::from_secs(i));
+        let hash = format!("{i}");
+        let session = store::NewSession { id: kernel.id(), tenant, principal: "p", hash: &hash, now, expires_at: now.plus(SESSION_LIFE) };
+        tx.insert_session(session).await.unwrap();
+    }
+    assert_eq!(tx.keep_newest(tenant, 1, 2).await.unwrap(), 1);
+    let left: Vec<String> = tx.all("SELECT hash FROM sessions ORDER BY hash", &[]).await.unwrap();
+    assert_eq!(left, ["1", "2"]);
+}

@@ -15,5 +15,6 @@ mod kill;
 mod knowledge;
 mod limits;
 mod openapi;
+mod repeats;
 mod support;
 mod system;

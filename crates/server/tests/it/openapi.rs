@@ -115,21 +115,11 @@ fn the_committed_settings_page_is_up_to_date() {
 /// Keeps `docs/generated/errors.md` what the table of codes says.
 #[test]
 fn the_committed_page_of_error_codes_is_up_to_date() {
-    use std::fmt::Write;
-    let mut text = String::from(
-        "# Error codes\n\nGenerated from `crates/kernel/src/error.rs`. `code` in a problem document is one of these; it never changes its meaning.\n\n\
-         | code | status | exit code | title | what to do |\n| --- | --- | --- | --- | --- |\n",
-    );
-    for code in astrolabe_kernel::error::code::ALL {
-        let status = astrolabe_kernel::error::status_of(code);
-        let _ = writeln!(
-            text,
-            "| `{}` | {status} | {} | {} | {} |",
-            code.name,
-            code.kind.exit_code(),
-            code.title,
-            code.remedy.replace('|', "\\|")
-        );
-    }
-    crate::support::generated("errors.md", &text);
+    crate::support::generated("errors.md", &astrolabe_kernel::error::codes_markdown());
+}
+
+/// Keeps `docs/generated/metrics.md` what the table of metrics says.
+#[test]
+fn the_committed_page_of_metrics_is_up_to_date() {
+    crate::support::generated("metrics.md", &astrolabe_kernel::telemetry::metrics_markdown());
 }
