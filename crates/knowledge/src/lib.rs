@@ -9,7 +9,9 @@
 pub mod answers;
 pub mod check;
 pub mod documents;
+pub mod eval;
 pub mod ingest;
+pub mod question_sets;
 mod runtime;
 pub mod search;
 pub mod sources;

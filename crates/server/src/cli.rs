@@ -71,6 +71,8 @@ enum Command {
     Ask(commands::ask::Ask),
     /// List the passages that match.
     Search(commands::search::Search),
+    /// Measure how good search and answers are.
+    Eval(Box<commands::eval::Eval>),
     /// Print a new one-time sign-in link.
     LoginLink(commands::login_link::LoginLink),
     /// Fill the data directory with demonstration data.
@@ -182,6 +184,7 @@ fn run(context: &Context, command: Command) -> Result<Done> {
         Command::Ingest(c) => block_on(commands::ingest::run(context, &c)),
         Command::Ask(c) => block_on(commands::ask::run(context, &c)),
         Command::Search(c) => block_on(commands::search::run(context, &c)),
+        Command::Eval(c) => block_on(commands::eval::run(context, &c)),
         Command::LoginLink(c) => block_on(commands::login_link::run(context, &c)),
         Command::Seed(c) => block_on(commands::seed::run(context, &c)),
         Command::Check(c) => block_on(commands::check::run(context, &c)),

@@ -97,7 +97,11 @@ impl Client {
         Ok(Self { token, way: Way::Remote { egress: Egress::new(EgressConfig::default())?, base } })
     }
 
-    async fn alone(parts: Parts, lock: Lock) -> Result<Self> {
+    /// The application on a data directory that this process holds.
+    ///
+    /// # Errors
+    /// What opening says.
+    pub async fn alone(parts: Parts, lock: Lock) -> Result<Self> {
         let egress_config: EgressConfig = parts.config.settings.section("egress")?;
         let system = System::new(parts.lifecycle.clone(), egress_config.offline, String::new);
         let app = App::open(&parts, system).await?;
@@ -112,6 +116,14 @@ impl Client {
         match &self.way {
             Way::Remote { base, .. } => Some(base),
             Way::Alone(_) => None,
+        }
+    }
+
+    /// The application, when the work is done here.
+    pub fn app(&self) -> Option<&App> {
+        match &self.way {
+            Way::Remote { .. } => None,
+            Way::Alone(alone) => Some(&alone.app),
         }
     }
 

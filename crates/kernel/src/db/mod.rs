@@ -10,6 +10,7 @@ mod args;
 mod migrate;
 mod open;
 mod row;
+mod scratch;
 mod wakes;
 
 use std::{borrow::Cow, sync::Arc, time::Instant};
@@ -17,6 +18,7 @@ use std::{borrow::Cow, sync::Arc, time::Instant};
 pub use args::Arg;
 pub use migrate::{KERNEL, Migration, Migrations, Plan};
 pub use row::{Column, FromRow, Row};
+pub use scratch::Scratch;
 use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr, Sqlite, Transaction, pool::Pool};
 pub use wakes::{StreamWatch, Wakes};
 

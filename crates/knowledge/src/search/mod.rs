@@ -100,7 +100,7 @@ pub struct Results {
 
 /// How much the side of meaning counts beside the side of words (1.0). MiniLM was trained on English: measured on the development
 /// collections, its ranks help there and mislead in Polish and Russian.
-fn dense_weight(lang: Lang) -> f32 {
+pub(crate) fn dense_weight(lang: Lang) -> f32 {
     match lang {
         Lang::En => 0.8,
         Lang::Pl | Lang::Ru => 0.15,

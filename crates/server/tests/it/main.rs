@@ -11,6 +11,7 @@ mod bad_input;
 mod cli;
 mod data_dirs;
 mod errors;
+mod eval;
 mod kill;
 mod knowledge;
 mod limits;

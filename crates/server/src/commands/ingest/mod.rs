@@ -1,6 +1,5 @@
 //! `astrolabe ingest`: walk, upload in batches, wait until every document is ready or failed, and tell.
 
-mod progress;
 mod walk;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -8,11 +7,11 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use astrolabe_kernel::{Error, Result, egress::Method, error::code};
 use axum::body::Bytes;
 use clap::Args;
-use progress::Progress;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 pub use walk::{Files, walk};
 
+use super::progress::Progress;
 use crate::{
     cli::{Context, Done, Remote},
     client::{self, Client, Need},
@@ -133,7 +132,7 @@ pub async fn ingest(context: &Context, remote: &Remote, jobs: Vec<(String, Files
 async fn work(context: &Context, client: &Client, jobs: Vec<(String, Files)>, tags: &[String]) -> Result<Summary> {
     let started = std::time::Instant::now();
     let total = jobs.iter().map(|(_, f)| f.found.len()).sum();
-    let progress = Progress::new(context.output, total);
+    let progress = Progress::new(context.output, "files", total);
     let mut summary = Summary { sources: jobs.iter().map(|(n, _)| n.clone()).collect(), ..Summary::default() };
     for (name, files) in jobs {
         summary.files += files.found.len() + files.failures.len();

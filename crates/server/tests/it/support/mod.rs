@@ -27,7 +27,7 @@ use astrolabe_server::{
     system::System,
 };
 use axum::{Router, http::Method};
-pub use binary::{Binary, Server};
+pub use binary::{Binary, Ended, Server};
 pub use call::{Call, Reply};
 pub use raw::{Event, Raw};
 pub use receiver::Receiver;
