@@ -8,8 +8,12 @@
 
 mod fold;
 mod language;
+mod near;
+mod numbers;
+mod phrase;
 mod query;
 mod stop;
+mod syntax;
 mod tokens;
 
 #[cfg(test)]
@@ -19,13 +23,16 @@ use serde::{Deserialize, Serialize};
 use snowball_stemmers_rs::{Algorithm, Stemmer};
 
 use fold::{FOLDED, is_unsegmented, normalise, without_diacritics};
+use numbers::{date_at, number_forms};
 use tokens::{Compound, compounds, pieces};
 
 pub use language::detect_language;
-pub use query::{Alternative, Query, QueryTerm, analyse_query};
+pub use near::Pattern;
+pub use phrase::{Phrase, phrase_in};
+pub use query::{Alternative, Beginning, Query, QueryTerm, analyse_query, analyse_question};
 
 /// Changes whenever the same text may yield other terms. An index built by another version is rebuilt.
-pub const ANALYSIS_VERSION: u32 = 1;
+pub const ANALYSIS_VERSION: u32 = 2;
 
 /// Longest term in characters; the rest of a longer word is cut, a longer compound is only kept in pieces.
 pub const MAX_TERM_CHARS: usize = 64;
@@ -92,9 +99,18 @@ pub fn analyse(text: &str, lang: Lang) -> Vec<Term> {
     let stemmers = Stemmers::new();
     let mut terms: Vec<Term> = Vec::with_capacity(text.len() / 5);
     let mut position = 0;
-    for compound in compounds(text) {
-        let mut wholes = whole_forms(&compound, lang, &stemmers);
-        let end_of_all = compound.parts.last().map_or(0, |part| part.end);
+    let all = compounds(text);
+    let mut dated = 0;
+    for (i, compound) in all.iter().enumerate() {
+        let mut wholes = whole_forms(compound, lang, &stemmers);
+        let mut end_of_all = compound.parts.last().map_or(0, |part| part.end);
+        if i >= dated
+            && let Some(date) = date_at(&all[i..])
+        {
+            dated = i + date.compounds;
+            end_of_all = all[dated - 1].parts.last().map_or(end_of_all, |part| part.end);
+            wholes.extend(date.forms);
+        }
         for part in &compound.parts {
             let from = terms.len();
             let mut push = |form: String, end: usize| {
@@ -211,9 +227,9 @@ fn whole_forms(compound: &Compound<'_>, lang: Lang, stemmers: &Stemmers) -> Vec<
         keep(stemmers.stem(&joined, word_lang(&joined, lang)));
         return forms;
     }
+    number_forms(&words, &compound.joiners).into_iter().for_each(&mut keep);
     keep(join(&words, &compound.joiners));
-    let loose = compound.joiners.iter().all(|j| matches!(j, '-' | '_' | '\'' | '&' | ' '));
-    if loose || is_grouped_number(&words, &compound.joiners) {
+    if compound.joiners.iter().all(|j| matches!(j, '-' | '_' | '\'' | '&' | ' ')) {
         keep(joined);
     }
     if words[0].len() > 1 && words[0].starts_with('v') && words[0][1..].bytes().all(|b| b.is_ascii_digit()) {
@@ -237,13 +253,6 @@ fn whole_forms(compound: &Compound<'_>, lang: Lang, stemmers: &Stemmers) -> Vec<
 fn is_identifier(compound: &Compound<'_>) -> bool {
     compound.joiners.iter().any(|j| !matches!(j, '-' | '\''))
         || compound.parts.iter().any(|part| part.raw.bytes().any(|b| b.is_ascii_digit()))
-}
-
-/// `1,000,000` and `1 000`: groups of three digits behind the first. `3.141` looks the same and gets both forms.
-fn is_grouped_number(words: &[String], joiners: &[char]) -> bool {
-    joiners.iter().all(|j| matches!(j, ',' | '.' | ' '))
-        && words.iter().all(|w| w.bytes().all(|b| b.is_ascii_digit()))
-        && words[1..].iter().all(|w| w.len() == 3)
 }
 
 /// Joins words again; a decimal comma becomes a point.

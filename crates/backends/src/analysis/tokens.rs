@@ -62,7 +62,7 @@ fn compound_at(text: &str, start: usize) -> (Compound<'_>, usize) {
         if parts.len() == MAX_PARTS {
             break;
         }
-        match joiner_at(text, at, &part) {
+        match joiner_at(text, at, &part).or_else(|| thousands_at(text, at, &parts, &joiners)) {
             Some((joiner, next)) => {
                 joiners.push(joiner);
                 at = next;
@@ -135,6 +135,15 @@ fn joiner_at(text: &str, at: usize, before: &Part<'_>) -> Option<(char, usize)> 
         _ => true,
     };
     fits.then_some((folded, next))
+}
+
+/// A plain space between the groups of a number: "12 500". Every group has three digits but the first, and a number
+/// does not begin with zero.
+fn thousands_at(text: &str, at: usize, parts: &[Part<'_>], joiners: &[char]) -> Option<(char, usize)> {
+    let rest = text[at..].strip_prefix(' ')?;
+    let first = parts.first()?.raw;
+    let number = first.len() <= 3 && first.bytes().all(|b| b.is_ascii_digit()) && !first.starts_with('0');
+    (number && joiners.iter().all(|j| *j == ' ') && leading_digits(rest) == 3).then_some((' ', at + 1))
 }
 
 fn leading_digits(text: &str) -> usize {

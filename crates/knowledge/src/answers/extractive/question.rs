@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use astrolabe_backends::analysis::{Alternative, Lang, analyse_query, detect_language};
+use astrolabe_backends::analysis::{Alternative, Lang, analyse_question, detect_language};
 
 use super::kinds::{self, Kind};
 use super::{lexicon, numbers, ranges};
@@ -105,7 +105,7 @@ impl Question {
         // A private-use character is in no document, so it shows the ceiling.
         let ceiling = idf("\u{10fffd}").max(f32::MIN_POSITIVE);
         let mut concepts: Vec<Concept> = Vec::new();
-        let query = analyse_query(text, Some(lang));
+        let query = analyse_question(text, Some(lang));
         let several = query.terms.len() > 1;
         for term in query.terms {
             let raw = text.get(term.start..term.end).unwrap_or_default();

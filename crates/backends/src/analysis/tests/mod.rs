@@ -1,3 +1,5 @@
+mod syntax;
+
 use super::*;
 
 fn terms(text: &str, lang: Lang) -> Vec<String> {
