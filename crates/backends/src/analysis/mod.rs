@@ -27,7 +27,7 @@ use numbers::{date_at, number_forms};
 use tokens::{Compound, compounds, pieces};
 
 pub use language::detect_language;
-pub use near::Pattern;
+pub use near::{Lookup, Near, Pattern};
 pub use phrase::{Phrase, phrase_in};
 pub use query::{Alternative, Beginning, Query, QueryTerm, analyse_query, analyse_question};
 

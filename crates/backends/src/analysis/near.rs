@@ -1,10 +1,14 @@
-//! Which terms of a dictionary a mistyped word may have meant, by the same rules on every engine.
+//! Which terms of a dictionary to use beside a word of a query: what a mistyped word may have meant, what begins like the
+//! letters typed, what is probably of the same family. The same rules on every engine.
 //!
-//! Damerau-Levenshtein distance with neighbours swapped (optimal string alignment; Damerau, "A technique for computer
+//! Typing errors: Damerau-Levenshtein distance with neighbours swapped (optimal string alignment; Damerau, "A technique for computer
 //! detection and correction of spelling errors", 1964): one mistake in a term of four to seven letters, two in a longer
 //! one. The first letter is right, or swapped with the second: people rarely miss it, and it keeps the search small.
 //! Terms with digits are names of things, and the next number is another thing.
 
+use std::ops::RangeInclusive;
+
+use super::MAX_TERM_CHARS;
 use super::fold::FOLDED;
 
 /// Letters of the shortest term that is corrected.
@@ -19,73 +23,99 @@ const ONE_MISTAKE: f32 = 0.6;
 const TWO_MISTAKES: f32 = 0.4;
 /// What a term is worth that only begins like the one asked for.
 const BEGINNING: f32 = 0.8;
-/// Near terms of one word that are used at most, the nearest and then the most frequent first.
-pub const MAX_TYPOS: usize = 8;
-/// Terms with one beginning that are used at most, the most frequent first.
-pub const MAX_BEGINNINGS: usize = 64;
+/// What a term is worth that is of the same family. Measured: docs/adr/0013-analysis.md.
+const FAMILY: f32 = 0.4;
+/// Letters that a family shares at least.
+const ROOT: usize = 4;
+/// Letters at the end of a term in which its family may differ, and letters that others may have more.
+const ENDING: (usize, usize) = (2, 3);
+/// Near terms of one word that are used at most.
+const MAX_TYPOS: usize = 8;
+/// Terms with one beginning, or of one family, that are used at most.
+const MAX_BEGINNINGS: usize = 64;
+/// Terms that a dictionary is asked for their frequency at most, for each pattern.
+const MAX_CANDIDATES: usize = 256;
 
-/// What to look for in a dictionary in place of one index term.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Mistakes allowed.
+    Typo(usize),
+    Beginning,
+    /// Letters at the beginning that have to be the same.
+    Family(usize),
+}
+
+/// Which terms of a dictionary to use in place of one term.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     /// The term's letters, without marks.
     letters: Vec<char>,
     /// Whether only terms without diacritics are meant (or only those with).
     folded: bool,
-    /// Mistakes allowed; `None` when the letters are the beginning of a term.
-    mistakes: Option<usize>,
+    kind: Kind,
+}
+
+/// A term of a dictionary that fits a pattern.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Near {
+    /// The index term.
+    pub text: String,
+    /// What it is worth in place of the word asked for, below 1.
+    pub worth: f32,
 }
 
 impl Pattern {
-    /// The pattern of an index term, or of `beginning*`. `None` for a term that is not corrected: too short, too long,
-    /// or with something else than letters in it.
+    /// Terms that `term` may be a typing error of. `None` for a term that is not corrected: too short, too long, or
+    /// with something else than letters in it.
     #[must_use]
-    pub fn of(term: &str) -> Option<Self> {
-        let (term, beginning) = term.strip_suffix('*').map_or((term, false), |beginning| (beginning, true));
-        let (term, folded) = term.strip_prefix(FOLDED).map_or((term, false), |term| (term, true));
-        let letters: Vec<char> = term.chars().take(LONGEST + 1).collect();
-        if beginning {
-            return (!letters.is_empty() && letters.len() <= LONGEST).then_some(Self { letters, folded, mistakes: None });
-        }
-        if !(SHORTEST..=LONGEST).contains(&letters.len()) || !letters.iter().all(|c| c.is_alphabetic()) {
-            return None;
-        }
-        let mistakes = Some(if letters.len() < LONG { 1 } else { 2 });
-        Some(Self { letters, folded, mistakes })
+    pub fn typo(term: &str) -> Option<Self> {
+        let (letters, folded) = letters_of(term);
+        let word = (SHORTEST..=LONGEST).contains(&letters.len()) && letters.iter().all(|c| c.is_alphabetic());
+        let kind = Kind::Typo(if letters.len() < LONG { 1 } else { 2 });
+        word.then_some(Self { letters, folded, kind })
     }
 
-    /// What the index terms begin with that can match: the mark of folded forms, then one of these letters.
+    /// Terms that begin with `beginning`.
     #[must_use]
-    pub fn initials(&self) -> Vec<char> {
-        let mut initials = vec![self.letters[0]];
-        if self.mistakes.is_some() && self.letters.get(1).is_some_and(|c| *c != self.letters[0]) {
-            initials.push(self.letters[1]);
-        }
-        initials
+    pub fn beginning(beginning: &str) -> Option<Self> {
+        let (letters, folded) = letters_of(beginning);
+        (1..=LONGEST).contains(&letters.len()).then_some(Self { letters, folded, kind: Kind::Beginning })
     }
 
-    /// Whether terms without diacritics are meant, which start with `~`.
+    /// Terms that are probably other forms of the same word, or made of it: where a language changes consonants and
+    /// vowels at the end of a stem, a stemmer leaves several stems of one word (`ręk` and `ręc`, `walk` and `walc`).
     #[must_use]
-    pub fn is_folded(&self) -> bool {
-        self.folded
+    pub fn family(term: &str) -> Option<Self> {
+        let (letters, folded) = letters_of(term);
+        let word = (ROOT..=LONGEST).contains(&letters.len()) && letters.iter().all(|c| c.is_alphabetic());
+        let root = ROOT.max(letters.len().saturating_sub(ENDING.0));
+        word.then_some(Self { letters, folded, kind: Kind::Family(root) })
     }
 
-    /// Lengths in letters that a matching term can have, without the mark.
+    /// What the terms begin with that can fit, marks included: at most two beginnings.
     #[must_use]
-    pub fn lengths(&self) -> std::ops::RangeInclusive<usize> {
-        match self.mistakes {
-            Some(mistakes) => self.letters.len() - mistakes..=self.letters.len() + mistakes,
-            None => self.letters.len()..=usize::MAX,
+    pub fn starts(&self) -> Vec<String> {
+        let start = |letters: &[char]| self.folded.then_some(FOLDED).into_iter().chain(letters.iter().copied()).collect();
+        match self.kind {
+            Kind::Beginning => vec![start(&self.letters)],
+            Kind::Family(root) => vec![start(&self.letters[..root])],
+            Kind::Typo(_) if self.letters[0] == self.letters[1] => vec![start(&self.letters[..1])],
+            Kind::Typo(_) => vec![start(&self.letters[..1]), start(&self.letters[1..2])],
         }
     }
 
-    /// How many terms are used at most.
+    /// Letters that a fitting term has, without marks.
     #[must_use]
-    pub fn limit(&self) -> usize {
-        if self.mistakes.is_some() { MAX_TYPOS } else { MAX_BEGINNINGS }
+    pub fn lengths(&self) -> RangeInclusive<usize> {
+        let own = self.letters.len();
+        match self.kind {
+            Kind::Typo(mistakes) => own - mistakes..=own + mistakes,
+            Kind::Beginning => own + 1..=MAX_TERM_CHARS,
+            Kind::Family(root) => root..=own + ENDING.1,
+        }
     }
 
-    /// What `term` is worth in place of the pattern's own: below 1, higher for a nearer one. `None` when it is too far
-    /// away, or the term itself.
+    /// What `term` is worth in place of the pattern's own; `None` when it does not fit, or is the term itself.
     #[must_use]
     pub fn worth(&self, term: &str) -> Option<f32> {
         let plain = term.strip_prefix(FOLDED);
@@ -93,34 +123,93 @@ impl Pattern {
             return None;
         }
         let term = plain.unwrap_or(term);
-        let Some(mistakes) = self.mistakes else {
-            let mut rest = term.chars();
-            return (self.letters.iter().all(|c| rest.next() == Some(*c)) && rest.next().is_some()).then_some(BEGINNING);
-        };
-        // A byte per letter at least, four at most.
-        if term.len() + mistakes < self.letters.len() || term.len() > 4 * (self.letters.len() + mistakes) {
+        match self.kind {
+            Kind::Beginning => begins(term, &self.letters).filter(|more| *more > 0).map(|_| BEGINNING),
+            Kind::Family(root) => {
+                let more = begins(term, &self.letters[..root])?;
+                let same = root + more == self.letters.len() && begins(term, &self.letters) == Some(0);
+                let fits = root + more <= self.letters.len() + ENDING.1 && !same && term.chars().all(char::is_alphabetic);
+                fits.then_some(FAMILY)
+            }
+            Kind::Typo(mistakes) => match self.mistakes(term, mistakes)? {
+                1 => Some(ONE_MISTAKE),
+                2 => Some(TWO_MISTAKES),
+                _ => None,
+            },
+        }
+    }
+
+    /// How many mistakes make `term` of the pattern's; `None` above `limit`.
+    fn mistakes(&self, term: &str, limit: usize) -> Option<usize> {
+        let own = &self.letters;
+        // Letters have one to four bytes.
+        if term.len() + limit < own.len() || term.len() > 4 * (own.len() + limit) {
             return None;
         }
         let mut other = ['\0'; LONGEST + 2];
         let mut length = 0;
         for c in term.chars() {
-            if length > self.letters.len() + mistakes || length == other.len() || !c.is_alphabetic() {
+            if length == own.len() + limit || !c.is_alphabetic() {
                 return None;
             }
             other[length] = c;
             length += 1;
         }
         let other = &other[..length];
-        let (a, b) = (&self.letters, other);
-        let same_start = b.first() == a.first() || (b.len() > 1 && b[0] == a[1] && b[1] == a[0]);
-        if !same_start || length + mistakes < a.len() || length > a.len() + mistakes {
-            return None;
-        }
-        match distance(a, b, mistakes)? {
-            1 => Some(ONE_MISTAKE),
-            2 => Some(TWO_MISTAKES),
-            _ => None,
-        }
+        let start = other.first() == own.first() || (length > 1 && other[0] == own[1] && other[1] == own[0]);
+        if start && length + limit >= own.len() { distance(own, other, limit) } else { None }
+    }
+
+    /// The terms to look up the frequency of, the likeliest first, among those that fit. Every engine has to use this
+    /// and [`Pattern::best`], so that they agree.
+    #[must_use]
+    pub fn candidates<'a>(&self, terms: impl Iterator<Item = &'a str>) -> Vec<Near> {
+        let mut found: Vec<Near> = terms.filter_map(|term| self.worth(term).map(|worth| Near { text: term.to_owned(), worth })).collect();
+        found.sort_by(|a, b| b.worth.total_cmp(&a.worth).then_with(|| a.text.len().cmp(&b.text.len())).then_with(|| a.text.cmp(&b.text)));
+        found.truncate(MAX_CANDIDATES);
+        found
+    }
+
+    /// Those of the candidates to use: the nearest, and of them the most frequent. `frequency` gives the chunks that
+    /// hold a term; a term that none holds is gone.
+    #[must_use]
+    pub fn best(&self, candidates: Vec<Near>, frequency: impl Fn(&str) -> usize) -> Vec<Near> {
+        let mut found: Vec<(usize, Near)> = candidates.into_iter().map(|near| (frequency(&near.text), near)).collect();
+        found.retain(|(chunks, _)| *chunks > 0);
+        found.sort_by(|(a_chunks, a), (b_chunks, b)| {
+            b.worth.total_cmp(&a.worth).then_with(|| b_chunks.cmp(a_chunks)).then_with(|| a.text.cmp(&b.text))
+        });
+        found.truncate(if matches!(self.kind, Kind::Typo(_)) { MAX_TYPOS } else { MAX_BEGINNINGS });
+        found.into_iter().map(|(_, near)| near).collect()
+    }
+}
+
+fn letters_of(term: &str) -> (Vec<char>, bool) {
+    let plain = term.strip_prefix(FOLDED);
+    (plain.unwrap_or(term).chars().take(LONGEST + 1).collect(), plain.is_some())
+}
+
+/// How many letters `term` has behind `start`; `None` when it does not begin with it.
+fn begins(term: &str, start: &[char]) -> Option<usize> {
+    let mut rest = term.chars();
+    start.iter().all(|c| rest.next() == Some(*c)).then(|| rest.count())
+}
+
+/// What to look up for one word of a query.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lookup {
+    /// Forms of the word. When a chunk has one of them, `typos` are left out.
+    pub forms: Vec<String>,
+    /// For a word that no chunk has.
+    pub typos: Vec<Pattern>,
+    /// For every word.
+    pub related: Vec<Pattern>,
+}
+
+impl Lookup {
+    /// The patterns to look up, when the word is known or not.
+    pub fn patterns(&self, known: bool) -> impl Iterator<Item = &Pattern> {
+        self.related.iter().chain(self.typos.iter().filter(move |_| !known))
     }
 }
 

@@ -1,6 +1,7 @@
 //! A query as groups of weighted alternatives.
 
 use super::fold::{FOLDED, is_unsegmented, normalise, without_diacritics};
+use super::near::{Lookup, Near, Pattern};
 use super::numbers::date_at;
 use super::phrase::Phrase;
 use super::stop::is_stop_word;
@@ -78,26 +79,35 @@ pub struct Query {
 }
 
 impl Query {
-    /// For each term of the query the index terms to look up near ones of: the forms of the word, or `beginning*`. The
-    /// index passes over a word that it knows in any form.
+    /// What to look up in the index's dictionary for each term of the query.
     #[must_use]
-    pub fn lookups(&self) -> Vec<Vec<String>> {
-        let mut lookups: Vec<Vec<String>> =
-            self.terms.iter().map(|term| term.alternatives.iter().map(|a| a.text.clone()).collect()).collect();
+    pub fn lookups(&self) -> Vec<Lookup> {
+        let mut lookups: Vec<Lookup> = self.terms.iter().map(|term| self.lookup(term)).collect();
         for beginning in &self.beginnings {
-            if let Some(forms) = lookups.get_mut(beginning.term) {
+            if let Some(lookup) = lookups.get_mut(beginning.term) {
                 let plain = without_diacritics(&beginning.text).unwrap_or_else(|| beginning.text.clone());
-                *forms = vec![format!("{}*", beginning.text), format!("{FOLDED}{plain}*")];
+                let starts = [beginning.text.clone(), format!("{FOLDED}{plain}")];
+                lookup.related = starts.iter().filter_map(|start| Pattern::beginning(start)).collect();
+                lookup.typos.clear();
             }
         }
         lookups
     }
 
-    /// Adds what the index found near each term, in the order of [`Query::lookups`].
-    pub fn add_near(&mut self, near: Vec<Vec<(String, f32)>>) {
+    fn lookup(&self, term: &QueryTerm) -> Lookup {
+        let forms: Vec<String> = term.alternatives.iter().map(|a| a.text.clone()).collect();
+        let typos = forms.iter().filter_map(|form| Pattern::typo(form)).collect();
+        // English stems hardly change at their end; there a family brings more strangers than relatives.
+        let inflected = matches!(self.lang, Lang::Pl | Lang::Ru);
+        let related = forms.first().filter(|_| inflected).and_then(|stem| Pattern::family(stem)).into_iter().collect();
+        Lookup { forms, typos, related }
+    }
+
+    /// Adds what the index found, in the order of [`Query::lookups`].
+    pub fn add_near(&mut self, near: Vec<Vec<Near>>) {
         for (term, near) in self.terms.iter_mut().zip(near) {
-            for (text, weight) in near {
-                add(&mut term.alternatives, text, weight);
+            for Near { text, worth } in near {
+                add(&mut term.alternatives, text, worth);
             }
         }
     }

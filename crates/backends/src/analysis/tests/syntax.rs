@@ -26,7 +26,8 @@ fn operators_of_people_who_type_them_are_understood() {
     assert_eq!((words(&query.required), words(&query.excluded)), (vec!["nginx.conf".to_owned()], vec!["email".to_owned()]));
     let query = analyse_query("konfig* serwera", Some(Lang::Pl));
     assert_eq!(query.beginnings, [Beginning { term: 0, text: "konfig".to_owned() }]);
-    assert_eq!(query.lookups()[0], ["konfig*", "~konfig*"]);
+    let starts: Vec<String> = query.lookups()[0].patterns(false).flat_map(Pattern::starts).collect();
+    assert_eq!(starts, ["konfig", "~konfig"]);
     let query = analyse_query("the net*", Some(Lang::En));
     assert_eq!(query.beginnings, [Beginning { term: 0, text: "net".to_owned() }], "a dropped function word moves it");
 }
@@ -169,7 +170,7 @@ fn dates_are_one_however_they_are_written() {
 
 #[test]
 fn near_terms_are_one_mistake_away_or_two_in_long_words() {
-    let worth = |typed: &str, term: &str| Pattern::of(typed).and_then(|pattern| pattern.worth(term));
+    let worth = |typed: &str, term: &str| Pattern::typo(typed).and_then(|pattern| pattern.worth(term));
     assert_eq!(worth("printr", "printer"), worth("pritner", "printer"));
     assert!(worth("kuberntes", "kubernetes") > worth("kuberntse", "kubernetes"));
     assert!(worth("rpinter", "printer").is_some(), "the first two letters swapped");
@@ -187,9 +188,28 @@ fn near_terms_are_one_mistake_away_or_two_in_long_words() {
     ] {
         assert_eq!(worth(typed, term), None, "{typed} and {term}");
     }
-    assert!(worth("konf*", "konfiguracj").is_some() && worth("konf*", "konf").is_none() && worth("konf*", "komfort").is_none());
     let long = "a".repeat(64);
-    assert!(Pattern::of(&long).is_none() && worth("aaaaaaaaaaaa", &long).is_none());
+    assert!(Pattern::typo(&long).is_none() && worth("aaaaaaaaaaaa", &long).is_none());
+}
+
+#[test]
+fn a_beginning_and_a_family_fit_the_terms_that_share_their_first_letters() {
+    let begins = |start: &str, term: &str| Pattern::beginning(start).and_then(|pattern| pattern.worth(term)).is_some();
+    assert!(begins("konf", "konfiguracj") && !begins("konf", "konf") && !begins("konf", "komfort") && begins("~zol", "~zolw"));
+    let related = |stem: &str, term: &str| Pattern::family(stem).and_then(|pattern| pattern.worth(term)).is_some();
+    for (stem, term) in
+        [("krytyk", "krytyc"), ("szczepien", "szczepionk"), ("książk", "książeczk"), ("посла", "послан"), ("walk", "walkow")]
+    {
+        assert!(related(stem, term), "{stem} and {term}");
+    }
+    for (stem, term) in [("krytyk", "krytyk"), ("kot", "kotk"), ("walk", "walc"), ("serwer", "serwerownia2"), ("sieci", "siedzib")] {
+        assert!(!related(stem, term), "{stem} and {term}");
+    }
+    let wide = Pattern::beginning("a").unwrap();
+    let terms: Vec<String> = (0..5_000).map(|n| format!("a{n}")).collect();
+    let candidates = wide.candidates(terms.iter().map(String::as_str));
+    let best = wide.best(candidates, |term| usize::from(term != "a0"));
+    assert_eq!((best.len(), best[0].text.as_str()), (64, "a1"), "bounded, without what is gone, in one order");
 }
 
 #[test]
