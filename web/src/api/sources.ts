@@ -43,7 +43,10 @@ export function refreshSources(client: QueryClient): Promise<void> {
   return client.invalidateQueries({ queryKey: ["sources"] });
 }
 
-/** Yields the changes of a source's documents as they happen, through any number of cuts, until aborted. */
+/**
+ * Yields the changes of a source's documents from now on, through any number of cuts, until aborted. What was before
+ * is not told: read the lists when the state becomes `open`, and nothing is missed between them and the first event.
+ */
 export async function* sourceEvents(
   id: string,
   signal: AbortSignal,
@@ -51,7 +54,7 @@ export async function* sourceEvents(
 ): AsyncGenerator<DocumentEvent> {
   const path = `/api/v1/sources/${encodeURIComponent(id)}/events`;
   const stream = follow({
-    open: (after, inner) => openStream(path, after, inner),
+    open: (after, inner) => openStream(after > 0 ? path : `${path}?after=latest`, after, inner),
     isTerminal: (event) => event.event === "source.deleted",
     signal,
     onState,

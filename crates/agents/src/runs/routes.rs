@@ -69,10 +69,10 @@ pub async fn stream_run_events(
     Query(query): Query<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let after = query.start(&headers)?;
     let tenant = caller.principal.tenant;
     let mut tx = agents.kernel.db.read().await?;
     store::get(&mut tx, tenant, &caller.principal.id, id).await?.ok_or_else(|| Error::not_found("run"))?;
     drop(tx);
+    let after = query.start(&headers, &agents.kernel, tenant, &stream(id)).await?;
     Ok(event_stream(&agents.kernel, tenant, stream(id), after, &headers, TERMINAL))
 }

@@ -26,28 +26,32 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct StreamQuery {
-    /// Read what comes after this sequence number; 0 or absent for the beginning.
-    #[param(minimum = 0, maximum = 9007199254740991_i64)]
-    pub after: Option<u64>,
+    /// Read what comes after this sequence number; 0 or absent for the beginning, `latest` for what is new from now on.
+    #[param(pattern = "^(latest|[0-9]{1,15})$", example = "latest")]
+    pub after: Option<String>,
 }
 
 impl StreamQuery {
-    /// The sequence number to start behind.
+    /// The sequence number to start behind. For `latest` it is that of the stream's newest event at this moment: whoever has the answer's
+    /// head in hand and then reads the present state misses nothing.
     ///
     /// # Errors
-    /// `invalid_header` when `Last-Event-ID` is no number.
-    pub fn start(&self, headers: &HeaderMap) -> Result<i64> {
-        let after = match headers.get("last-event-id") {
-            Some(value) => value.to_str().ok().and_then(|v| v.trim().parse().ok()).ok_or_else(|| {
+    /// `invalid_header` when `Last-Event-ID` is no number; `invalid_request` naming `after`; whatever the database says.
+    pub async fn start(&self, headers: &HeaderMap, kernel: &Kernel, tenant: TenantId, stream: &str) -> Result<i64> {
+        // More digits are not exact in JSON, and no stream gets that long.
+        let number = |text: &str| text.parse::<i64>().ok().filter(|_| text.len() <= 15 && text.bytes().all(|b| b.is_ascii_digit()));
+        if let Some(value) = headers.get("last-event-id") {
+            return value.to_str().ok().and_then(|v| number(v.trim())).ok_or_else(|| {
                 Error::new(code::INVALID_HEADER, "Last-Event-ID: must be the id of an event of this stream, a whole number")
-            })?,
-            None => self.after.unwrap_or(0),
-        };
-        // Numbers above this are not exact in JSON, and no stream gets that long.
-        i64::try_from(after)
-            .ok()
-            .filter(|a| *a <= 9_007_199_254_740_991)
-            .ok_or_else(|| Error::field("after", "must be the id of an event of this stream, a whole number up to 9007199254740991"))
+            });
+        }
+        match self.after.as_deref() {
+            None => Ok(0),
+            Some("latest") => Ok(kernel.db.read().await?.stream_head(tenant, stream).await?.map_or(0, |(seq, _)| seq)),
+            Some(text) => number(text).ok_or_else(|| {
+                Error::field("after", "must be the id of an event of this stream, a whole number of at most 15 digits, or latest")
+            }),
+        }
     }
 }
 
@@ -95,6 +99,10 @@ pub fn event_stream(
     let mut ready = VecDeque::new();
     if !ndjson {
         ready.push_back(Bytes::from_static(b"retry: 1000\n\n"));
+        if after > 0 {
+            // Without data it is no event, but the reader knows from now on where it is: a cut before the first event leaves no gap.
+            ready.push_back(Bytes::from(format!("id: {after}\n\n")));
+        }
     }
     let reader = Reader::new(kernel, tenant, stream, after);
     let state = State {

@@ -67,10 +67,10 @@ pub async fn stream_ask_events(
     Query(query): Query<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let after = query.start(&headers)?;
     let tenant = caller.principal.tenant;
     let mut tx = knowledge.kernel.db.read().await?;
     store::get(&mut tx, tenant, &caller.principal.id, id).await?.ok_or_else(|| Error::not_found("ask"))?;
     drop(tx);
+    let after = query.start(&headers, &knowledge.kernel, tenant, &stream(id)).await?;
     Ok(event_stream(&knowledge.kernel, tenant, stream(id), after, &headers, TERMINAL))
 }

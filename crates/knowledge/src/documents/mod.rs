@@ -118,36 +118,76 @@ pub struct Upload<'a> {
 }
 
 impl Knowledge {
-    /// Adds a document, or gives one that is there already its new content; document, job and event commit together.
-    /// The same content under the same name changes nothing, except that a failed or canceled document is tried again.
+    /// Adds documents, or gives those that are there already their new content; all of them, with their jobs and events, commit together.
+    /// The same content under the same name changes nothing, except that a failed or canceled document is tried again. Returns them in the
+    /// order of `uploads`.
     ///
     /// # Errors
-    /// `invalid_request` about the name; `not_found` when the source is gone.
-    pub async fn add_document(&self, caller: &astrolabe_kernel::http::Caller, source: Id<Source>, upload: Upload<'_>) -> Result<Document> {
-        check_name(upload.name)?;
-        match self.put_document(caller, source, upload.clone()).await {
-            // Somebody added a document of this name at the same moment: now it is there to be replaced.
-            Err(error) if is_unique_violation(&error) => self.put_document(caller, source, upload).await,
+    /// `invalid_request` about a name; `not_found` when the source is gone.
+    pub async fn add_documents(
+        &self,
+        caller: &astrolabe_kernel::http::Caller,
+        source: Id<Source>,
+        uploads: &[Upload<'_>],
+    ) -> Result<Vec<Document>> {
+        uploads.iter().try_for_each(|u| check_name(u.name))?;
+        match self.put_documents(caller, source, uploads).await {
+            // Somebody added a document of one of these names at the same moment: now it is there to be replaced.
+            Err(error) if is_unique_violation(&error) => self.put_documents(caller, source, uploads).await,
             result => result,
         }
     }
 
-    async fn put_document(&self, caller: &astrolabe_kernel::http::Caller, source: Id<Source>, upload: Upload<'_>) -> Result<Document> {
+    async fn put_documents(
+        &self,
+        caller: &astrolabe_kernel::http::Caller,
+        source: Id<Source>,
+        uploads: &[Upload<'_>],
+    ) -> Result<Vec<Document>> {
         let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
         let mut tx = kernel.db.write().await?;
         if !sources::store::hold(&mut tx, tenant, source).await? {
             return Err(Error::not_found("source"));
         }
-        let job_id = kernel.id();
-        let old = store::lock_by_name(&mut tx, tenant, source, upload.name).await?;
-        let document = match old {
-            Some(old) if old.content_hash == upload.blob.hash && !matches!(old.state, JobState::Failed | JobState::Canceled) => {
-                return Ok(old);
-            }
+        // Rows first, in the order of their names, and what everybody who adds to the source waits for (its stream) afterwards: so two who
+        // add the same names never wait for each other.
+        let mut order: Vec<usize> = (0..uploads.len()).collect();
+        order.sort_by_key(|i| uploads[*i].name);
+        let mut documents: Vec<Option<(Document, bool)>> = vec![None; uploads.len()];
+        for i in order {
+            let upload = &uploads[i];
+            let old = store::lock_by_name(&mut tx, tenant, source, upload.name).await?;
+            documents[i] = Some(match old {
+                Some(old) if old.content_hash == upload.blob.hash && !matches!(old.state, JobState::Failed | JobState::Canceled) => {
+                    (old, false)
+                }
+                old => {
+                    let document = self.with_content(old, source, upload, now);
+                    store::put(&mut tx, tenant, &document).await?;
+                    (document, true)
+                }
+            });
+        }
+        let documents: Vec<(Document, bool)> = documents.into_iter().flatten().collect();
+        for (document, _) in documents.iter().filter(|(_, changed)| *changed) {
+            enqueue(&mut tx, tenant, document, now).await?;
+            announce(&mut tx, tenant, document, now).await?;
+            let about = json!({"name": document.name, "source_id": source, "version": document.version});
+            tx.audit(kernel, routes::record(caller, "documents.add", document.id, about)).await?;
+        }
+        tx.commit().await?;
+        Ok(documents.into_iter().map(|(document, _)| document).collect())
+    }
+
+    /// A document with the content of an upload: the one that was there, or a new one.
+    fn with_content(&self, old: Option<Document>, source: Id<Source>, upload: &Upload<'_>, now: Timestamp) -> Document {
+        let (job_id, hash) = (self.kernel.id(), upload.blob.hash.clone());
+        let size = i64::try_from(upload.blob.size).unwrap_or(i64::MAX);
+        match old {
             Some(old) => Document {
                 version: old.version + 1,
-                size: i64::try_from(upload.blob.size).unwrap_or(i64::MAX),
-                content_hash: upload.blob.hash,
+                size,
+                content_hash: hash,
                 tags: if upload.tags.is_empty() { old.tags.clone() } else { upload.tags.to_vec() },
                 state: JobState::Queued,
                 error: None,
@@ -156,17 +196,17 @@ impl Knowledge {
                 ..old
             },
             None => Document {
-                id: kernel.id(),
+                id: self.kernel.id(),
                 source_id: source,
                 name: upload.name.to_owned(),
                 mime: String::new(),
-                size: i64::try_from(upload.blob.size).unwrap_or(i64::MAX),
+                size,
                 lang: String::new(),
                 title: upload.name.to_owned(),
                 tags: upload.tags.to_vec(),
                 state: JobState::Queued,
                 error: None,
-                content_hash: upload.blob.hash,
+                content_hash: hash,
                 duplicate_of: None,
                 version: 1,
                 chunk_count: 0,
@@ -176,22 +216,7 @@ impl Knowledge {
                 updated_at: now,
                 indexed_version: 0,
             },
-        };
-        store::put(&mut tx, tenant, &document).await?;
-        enqueue(&mut tx, tenant, &document, now).await?;
-        announce(&mut tx, tenant, &document, now).await?;
-        tx.audit(
-            kernel,
-            routes::record(
-                caller,
-                "documents.add",
-                document.id,
-                json!({"name": document.name, "source_id": source, "version": document.version}),
-            ),
-        )
-        .await?;
-        tx.commit().await?;
-        Ok(document)
+        }
     }
 
     /// Starts the ingest of a failed or canceled document again.

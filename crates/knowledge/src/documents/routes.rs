@@ -1,5 +1,6 @@
 //! Endpoints of documents.
 
+use astrolabe_backends::blob::Blob;
 use astrolabe_kernel::{
     Error, Id, Result, Role,
     audit::{Outcome, Record},
@@ -9,7 +10,10 @@ use astrolabe_kernel::{
     page::{Page, page_limit, read_cursor},
 };
 use axum::{
-    extract::{DefaultBodyLimit, Multipart, State, multipart::MultipartRejection},
+    extract::{
+        DefaultBodyLimit, Multipart, State,
+        multipart::{Field, MultipartRejection},
+    },
     http::StatusCode,
 };
 use serde::{Deserialize, Serialize};
@@ -58,11 +62,24 @@ pub struct UploadForm {
     file: Vec<Vec<u8>>,
 }
 
-/// The documents that an upload made or found.
+/// What became of an upload, file by file.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Uploaded {
-    /// In the order of the files.
+    /// The documents that were made or found, in the order of their files.
     pub items: Vec<Document>,
+    /// The files that were not taken; the others were, all the same.
+    pub refused: Vec<RefusedFile>,
+}
+
+/// A file of an upload that was not taken.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RefusedFile {
+    /// Its name.
+    pub file: String,
+    /// A public code.
+    pub code: String,
+    /// For people.
+    pub message: String,
 }
 
 /// List a source's documents, newest first.
@@ -95,6 +112,8 @@ pub(crate) fn upload_route(knowledge: &Knowledge) -> OpenApiRouter<Knowledge> {
 ///
 /// Each file is stored, and ingested in the background: watch the source's events, or read the document, until it is `ready` or
 /// `failed`. The same name with the same content changes nothing; with new content it replaces the old, which stays found until then.
+/// A file that is too large or has a name that cannot be one is in `refused`, and does not keep the others out; when none is left, the
+/// answer is the refusal of the first. A form that breaks off adds nothing.
 #[utoipa::path(post, path = "/api/v1/sources/{id}/documents", tag = "documents", params(("id" = Id<Source>, Path), UploadQuery),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
     responses((status = 202, description = "Stored; ingest has begun.", body = Uploaded), CommonProblems, NotFoundProblem, BodyProblems))]
@@ -111,7 +130,8 @@ pub async fn upload_documents(
     sources::store::get(&mut tx, caller.principal.tenant, source).await?.ok_or_else(|| Error::not_found("source"))?;
     drop(tx);
     let mut form = form.map_err(|_| Error::new(code::UNSUPPORTED_MEDIA_TYPE, "send the files as multipart/form-data"))?;
-    let mut files = Vec::new();
+    let mut files: Vec<(String, Blob)> = Vec::new();
+    let mut refused: Vec<(String, Error)> = Vec::new();
     while let Some(mut field) = form.next_field().await.map_err(unreadable)? {
         match field.name() {
             Some("file") => {}
@@ -120,27 +140,45 @@ pub async fn upload_documents(
                 return Err(Error::field(name, "the form has parts named `file`, and no others"));
             }
         }
-        if files.len() == knowledge.config.max_upload_files {
-            return Err(Error::new(code::TOO_LARGE, format!("send at most {} files at once (knowledge.max_upload_files)", files.len())));
+        if files.len() + refused.len() == knowledge.config.max_upload_files {
+            let most = knowledge.config.max_upload_files;
+            return Err(Error::new(code::TOO_LARGE, format!("send at most {most} files at once (knowledge.max_upload_files)")));
         }
         let Some(name) = field.file_name().map(str::to_owned) else {
             return Err(Error::field("file", "a part named `file` needs a file name"));
         };
-        check_name(&name)?;
-        let mut writer = knowledge.blobs.writer(knowledge.config.max_document_bytes)?;
-        while let Some(bytes) = field.chunk().await.map_err(unreadable)? {
-            writer.write(&bytes).await?;
+        match store_file(&knowledge, &name, &mut field).await? {
+            Ok(blob) => files.push((name, blob)),
+            // The form goes on behind the part, whose rest is passed over.
+            Err(error) => refused.push((name, error)),
         }
-        files.push((name, writer.finish().await?));
     }
     if files.is_empty() {
-        return Err(Error::field("file", "send at least one part named `file`"));
+        let first = refused.into_iter().next().map(|(_, error)| error);
+        return Err(first.unwrap_or_else(|| Error::field("file", "send at least one part named `file`")));
     }
-    let mut items = Vec::with_capacity(files.len());
-    for (name, blob) in files {
-        items.push(knowledge.add_document(&caller, source, Upload { name: &name, blob, tags: &tags }).await?);
+    let uploads: Vec<Upload<'_>> = files.iter().map(|(name, blob)| Upload { name, blob: blob.clone(), tags: &tags }).collect();
+    let items = knowledge.add_documents(&caller, source, &uploads).await?;
+    let refused = refused
+        .into_iter()
+        .map(|(file, error)| RefusedFile { file, code: error.code().name.to_owned(), message: error.message().to_owned() })
+        .collect();
+    Ok((StatusCode::ACCEPTED, Json(Uploaded { items, refused })))
+}
+
+/// Stores the bytes of a file, or tells why this one is not taken. They belong to no document yet; without one they are swept an hour later.
+async fn store_file(knowledge: &Knowledge, name: &str, field: &mut Field<'_>) -> Result<Result<Blob>> {
+    if let Err(error) = check_name(name) {
+        return Ok(Err(error));
     }
-    Ok((StatusCode::ACCEPTED, Json(Uploaded { items })))
+    let mut writer = knowledge.blobs.writer(knowledge.config.max_document_bytes)?;
+    while let Some(bytes) = field.chunk().await.map_err(unreadable)? {
+        match writer.write(&bytes).await {
+            Err(error) if error.code() == code::TOO_LARGE => return Ok(Err(error)),
+            written => written?,
+        }
+    }
+    writer.finish().await.map(Ok)
 }
 
 /// The words of the query's `tags`.

@@ -128,9 +128,9 @@ pub async fn stream_source_events(
     Query(query): Query<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let after = query.start(&headers)?;
     let tenant = caller.principal.tenant;
     store::get(&mut knowledge.kernel.db.read().await?, tenant, id).await?.ok_or_else(|| Error::not_found("source"))?;
+    let after = query.start(&headers, &knowledge.kernel, tenant, &super::stream(id)).await?;
     Ok(event_stream(&knowledge.kernel, tenant, super::stream(id), after, &headers, &[DELETED]))
 }
 

@@ -137,7 +137,8 @@ impl Setup {
         // Ids are ordered by time, and the clock stands still by itself.
         self.kernel.clock.advance(Duration::from_millis(1));
         let blob = self.store(bytes).await?;
-        self.knowledge.add_document(&self.caller, source.id, Upload { name, blob, tags: &[] }).await
+        let added = self.knowledge.add_documents(&self.caller, source.id, &[Upload { name, blob, tags: &[] }]).await?;
+        Ok(added.into_iter().next().unwrap())
     }
 
     /// Puts a pipe where a document's bytes are, so that its job waits in the middle until [`AwaitedBytes::release`].

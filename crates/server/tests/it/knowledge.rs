@@ -168,3 +168,81 @@ async fn the_events_of_a_source_resume_behind_what_was_seen() {
     let rest = app.get(&path).header("last-event-id", "1").header("accept", "application/x-ndjson").send().await.events();
     assert_eq!(rest, &whole[1..]);
 }
+
+#[tokio::test]
+async fn a_stream_from_now_on_begins_with_what_is_new_and_knows_where_it_is() {
+    let app = TestApp::with(&[("server.stream_idle_s", "1")]).await;
+    let (source, _) = app.ingested("handbook", "gulls.md", GULLS).await;
+    let path = format!("/api/v1/sources/{source}/events");
+    // The head is taken when the stream is asked for, before its answer: what happens from then on is in it.
+    let (latest, new) = tokio::join!(app.get(&format!("{path}?after=latest")).send(), app.upload(&source, "seals.md", b"# Seals"));
+    assert!(
+        latest.text().starts_with("retry: 1000\n\nid: 3\n\n"),
+        "a reader that is cut before the first event resumes: {}",
+        latest.text()
+    );
+    let events = latest.events();
+    assert_eq!(
+        events.iter().map(|e| (e.seq, e.data["document_id"].as_str().unwrap())).collect::<Vec<_>>(),
+        [(4, new.as_str())],
+        "{events:?}"
+    );
+    app.drain().await;
+    let rest = app.get(&format!("{path}?after=latest")).header("last-event-id", "3").send().await.events();
+    assert_eq!(rest.iter().map(|e| e.seq).collect::<Vec<_>>(), [4, 5, 6], "what was seen last counts, not what is latest");
+    for wrong in ["newest", "-1", "+1", "1.0", "9999999999999999", ""] {
+        let reply = app.get(&format!("{path}?after={}", wrong.replace('+', "%2B"))).send().await;
+        assert_eq!((reply.status, reply.json()["errors"][0]["field"].as_str()), (400, Some("after")), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_file_of_an_upload_is_told_and_keeps_no_other_out() {
+    let app = TestApp::with(&[("knowledge.max_document_bytes", "100")]).await;
+    let source = source(&app, "handbook").await;
+    let path = format!("/api/v1/sources/{source}/documents");
+    let (content_type, body) =
+        form(&[("gulls.md", GULLS.as_bytes()), ("huge.md", &[b'x'; 300]), ("../up.md", b"# Up"), ("seals.md", b"# Seals")]);
+    let reply = app.post(&path).body(&content_type, body).send().await;
+    assert_eq!(reply.status, 202, "{}", reply.text());
+    let (items, refused) = (reply.json()["items"].clone(), reply.json()["refused"].clone());
+    let names = |list: &Value, key: &str| list.as_array().unwrap().iter().map(|i| i[key].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(&items, "name"), ["gulls.md", "seals.md"]);
+    assert_eq!(
+        (names(&refused, "file"), names(&refused, "code")),
+        (vec!["huge.md".to_owned(), "../up.md".to_owned()], vec!["too_large".to_owned(), "invalid_request".to_owned()],)
+    );
+    assert!(refused[0]["message"].as_str().unwrap().contains("knowledge.max_document_bytes"), "{refused}");
+    let (content_type, body) = form(&[("huge.md", &[b'x'; 300])]);
+    assert_eq!(app.post(&path).body(&content_type, body).send().await.code(), "too_large", "a file alone is refused as ever");
+    assert_eq!(app.get(&path).send().await.json()["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_adds_nothing() {
+    let app = TestApp::new().await;
+    let source = source(&app, "handbook").await;
+    let path = format!("/api/v1/sources/{source}/documents");
+    let (content_type, body) = form(&[("gulls.md", GULLS.as_bytes()), ("seals.md", b"# Seals")]);
+    for length in [body.len() / 2, body.len() - 60, body.len() - 4] {
+        let reply = app.post(&path).body(&content_type, body.slice(..length)).send().await;
+        assert_eq!((reply.status, reply.json()["errors"][0]["field"].as_str()), (400, Some("file")), "{length}: {}", reply.text());
+    }
+    // The same over a socket whose other end is gone in the middle.
+    let address = app.listen().await;
+    for length in [body.len() / 2, body.len() - 60] {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n",
+            app.app.token.expose(),
+            body.len()
+        );
+        socket.write_all(head.as_bytes()).await.unwrap();
+        socket.write_all(&body[..length]).await.unwrap();
+        socket.shutdown().await.unwrap();
+        let _ = socket.read_to_end(&mut Vec::new()).await;
+    }
+    assert_eq!(app.get(&path).send().await.json()["items"], json!([]));
+    assert_eq!(app.get("/api/v1/jobs").send().await.json()["items"], json!([]));
+}

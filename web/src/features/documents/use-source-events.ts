@@ -12,7 +12,7 @@ export interface Landing {
 
 /**
  * Events are gathered until the stream pauses for the first time, or for the second one at most, in milliseconds:
- * a stream begins with all that ever happened to the source, and only where that leads to is worth drawing.
+ * documents are read faster than is worth drawing one by one.
  */
 const PAUSE_MS = 60;
 const LONGEST_MS = 400;
@@ -92,7 +92,11 @@ export function useSourceEvents(sourceId: string): { live: boolean; landing: Lan
     };
 
     const run = async () => {
-      const onState = (state: "open" | "resuming") => setLive(state === "open");
+      const onState = (state: "open" | "resuming") => {
+        setLive(state === "open");
+        // The stream begins with what is new, so the lists are read once it is open.
+        if (state === "open") void client.invalidateQueries({ queryKey: ["sources", sourceId] });
+      };
       for await (const event of sourceEvents(sourceId, controller.signal, onState)) {
         changes.set(event.document_id, event);
         clearTimeout(pause);

@@ -52,7 +52,7 @@ pub struct Ingest {
 }
 
 /// A file or document that did not become searchable.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The file's path, or the document's name.
     pub file: String,
@@ -197,13 +197,17 @@ async fn send_batch(
         return Ok(());
     }
     let documents = match upload(client, source, &files, tags).await {
-        Ok(documents) => documents,
-        // One refused file refuses the whole upload, so each is sent alone to find it.
+        Ok((documents, refused)) => {
+            progress.step(refused.len());
+            summary.failed.extend(refused);
+            documents
+        }
+        // When every file is refused, the answer is the refusal of one: each is sent alone, to hear its own.
         Err(error) if files.len() > 1 && !error.is_transient() => {
             let mut documents = Vec::new();
             for file in files {
                 match upload(client, source, std::slice::from_ref(&file), tags).await {
-                    Ok(one) => documents.extend(one),
+                    Ok((one, _)) => documents.extend(one),
                     Err(error) if error.is_transient() => return Err(error),
                     Err(error) => {
                         progress.step(1);
@@ -226,10 +230,12 @@ async fn send_batch(
     Ok(())
 }
 
-async fn upload(client: &Client, source: &str, files: &[(String, Bytes)], tags: &[String]) -> Result<Vec<Document>> {
+/// Sends files. Returns the documents and the files that were refused.
+async fn upload(client: &Client, source: &str, files: &[(String, Bytes)], tags: &[String]) -> Result<(Vec<Document>, Vec<Failure>)> {
     let tags = if tags.is_empty() { String::new() } else { format!("?tags={}", client::encode(&tags.join(","))) };
     let reply = client.send(Method::POST, &format!("/api/v1/sources/{source}/documents{tags}"), Some(client::multipart(files))).await?;
-    serde_json::from_value(reply["items"].clone()).map_err(Error::internal)
+    let items = serde_json::from_value(reply["items"].clone()).map_err(Error::internal)?;
+    Ok((items, serde_json::from_value(reply["refused"].clone()).map_err(Error::internal)?))
 }
 
 /// Counts a document that has come to its end, or remembers it as one to wait for.

@@ -11,7 +11,7 @@ impl Reply {
         match self.header("content-type") {
             "text/event-stream" => {
                 assert!(text.starts_with("retry: 1000\n\n"), "{text}");
-                text.split("\n\n").filter(|block| block.starts_with("id: ")).map(sse).collect()
+                text.split("\n\n").filter(|block| block.starts_with("id: ") && block.contains('\n')).map(sse).collect()
             }
             "application/x-ndjson" => text.lines().filter(|line| !line.is_empty()).map(ndjson).collect(),
             other => panic!("{other:?} is no stream: {text}"),
