@@ -52,9 +52,9 @@ impl Message {
 pub struct ChatRequest {
     /// The conversation; see [`normalise`] for what is made of it.
     pub messages: Vec<Message>,
-    /// Tokens the reply may have; clamped to 1 and the configured limit, which also serves when nothing is said.
+    /// Tokens the reply may have; clamped to 1 and the configured limit, which also serves when nothing is said. Not sent without one.
     pub max_tokens: Option<u32>,
-    /// Clamped to 0 and 2; the configured value when nothing, or no number, is said.
+    /// Clamped to 0 and 2; the configured value when nothing, or no number, is said. Not sent without one.
     pub temperature: Option<f32>,
     /// The moment after which nobody waits for the reply any more, retries included.
     pub deadline: Option<Timestamp>,

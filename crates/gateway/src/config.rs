@@ -23,9 +23,9 @@ pub struct GatewayConfig {
     pub first_token_timeout_s: u64,
     /// Seconds of silence after which a stream that has begun counts as dead.
     pub idle_timeout_s: u64,
-    /// Tokens a reply may have; a request may ask for fewer.
+    /// Tokens a reply may have; a request may ask for fewer. 0 says nothing to the provider: reasoning models refuse the parameter.
     pub max_tokens: u32,
-    /// 0 to 2; what a request without a wish gets.
+    /// 0 to 2; what a request without a wish gets. Below 0 says nothing to the provider: reasoning models refuse the parameter.
     pub temperature: f32,
     /// Replies in flight at once; further ones are refused with `overloaded`.
     pub concurrency: usize,
@@ -40,8 +40,8 @@ impl Default for GatewayConfig {
             timeout_s: 180,
             first_token_timeout_s: 60,
             idle_timeout_s: 30,
-            max_tokens: 1024,
-            temperature: 0.2,
+            max_tokens: 0,
+            temperature: -1.0,
             concurrency: 32,
         }
     }
@@ -81,11 +81,11 @@ impl GatewayConfig {
         if self.name.trim().is_empty() {
             return bad("model.name: name the model that model.base_url serves");
         }
-        if !(0.0..=2.0).contains(&self.temperature) {
-            return bad("model.temperature: must be between 0 and 2");
+        if self.temperature.is_nan() || self.temperature > 2.0 {
+            return bad("model.temperature: must be between 0 and 2, or -1 to leave it to the model");
         }
-        if self.max_tokens == 0 || self.concurrency == 0 {
-            return bad("model.max_tokens and model.concurrency: must be at least 1");
+        if self.concurrency == 0 {
+            return bad("model.concurrency: must be at least 1");
         }
         if self.timeout_s == 0 || self.first_token_timeout_s == 0 || self.idle_timeout_s == 0 {
             return bad("model.timeout_s, model.first_token_timeout_s and model.idle_timeout_s: must be at least 1");
@@ -114,7 +114,8 @@ mod tests {
             (GatewayConfig { base_url: "http://h/v1?key=x".to_owned(), ..base.clone() }, "model.base_url"),
             (GatewayConfig { name: " ".to_owned(), ..base.clone() }, "model.name"),
             (GatewayConfig { temperature: f32::NAN, ..base.clone() }, "model.temperature"),
-            (GatewayConfig { max_tokens: 0, ..base.clone() }, "model.max_tokens"),
+            (GatewayConfig { temperature: 2.5, ..base.clone() }, "model.temperature"),
+            (GatewayConfig { concurrency: 0, ..base.clone() }, "model.concurrency"),
             (GatewayConfig { timeout_s: 0, ..base }, "model.timeout_s"),
         ] {
             let error = config.validate().unwrap_err();

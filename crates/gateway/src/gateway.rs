@@ -248,8 +248,9 @@ impl Gateway {
             messages: &messages,
             stream: true,
             stream_options: StreamOptions { include_usage: true },
-            max_tokens: request.max_tokens.unwrap_or(config.max_tokens).clamp(1, config.max_tokens),
-            temperature: clamp_temperature(request.temperature, config.temperature),
+            // What is not configured is not sent, whatever the request wishes: the model behind the name may refuse it.
+            max_tokens: (config.max_tokens > 0).then(|| request.max_tokens.unwrap_or(config.max_tokens).clamp(1, config.max_tokens)),
+            temperature: (config.temperature >= 0.0).then(|| clamp_temperature(request.temperature, config.temperature)),
         };
         let allowed = match request.deadline {
             Some(deadline) => deadline.since(self.0.clock.now()).min(self.0.pace.whole),

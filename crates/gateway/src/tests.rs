@@ -111,7 +111,7 @@ async fn an_empty_reply_is_a_reply() {
 #[tokio::test]
 async fn what_is_sent_is_normalised_and_clamped() {
     let server = serve("[[rules]]\nanswer = \"ok\"").await;
-    let gateway = gateway_with(&server, PACE, |c| c.max_tokens = 100);
+    let gateway = gateway_with(&server, PACE, |c| (c.max_tokens, c.temperature) = (100, 0.2));
     let messages = vec![Message::user("a\0"), Message::user("b"), Message::system("s")];
     for (max_tokens, temperature) in [(Some(5000), Some(9.0)), (Some(0), Some(-1.0)), (None, Some(f32::NAN)), (Some(7), Some(0.5))] {
         gateway.chat(ChatRequest { messages: messages.clone(), max_tokens, temperature, deadline: None }).await.unwrap();
@@ -122,6 +122,18 @@ async fn what_is_sent_is_normalised_and_clamped() {
         sent.iter().map(|b| (b["max_tokens"].as_u64().unwrap(), (b["temperature"].as_f64().unwrap() * 10.0).round() as i64)).collect();
     assert_eq!(limits, [(100, 20), (1, 0), (100, 2), (7, 5)]);
     assert_eq!(sent[0]["model"], "test-model");
+}
+
+#[tokio::test]
+async fn a_model_that_refuses_temperature_and_limits_is_not_sent_any_unless_they_are_configured() {
+    let server = serve("[[rules]]\nanswer = \"ok\"\nrefuses = [\"temperature\", \"max_tokens\"]").await;
+    let request = || ChatRequest { max_tokens: Some(7), temperature: Some(0.0), ..ask("hello") };
+    assert_eq!(gateway(&server).chat(request()).await.unwrap().text, "ok", "also when the request has wishes");
+    let configured: [fn(&mut GatewayConfig); 2] = [|c| c.max_tokens = 100, |c| c.temperature = 1.0];
+    for change in configured {
+        let error = gateway_with(&server, PACE, change).chat(request()).await.unwrap_err();
+        assert!(matches!(error, ModelGatewayError::Refused { status: Some(400), .. }), "{error:?}");
+    }
 }
 
 #[tokio::test]

@@ -17,9 +17,11 @@ pub struct CompletionRequest<'a> {
     /// Asks for the usage in the last event.
     pub stream_options: StreamOptions,
     /// Tokens the reply may have.
-    pub max_tokens: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
     /// 0 to 2.
-    pub temperature: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
 }
 
 /// Options of a streamed reply.

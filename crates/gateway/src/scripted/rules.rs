@@ -71,6 +71,8 @@ pub struct Behaviour {
     pub never_stream: bool,
     /// An HTTP status other than 200: the answer becomes the message of an error.
     pub status: Option<u16>,
+    /// Fields of a request that it refuses, as reasoning models refuse `temperature` and `max_tokens`.
+    pub refuses: Vec<String>,
     /// The `Retry-After` header of an error: seconds or a date.
     pub retry_after: Option<String>,
     /// What goes wrong, after [`Behaviour::fault_after`] pieces.
@@ -139,6 +141,7 @@ const BEHAVIOUR_KEYS: &[&str] = &[
     "no_usage",
     "never_stream",
     "status",
+    "refuses",
     "retry_after",
     "fault",
     "fault_after",

@@ -164,8 +164,10 @@ async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
     if let Some(refused) = shared.refuse_key(&headers) {
         return refused;
     }
+    let mut fields = Vec::new();
     let request: Request = match serde_json::from_slice::<Value>(&body) {
         Ok(value) => {
+            fields.extend(value.as_object().into_iter().flat_map(|o| o.keys().cloned()));
             let mut kept = shared.kept.lock().unwrap_or_else(PoisonError::into_inner);
             if kept.len() == KEPT {
                 kept.pop_front();
@@ -185,6 +187,9 @@ async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
     };
     let text = rule.answer.fill(&request.messages, user, &captures);
     let behaviour = &rule.behaviour;
+    if let Some(field) = behaviour.refuses.iter().find(|f| fields.contains(f)) {
+        return refuse(StatusCode::BAD_REQUEST, &format!("Unsupported parameter: '{field}' is not supported with this model."));
+    }
     if behaviour.delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(behaviour.delay_ms)).await;
     }
