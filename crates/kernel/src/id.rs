@@ -134,7 +134,11 @@ impl<'de, K: Named> Deserialize<'de> for Id<K> {
 // Generic types are described through this trait; utoipa derives the rest from it.
 impl<K: Named> utoipa::__dev::ComposeSchema for Id<K> {
     fn compose(_: Vec<RefOr<Schema>>) -> RefOr<Schema> {
-        ObjectBuilder::new().schema_type(Type::String).pattern(Some(format!("^{}_[0-7][0-9A-HJKMNP-TV-Z]{{25}}$", K::PREFIX))).into()
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some(format!("^{}_[0-7][0-9A-HJKMNP-TV-Z]{{25}}$", K::PREFIX)))
+            .examples([format!("{}_01JD3V9M7Q4R8T2W6X0Y5Z1ABC", K::PREFIX)])
+            .into()
     }
 }
 

@@ -419,6 +419,8 @@ export interface paths {
          * Upload documents.
          * @description Each file is stored, and ingested in the background: watch the source's events, or read the document, until it is `ready` or
          *     `failed`. The same name with the same content changes nothing; with new content it replaces the old, which stays found until then.
+         *     A file that is too large or has a name that cannot be one is in `refused`, and does not keep the others out; when none is left, the
+         *     answer is the refusal of the first. A form that breaks off adds nothing.
          */
         post: operations["upload_documents"];
         delete?: never;
@@ -745,8 +747,15 @@ export interface components {
             /** @description The request's trace. */
             trace_id: string;
         };
+        /** @example ask_01JD3V9M7Q4R8T2W6X0Y5Z1ABC */
         askId_Answer: string;
-        /** @description A question to the sources. */
+        /**
+         * @description A question to the sources.
+         * @example {
+         *       "question": "How long are backups kept?",
+         *       "sources": []
+         *     }
+         */
         AskRequest: {
             /**
              * Format: int32
@@ -763,7 +772,9 @@ export interface components {
          * @enum {string}
          */
         AskState: "running" | "completed" | "failed";
+        /** @example aud_01JD3V9M7Q4R8T2W6X0Y5Z1ABC */
         audId_Entry: string;
+        /** @example chk_01JD3V9M7Q4R8T2W6X0Y5Z1ABC */
         chkId: string;
         /** @description A passage that an answer rests on. */
         Citation: {
@@ -809,6 +820,7 @@ export interface components {
             /** @description `ok`, `loading`, `not_configured` or `connection_failed`. */
             status: string;
         };
+        /** @example doc_01JD3V9M7Q4R8T2W6X0Y5Z1ABC */
         docId_Document: string;
         /** @description A document of a source. */
         Document: {
@@ -1034,6 +1046,7 @@ export interface components {
             /** @description For people. */
             message: string;
         };
+        /** @example job_01JD3V9M7Q4R8T2W6X0Y5Z1ABC */
         jobId_Job: string;
         /**
          * @description Where a job stands (R-18).
@@ -1052,7 +1065,18 @@ export interface components {
          * @enum {string}
          */
         Mode: "extractive" | "model";
-        /** @description A source to make. */
+        /**
+         * @description A source to make.
+         * @example {
+         *       "chunk_overlap": 80,
+         *       "chunk_size": 600,
+         *       "description": "What every device is and does",
+         *       "name": "manuals",
+         *       "tags": [
+         *         "it"
+         *       ]
+         *     }
+         */
         NewSource: {
             /**
              * Format: int64
@@ -1071,7 +1095,14 @@ export interface components {
             /** @description Words to filter by. */
             tags?: components["schemas"]["Tag"][];
         };
-        /** @description A ticket to open. */
+        /**
+         * @description A ticket to open.
+         * @example {
+         *       "description": "Since this morning",
+         *       "priority": "low",
+         *       "title": "Printer on floor 2 jams"
+         *     }
+         */
         NewTicket: {
             /** @description Everything else. */
             description?: string;
@@ -1383,6 +1414,15 @@ export interface components {
             /** @description The version of the program. */
             version: string;
         };
+        /** @description A file of an upload that was not taken. */
+        RefusedFile: {
+            /** @description A public code. */
+            code: string;
+            /** @description Its name. */
+            file: string;
+            /** @description For people. */
+            message: string;
+        };
         /**
          * @description How the chunks were found.
          * @enum {string}
@@ -1415,8 +1455,19 @@ export interface components {
             /** @description The tool it happened in; null when in none. */
             tool?: string | null;
         };
+        /** @example run_01JD3V9M7Q4R8T2W6X0Y5Z1ABC */
         runId_Run: string;
-        /** @description A request to an agent (A-02). */
+        /**
+         * @description A request to an agent (A-02).
+         * @example {
+         *       "agent": "support",
+         *       "input": "Utwórz ticket dla incydentu sieci",
+         *       "meta": {
+         *         "user": "alice"
+         *       },
+         *       "tool_calls": []
+         *     }
+         */
         RunRequest: {
             /** @description Which agent. */
             agent: components["schemas"]["AgentName"];
@@ -1458,7 +1509,13 @@ export interface components {
             /** @description Steps to come. */
             pending: number;
         };
-        /** @description What to look for. */
+        /**
+         * @description What to look for.
+         * @example {
+         *       "limit": 5,
+         *       "query": "how long are backups kept"
+         *     }
+         */
         SearchRequest: {
             /**
              * Format: int32
@@ -1523,7 +1580,16 @@ export interface components {
             /** @description When its settings last changed. */
             updated_at: components["schemas"]["Timestamp"];
         };
-        /** @description What to change of a source; what is absent stays. Chunk settings hold for documents ingested from then on. */
+        /**
+         * @description What to change of a source; what is absent stays. Chunk settings hold for documents ingested from then on.
+         * @example {
+         *       "description": "What every device in the depots is and does",
+         *       "tags": [
+         *         "it",
+         *         "depots"
+         *       ]
+         *     }
+         */
         SourceChange: {
             /** @description A new description. */
             description?: string | null;
@@ -1534,6 +1600,7 @@ export interface components {
         };
         /** @description The id or the name of a source, as the description shows it. */
         SourceName: string;
+        /** @example src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC */
         srcId_Source: string;
         /**
          * @description Whether the service can work.
@@ -1563,6 +1630,7 @@ export interface components {
         };
         /** @description A word to filter by, as the description shows it. */
         Tag: string;
+        /** @example ten_01JD3V9M7Q4R8T2W6X0Y5Z1ABC */
         tenId: string;
         /** @description A ticket. */
         Ticket: {
@@ -1585,7 +1653,12 @@ export interface components {
             /** @description When it last changed. */
             updated_at: components["schemas"]["Timestamp"];
         };
-        /** @description What to change of a ticket; what is absent stays. */
+        /**
+         * @description What to change of a ticket; what is absent stays.
+         * @example {
+         *       "state": "closed"
+         *     }
+         */
         TicketChange: {
             /** @description A new description. */
             description?: string | null;
@@ -1601,6 +1674,7 @@ export interface components {
         TicketState: "open" | "in_progress" | "closed";
         /** Format: date-time */
         Timestamp: string;
+        /** @example tkt_01JD3V9M7Q4R8T2W6X0Y5Z1ABC */
         tktId_Ticket: string;
         /** @description A call of a tool. */
         ToolCall: {
@@ -1631,14 +1705,21 @@ export interface components {
          * @enum {string}
          */
         ToolName: "create_ticket" | "get_metrics" | "restart_service" | "get_weather";
-        /** @description The documents that an upload made or found. */
+        /** @description What became of an upload, file by file. */
         Uploaded: {
-            /** @description In the order of the files. */
+            /** @description The documents that were made or found, in the order of their files. */
             items: components["schemas"]["Document"][];
+            /** @description The files that were not taken; the others were, all the same. */
+            refused: components["schemas"]["RefusedFile"][];
         };
         /** @description An upload as the description shows it. */
         UploadForm: {
-            /** @description One or more files; the file name is the document's name and may be a path. */
+            /**
+             * @description One or more files; the file name is the document's name and may be a path.
+             * @example [
+             *       "# Backups\n\nBackups are kept for 35 days.\n"
+             *     ]
+             */
             file: string[];
         };
         /** @description A tool that was called. */
@@ -1951,9 +2032,15 @@ export interface operations {
     list_asks: {
         parameters: {
             query?: {
-                /** @description The `next_cursor` of the page before; absent for the first page. */
+                /**
+                 * @description The `next_cursor` of the page before; absent for the first page.
+                 * @example src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC
+                 */
                 cursor?: string;
-                /** @description How many items at most. */
+                /**
+                 * @description How many items at most.
+                 * @example 20
+                 */
                 limit?: number;
             };
             header?: never;
@@ -2133,8 +2220,11 @@ export interface operations {
     stream_ask_events: {
         parameters: {
             query?: {
-                /** @description Read what comes after this sequence number; 0 or absent for the beginning. */
-                after?: number;
+                /**
+                 * @description Read what comes after this sequence number; 0 or absent for the beginning, `latest` for what is new from now on.
+                 * @example latest
+                 */
+                after?: string;
             };
             header?: never;
             path: {
@@ -2231,11 +2321,20 @@ export interface operations {
     list_audit_entries: {
         parameters: {
             query?: {
-                /** @description Only entries of this action, such as `agents.run` or `create_ticket`. */
+                /**
+                 * @description Only entries of this action, such as `agents.run` or `create_ticket`.
+                 * @example agents.run
+                 */
                 action?: string;
-                /** @description The `next_cursor` of the page before; absent for the first page. */
+                /**
+                 * @description The `next_cursor` of the page before; absent for the first page.
+                 * @example src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC
+                 */
                 cursor?: string;
-                /** @description How many items at most. */
+                /**
+                 * @description How many items at most.
+                 * @example 20
+                 */
                 limit?: number;
             };
             header?: never;
@@ -2713,15 +2812,30 @@ export interface operations {
     list_jobs: {
         parameters: {
             query?: {
-                /** @description The `next_cursor` of the page before; absent for the first page. */
+                /**
+                 * @description The `next_cursor` of the page before; absent for the first page.
+                 * @example src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC
+                 */
                 cursor?: string;
-                /** @description Only jobs of this kind, such as `ingest_document`. */
+                /**
+                 * @description Only jobs of this kind, such as `ingest_document`.
+                 * @example ingest_document
+                 */
                 kind?: string;
-                /** @description How many items at most. */
+                /**
+                 * @description How many items at most.
+                 * @example 20
+                 */
                 limit?: number;
-                /** @description Only jobs in this state. */
+                /**
+                 * @description Only jobs in this state.
+                 * @example failed
+                 */
                 state?: "queued" | "running" | "ready" | "failed" | "canceled";
-                /** @description Only jobs about this subject, such as the id of a document. */
+                /**
+                 * @description Only jobs about this subject, such as the id of a document.
+                 * @example doc_01JD3V9M7Q4R8T2W6X0Y5Z1ABC
+                 */
                 subject?: string;
             };
             header?: never;
@@ -3193,9 +3307,15 @@ export interface operations {
     list_runs: {
         parameters: {
             query?: {
-                /** @description The `next_cursor` of the page before; absent for the first page. */
+                /**
+                 * @description The `next_cursor` of the page before; absent for the first page.
+                 * @example src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC
+                 */
                 cursor?: string;
-                /** @description How many items at most. */
+                /**
+                 * @description How many items at most.
+                 * @example 20
+                 */
                 limit?: number;
             };
             header?: never;
@@ -3375,8 +3495,11 @@ export interface operations {
     stream_run_events: {
         parameters: {
             query?: {
-                /** @description Read what comes after this sequence number; 0 or absent for the beginning. */
-                after?: number;
+                /**
+                 * @description Read what comes after this sequence number; 0 or absent for the beginning, `latest` for what is new from now on.
+                 * @example latest
+                 */
+                after?: string;
             };
             header?: never;
             path: {
@@ -3668,9 +3791,15 @@ export interface operations {
     list_sources: {
         parameters: {
             query?: {
-                /** @description The `next_cursor` of the page before; absent for the first page. */
+                /**
+                 * @description The `next_cursor` of the page before; absent for the first page.
+                 * @example src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC
+                 */
                 cursor?: string;
-                /** @description How many items at most. */
+                /**
+                 * @description How many items at most.
+                 * @example 20
+                 */
                 limit?: number;
             };
             header?: never;
@@ -4181,11 +4310,20 @@ export interface operations {
     list_documents: {
         parameters: {
             query?: {
-                /** @description The `next_cursor` of the page before. */
+                /**
+                 * @description The `next_cursor` of the page before.
+                 * @example src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC
+                 */
                 cursor?: string;
-                /** @description How many at most. */
+                /**
+                 * @description How many at most.
+                 * @example 20
+                 */
                 limit?: number;
-                /** @description Only documents in this state. */
+                /**
+                 * @description Only documents in this state.
+                 * @example ready
+                 */
                 state?: components["schemas"]["JobState"];
             };
             header?: never;
@@ -4282,7 +4420,10 @@ export interface operations {
     upload_documents: {
         parameters: {
             query?: {
-                /** @description Words to filter by, separated by commas; at most 32 of 64 characters each. */
+                /**
+                 * @description Words to filter by, separated by commas; at most 32 of 64 characters each.
+                 * @example it,depots
+                 */
                 tags?: string;
             };
             header?: never;
@@ -4401,8 +4542,11 @@ export interface operations {
     stream_source_events: {
         parameters: {
             query?: {
-                /** @description Read what comes after this sequence number; 0 or absent for the beginning. */
-                after?: number;
+                /**
+                 * @description Read what comes after this sequence number; 0 or absent for the beginning, `latest` for what is new from now on.
+                 * @example latest
+                 */
+                after?: string;
             };
             header?: never;
             path: {
@@ -4499,11 +4643,20 @@ export interface operations {
     list_tickets: {
         parameters: {
             query?: {
-                /** @description The `next_cursor` of the page before. */
+                /**
+                 * @description The `next_cursor` of the page before.
+                 * @example src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC
+                 */
                 cursor?: string;
-                /** @description How many at most. */
+                /**
+                 * @description How many at most.
+                 * @example 20
+                 */
                 limit?: number;
-                /** @description Only tickets in this state. */
+                /**
+                 * @description Only tickets in this state.
+                 * @example open
+                 */
                 state?: components["schemas"]["TicketState"];
             };
             header?: never;
@@ -5379,7 +5532,10 @@ export interface operations {
     sign_in: {
         parameters: {
             query: {
-                /** @description The code of the link that `astrolabe login-link` prints. */
+                /**
+                 * @description The code of the link that `astrolabe login-link` prints.
+                 * @example q5Wn3kV8pYtL0xRb2mZc7uHdJ9sGfE4aQ6iOvT1yXwM
+                 */
                 code: string;
             };
             header?: never;
@@ -5497,7 +5653,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the request: a repeat gets the first answer. */
+                /**
+                 * @description Names the request: a repeat gets the first answer.
+                 * @example 7d1f0c
+                 */
                 "Idempotency-Key"?: string | null;
             };
             path?: never;

@@ -18,6 +18,7 @@ use crate::{
 /// A request to an agent.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"agent": "support", "input": "Utwórz ticket dla incydentu sieci", "tool_calls": [], "meta": {"user": "alice"}}))]
 pub struct RunRequest {
     /// Which agent.
     pub agent: AgentName,

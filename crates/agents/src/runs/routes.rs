@@ -22,7 +22,7 @@ use crate::Agents;
 /// The agent plans, calls its tools under their roles, and answers from the documents when no tool applies. Send `Idempotency-Key` (or
 /// `X-Idempotency-Key`): the same request under the same key is done once. With `Accept: text/event-stream` the run is streamed.
 #[utoipa::path(post, path = "/v1/agents/run", tag = "agents", request_body = RunRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Names the request: a repeat gets the first answer.", min_length = 1, max_length = 200, pattern = "^[!-~]+$")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Names the request: a repeat gets the first answer.", min_length = 1, max_length = 200, pattern = "^[!-~]+$", example = "7d1f0c")),
     responses((status = 200, description = "What the agent answered.",
                content((RunResult = "application/json"), (StreamEvent = "text/event-stream"), (StreamLine = "application/x-ndjson"))),
               CommonProblems, NotFoundProblem, ConflictProblem, BodyProblems))]

@@ -84,6 +84,7 @@ impl TicketState {
 /// A ticket to open.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"title": "Printer on floor 2 jams", "description": "Since this morning", "priority": "low"}))]
 pub struct NewTicket {
     /// What it is about, in a line.
     #[schema(min_length = 1, max_length = 300, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
@@ -111,6 +112,7 @@ impl NewTicket {
 /// What to change of a ticket; what is absent stays.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"state": "closed"}))]
 pub struct TicketChange {
     /// A new title.
     #[serde(default)]

@@ -115,6 +115,7 @@ pub enum AskState {
 /// A question to the sources.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"question": "How long are backups kept?", "sources": []}))]
 pub struct AskRequest {
     /// The question, in any language.
     #[schema(min_length = 1, max_length = 2000, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]

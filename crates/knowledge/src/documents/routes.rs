@@ -32,12 +32,13 @@ use crate::{
 #[into_params(parameter_in = Query)]
 pub struct DocumentQuery {
     /// Only documents in this state.
+    #[param(example = "ready")]
     pub state: Option<JobState>,
     /// How many at most.
-    #[param(minimum = 1, maximum = 200, default = 50)]
+    #[param(minimum = 1, maximum = 200, default = 50, example = 20)]
     pub limit: Option<u32>,
     /// The `next_cursor` of the page before.
-    #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_.~-]{1,200}$")]
+    #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_.~-]{1,200}$", example = "src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC")]
     #[serde(default, deserialize_with = "read_cursor")]
     pub cursor: Option<String>,
 }
@@ -48,7 +49,7 @@ pub struct DocumentQuery {
 #[into_params(parameter_in = Query)]
 pub struct UploadQuery {
     /// Words to filter by, separated by commas; at most 32 of 64 characters each.
-    #[param(min_length = 1, max_length = 2079, pattern = "^[^,\\u0000]{1,64}(,[^,\\u0000]{1,64}){0,31}$")]
+    #[param(min_length = 1, max_length = 2079, pattern = "^[^,\\u0000]{1,64}(,[^,\\u0000]{1,64}){0,31}$", example = "it,depots")]
     pub tags: Option<String>,
 }
 
@@ -58,7 +59,7 @@ pub struct UploadQuery {
 #[expect(dead_code, reason = "describes the form; the parts are read one by one")]
 pub struct UploadForm {
     /// One or more files; the file name is the document's name and may be a path.
-    #[schema(value_type = Vec<String>, format = Binary, min_items = 1)]
+    #[schema(value_type = Vec<String>, format = Binary, min_items = 1, example = json!(["# Backups\n\nBackups are kept for 35 days.\n"]))]
     file: Vec<Vec<u8>>,
 }
 

@@ -14,6 +14,7 @@ use crate::Knowledge;
 /// What to look for.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"query": "how long are backups kept", "limit": 5}))]
 pub struct SearchRequest {
     /// Words or a question.
     #[schema(min_length = 1, max_length = 2000, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]

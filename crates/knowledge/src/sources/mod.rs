@@ -57,6 +57,7 @@ pub struct SourceName(String);
 /// A source to make.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "manuals", "description": "What every device is and does", "tags": ["it"], "chunk_size": 600, "chunk_overlap": 80}))]
 pub struct NewSource {
     /// Its name, unique in the tenant.
     #[schema(min_length = 1, max_length = 100, pattern = r"^[\p{L}\p{N}](?:[\p{L}\p{N} ._-]*[\p{L}\p{N}._-])?$")]
@@ -82,6 +83,7 @@ pub struct NewSource {
 /// What to change of a source; what is absent stays. Chunk settings hold for documents ingested from then on.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"description": "What every device in the depots is and does", "tags": ["it", "depots"]}))]
 pub struct SourceChange {
     /// A new name.
     #[serde(default)]

@@ -18,13 +18,13 @@ use crate::Platform;
 #[into_params(parameter_in = Query)]
 pub struct AuditQuery {
     /// Only entries of this action, such as `agents.run` or `create_ticket`.
-    #[param(min_length = 1, max_length = 100, pattern = "^[a-z0-9_.]{1,100}$")]
+    #[param(min_length = 1, max_length = 100, pattern = "^[a-z0-9_.]{1,100}$", example = "agents.run")]
     pub action: Option<String>,
     /// How many items at most.
-    #[param(minimum = 1, maximum = 200, default = 50)]
+    #[param(minimum = 1, maximum = 200, default = 50, example = 20)]
     pub limit: Option<u32>,
     /// The `next_cursor` of the page before; absent for the first page.
-    #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_.~-]{1,200}$")]
+    #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_.~-]{1,200}$", example = "src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC")]
     #[serde(default, deserialize_with = "read_cursor")]
     pub cursor: Option<String>,
 }

@@ -18,19 +18,19 @@ use crate::Platform;
 #[into_params(parameter_in = Query)]
 pub struct JobsQuery {
     /// Only jobs in this state.
-    #[param(inline)]
+    #[param(inline, example = "failed")]
     pub state: Option<JobState>,
     /// Only jobs of this kind, such as `ingest_document`.
-    #[param(min_length = 1, max_length = 100, pattern = "^[a-z0-9_]{1,100}$")]
+    #[param(min_length = 1, max_length = 100, pattern = "^[a-z0-9_]{1,100}$", example = "ingest_document")]
     pub kind: Option<String>,
     /// Only jobs about this subject, such as the id of a document.
-    #[param(min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9_]{1,100}$")]
+    #[param(min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9_]{1,100}$", example = "doc_01JD3V9M7Q4R8T2W6X0Y5Z1ABC")]
     pub subject: Option<String>,
     /// How many items at most.
-    #[param(minimum = 1, maximum = 200, default = 50)]
+    #[param(minimum = 1, maximum = 200, default = 50, example = 20)]
     pub limit: Option<u32>,
     /// The `next_cursor` of the page before; absent for the first page.
-    #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_.~-]{1,200}$")]
+    #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_.~-]{1,200}$", example = "src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC")]
     #[serde(default, deserialize_with = "read_cursor")]
     pub cursor: Option<String>,
 }

@@ -98,7 +98,7 @@ pub async fn end_current_session(
 #[into_params(parameter_in = Query)]
 pub struct SignInQuery {
     /// The code of the link that `astrolabe login-link` prints.
-    #[param(min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9_-]{1,100}$")]
+    #[param(min_length = 1, max_length = 100, pattern = "^[A-Za-z0-9_-]{1,100}$", example = "q5Wn3kV8pYtL0xRb2mZc7uHdJ9sGfE4aQ6iOvT1yXwM")]
     pub code: String,
 }
 

@@ -62,6 +62,37 @@ async fn every_operation_has_a_summary_a_tag_that_is_explained_and_its_refusals(
 }
 
 #[tokio::test]
+async fn every_parameter_and_every_body_has_an_example() {
+    fn has(value: &Value) -> bool {
+        value.get("example").or(value.get("examples")).is_some_and(|e| !e.is_null())
+    }
+    let app = TestApp::new().await;
+    let api = serde_json::to_value(&app.description).unwrap();
+    let schema = |value: &Value| match value["$ref"].as_str() {
+        Some(target) => api.pointer(target.trim_start_matches('#')).unwrap().clone(),
+        None => value.clone(),
+    };
+    let mut without = Vec::new();
+    for (path, item) in api["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                if !has(parameter) && !has(&schema(&parameter["schema"])) {
+                    without.push(format!("{method} {path}: {}", parameter["name"]));
+                }
+            }
+            for content in operation["requestBody"]["content"].as_object().into_iter().flat_map(|c| c.values()) {
+                let body = schema(&content["schema"]);
+                let fields = body["properties"].as_object();
+                if !has(content) && !has(&body) && !fields.is_some_and(|f| f.values().any(|v| has(&schema(v)))) {
+                    without.push(format!("{method} {path}: body"));
+                }
+            }
+        }
+    }
+    assert_eq!(without, Vec::<String>::new(), "a reader of /docs, and Schemathesis' phase of examples, start from these");
+}
+
+#[tokio::test]
 async fn every_reference_of_the_description_leads_somewhere() {
     fn references(value: &Value, out: &mut BTreeSet<String>) {
         match value {
