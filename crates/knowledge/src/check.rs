@@ -5,13 +5,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use astrolabe_backends::{embedder::Embedder, index::EmbeddedIndex};
+use astrolabe_backends::embedder::Embedder;
 use astrolabe_kernel::{
-    Db, Error, Result,
-    db::{FromRow, Row},
+    Db, Result,
+    db::{Dialect, FromRow, Row},
 };
 
-use crate::{documents::store, runtime::generation};
+use crate::{
+    documents::store,
+    index::{self, IndexEngine},
+};
 
 /// A content that documents have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,22 +81,22 @@ pub fn model(models: &Path) -> std::result::Result<Option<(String, String, usize
 ///
 /// # Errors
 /// When the database or the index cannot be read.
-pub async fn compare_index(db: &Db, index: &Path, model: Option<(String, String, usize)>) -> Result<IndexDifference> {
-    let (alias, version, dims) = model.unwrap_or_else(|| ("words".to_owned(), "1".to_owned(), 1));
-    let folder = index.join(generation(&alias, &version));
+pub async fn compare_index(db: &Db, engine: IndexEngine, index: &Path, model: Option<(String, String, usize)>) -> Result<IndexDifference> {
     let mut known: HashMap<String, i64> = HashMap::new();
     for (_, id, version, _) in store::indexed(&mut db.read().await?).await? {
         known.insert(id.to_string(), version);
     }
-    if !folder.try_exists()? {
-        return Ok(IndexDifference { missing: known.len(), ..IndexDifference::default() });
+    let (alias, version) = model.as_ref().map_or(("words", "1"), |(alias, version, _)| (alias, version));
+    if engine == IndexEngine::Embedded || db.dialect() == Dialect::Sqlite {
+        // Opening would make the folder, and nothing is to be changed here.
+        let folder = index.join(index::generation(alias, version));
+        if !folder.try_exists()? {
+            return Ok(IndexDifference { missing: known.len(), ..IndexDifference::default() });
+        }
     }
-    let (index, report) = tokio::task::spawn_blocking(move || EmbeddedIndex::open(&folder, &alias, &version, dims))
-        .await
-        .map_err(Error::internal)?
-        .map_err(Error::internal)?;
-    let mut difference = IndexDifference { notice: report.notice, ..IndexDifference::default() };
-    for state in index.documents() {
+    let opened = index::open(db, engine, index, model).await?;
+    let mut difference = IndexDifference { notice: opened.repaired.or(opened.instead), ..IndexDifference::default() };
+    for state in opened.index.documents().await.map_err(index::index_error)? {
         match known.remove(&state.document_id) {
             Some(version) if version == state.version => difference.equal += 1,
             Some(_) => difference.missing += 1,

@@ -10,6 +10,7 @@ pub mod answers;
 pub mod check;
 pub mod documents;
 pub mod eval;
+pub mod index;
 pub mod ingest;
 pub mod question_sets;
 mod runtime;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use astrolabe_backends::analysis::{Lang, detect_language};
 use astrolabe_kernel::db::{Migration, Migrations};
+pub use index::IndexEngine;
 pub use runtime::{Dependency, Knowledge, KnowledgeConfig, Paths};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -46,6 +48,7 @@ pub fn routes(knowledge: Knowledge) -> OpenApiRouter {
         .routes(routes!(documents::routes::get_document_content))
         .routes(routes!(documents::routes::retry_document))
         .routes(routes!(search::routes::search))
+        .routes(routes!(index::routes::rebuild_index))
         .routes(routes!(answers::routes::ask))
         .routes(routes!(answers::routes::list_asks))
         .routes(routes!(answers::routes::get_ask))

@@ -1,19 +1,9 @@
 //! The state that routes and jobs share, and how it comes to life: the server answers first, then the model and the index load, and
 //! the index is brought to what SQL says.
 
-use std::{
-    collections::HashMap,
-    ops::Deref,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
-use astrolabe_backends::{
-    blob::BlobStore,
-    embedder::Embedder,
-    index::{Embedded, EmbeddedIndex, IndexError, SearchIndex},
-};
+use astrolabe_backends::{blob::BlobStore, embedder::Embedder, index::SearchIndex};
 use astrolabe_gateway::Gateway;
 use astrolabe_kernel::{Error, Id, Kernel, Result, error::code, jobs::Registry, principal::TenantId};
 use serde::{Deserialize, Serialize};
@@ -21,9 +11,12 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::{
     documents::{self, Document, store},
-    ingest::{extractor::Extractor, index_document, jobs::IngestDocument},
+    index::{self, IndexEngine, Opened, generation, jobs::RebuildIndex, remove_other_generations},
+    ingest::{extractor::Extractor, jobs::IngestDocument},
     sources::Source,
 };
+
+pub(crate) use crate::index::index_error;
 
 /// What was written within this time may belong to an upload or an ingest that is still on its way.
 const SPARE: Duration = Duration::from_secs(3600);
@@ -32,6 +25,8 @@ const SPARE: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnowledgeConfig {
+    /// Where the search index is.
+    pub index_engine: IndexEngine,
     /// Whether to use the embedding model when there is one.
     pub embeddings: bool,
     /// Threads that embed; 0 means one per core.
@@ -46,7 +41,14 @@ pub struct KnowledgeConfig {
 
 impl Default for KnowledgeConfig {
     fn default() -> Self {
-        Self { embeddings: true, embed_threads: 0, max_document_bytes: 50 << 20, max_upload_files: 200, max_asks: 64 }
+        Self {
+            index_engine: IndexEngine::Auto,
+            embeddings: true,
+            embed_threads: 0,
+            max_document_bytes: 50 << 20,
+            max_upload_files: 200,
+            max_asks: 64,
+        }
     }
 }
 
@@ -88,7 +90,7 @@ impl Deref for Knowledge {
 #[derive(Clone)]
 enum Engine {
     Loading,
-    Ready { index: Arc<dyn SearchIndex>, embedder: Option<Arc<Embedder>>, without: Option<String> },
+    Ready { index: Arc<dyn SearchIndex>, embedder: Option<Arc<Embedder>>, without: Option<String>, instead: Option<String> },
     Failed(String),
 }
 
@@ -120,6 +122,7 @@ impl Knowledge {
     /// Registers the jobs of this domain.
     pub fn register(&self, registry: &mut Registry) {
         registry.add(Arc::new(IngestDocument(self.clone())));
+        registry.add(Arc::new(RebuildIndex(self.clone())));
     }
 
     /// Loads the model and the index and brings the index to what SQL says. Start the job workers after it.
@@ -131,6 +134,8 @@ impl Knowledge {
             Ok(()) => {
                 let knowledge = self.clone();
                 self.kernel.lifecycle.spawn("blob sweep", async move { knowledge.sweep().await });
+                let knowledge = self.clone();
+                self.kernel.lifecycle.spawn("index upkeep", async move { knowledge.upkeep().await });
                 Ok(())
             }
             Err(error) => {
@@ -155,87 +160,22 @@ impl Knowledge {
                 (None, Some(error.to_string()))
             }
         };
-        let (alias, version, dims) = match &embedder {
-            Some(e) => (e.alias().to_owned(), e.version().to_owned(), e.dims()),
-            None => ("words".to_owned(), "1".to_owned(), 1),
-        };
-        let root = self.paths.index.clone();
-        let name = generation(&alias, &version);
-        let (index, report) = tokio::task::spawn_blocking(move || {
-            let opened = EmbeddedIndex::open(&root.join(&name), &alias, &version, dims)?;
-            remove_other_generations(&root, &name);
-            Ok(opened)
-        })
-        .await
-        .map_err(Error::internal)?
-        .map_err(index_error)?;
-        if let Some(notice) = &report.notice {
+        let model = embedder.as_ref().map(|e| (e.alias().to_owned(), e.version().to_owned(), e.dims()));
+        let opened = index::open(&self.kernel.db, self.config.index_engine, &self.paths.index, model.clone()).await?;
+        if let Some(notice) = &opened.repaired {
             tracing::warn!(notice, "the search index was repaired");
         }
-        let index: Arc<dyn SearchIndex> = Arc::new(Embedded::new(index));
-        self.reconcile(&*index, embedder.as_deref()).await?;
-        self.engine.send_replace(Engine::Ready { index, embedder: embedder.clone(), without });
+        let Opened { index, instead, .. } = opened;
+        if index.kind() == "embedded" {
+            let (alias, version, _) = model.unwrap_or_else(|| ("words".to_owned(), "1".to_owned(), 1));
+            remove_other_generations(&self.paths.index, &generation(&alias, &version));
+        }
+        self.reconcile(&*index, embedder.as_deref(), &|_, _| ()).await?;
+        self.engine.send_replace(Engine::Ready { index, embedder: embedder.clone(), without, instead });
         if embedder.is_some()
             && let Err(error) = self.embed_the_rest().await
         {
             tracing::warn!(error = ?error, "documents without vectors could not be queued; the next start does it");
-        }
-        Ok(())
-    }
-
-    /// Makes the index hold exactly the documents that SQL says can be found.
-    async fn reconcile(&self, index: &dyn SearchIndex, embedder: Option<&Embedder>) -> Result<()> {
-        let mut known: HashMap<String, (TenantId, i64, bool)> = HashMap::new();
-        for (tenant, id, version, embedded) in store::indexed(&mut self.kernel.db.read().await?).await? {
-            known.insert(id.to_string(), (tenant, version, embedded));
-        }
-        let mut stale = Vec::new();
-        for state in index.documents().await.map_err(index_error)? {
-            match known.get(&state.document_id) {
-                Some((tenant, version, embedded))
-                    if tenant.to_string() == state.tenant
-                        && *version == state.version
-                        && (!*embedded || embedder.is_none() || state.vectors == state.chunks) =>
-                {
-                    known.remove(&state.document_id);
-                }
-                Some((tenant, ..)) if tenant.to_string() == state.tenant => stale.push(state),
-                _ => stale.push(state),
-            }
-        }
-        let (removed, added) = (stale.len(), known.len());
-        for state in stale {
-            index.delete_document(&state.tenant, &state.document_id).await.map_err(index_error)?;
-        }
-        let mut batch = Vec::new();
-        for (id, (tenant, ..)) in known {
-            let id: Id<Document> = id.parse()?;
-            let mut tx = self.kernel.db.read().await?;
-            let Some(mut document) = store::get(&mut tx, tenant, id).await? else { continue };
-            let pieces = store::pieces(&mut tx, tenant, id).await?;
-            let vectors: HashMap<String, Vec<f32>> = match embedder {
-                Some(e) => store::vectors(&mut tx, tenant, id, e.alias(), e.version()).await?.into_iter().collect(),
-                None => HashMap::new(),
-            };
-            drop(tx);
-            if embedder.is_some() {
-                let complete = pieces.iter().all(|p| vectors.contains_key(&p.text_hash));
-                if complete != document.embedded {
-                    let mut tx = self.kernel.db.write().await?;
-                    store::set_embedded(&mut tx, tenant, id, complete).await?;
-                    tx.commit().await?;
-                }
-            }
-            // The chunks are of the indexed version, whatever newer one is on its way.
-            document.version = document.indexed_version;
-            batch.push(index_document(tenant, &document, pieces, |hash| vectors.get(hash).cloned()));
-            if batch.len() >= 64 {
-                index.replace_documents(std::mem::take(&mut batch)).await.map_err(index_error)?;
-            }
-        }
-        index.replace_documents(batch).await.map_err(index_error)?;
-        if removed + added > 0 {
-            tracing::info!(removed, added, "brought the search index to what the database says");
         }
         Ok(())
     }
@@ -360,10 +300,12 @@ impl Knowledge {
     /// How index, embedder and chat model are doing.
     pub async fn dependencies(&self) -> Vec<Dependency> {
         let engine = self.engine.borrow().clone();
+        let mut instead = None;
         let (index, embedder) = match engine {
             Engine::Loading => (("loading", "loading".to_owned()), ("loading", "loading".to_owned())),
             Engine::Failed(why) => (("connection_failed", why), ("not_configured", "the index comes first".to_owned())),
-            Engine::Ready { index, embedder, without } => {
+            Engine::Ready { index, embedder, without, instead: why } => {
+                instead = why;
                 let kind = index.kind();
                 let index = match index.stats().await {
                     Ok(stats) => ("ok", format!("{kind}, {} documents, {} chunks", stats.documents, stats.chunks)),
@@ -376,46 +318,21 @@ impl Knowledge {
                 (index, embedder)
             }
         };
-        vec![
+        let mut all = vec![
             Dependency { name: "index", status: index.0, required: true, detail: index.1 },
             Dependency { name: "embedder", status: embedder.0, required: false, detail: embedder.1 },
-        ]
+        ];
+        if let Some(why) = instead {
+            // Searching works, but each process has an index of its own, and that is not what PostgreSQL was chosen for.
+            let detail = format!("the search index is in this process's data directory: {why}");
+            all.push(Dependency { name: "shared_index", status: "not_configured", required: false, detail });
+        }
+        all
     }
 
     /// Waits until the index has loaded or failed to.
     pub async fn loaded(&self) {
         let mut engine = self.engine.subscribe();
         let _ = engine.wait_for(|e| !matches!(e, Engine::Loading)).await;
-    }
-}
-
-/// An index's error as one of ours.
-pub(crate) fn index_error(error: IndexError) -> Error {
-    match error {
-        IndexError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-            Error::new(code::STORAGE_FULL, "no space is left for the search index").with_internal(source)
-        }
-        IndexError::Locked { .. } => Error::new(code::DATA_DIR_BUSY, error.to_string()),
-        IndexError::NewerFormat { .. } => Error::new(code::DATA_DIR_NEWER, error.to_string()),
-        IndexError::Interrupted => Error::new(code::SHUTTING_DOWN, error.to_string()),
-        other => Error::internal(other),
-    }
-}
-
-/// The folder of an index generation.
-pub(crate) fn generation(alias: &str, version: &str) -> String {
-    format!("{}-{version}", alias.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '.', "_"))
-}
-
-/// Removes the folders of other generations: SQL has the vectors, so a generation that is wanted again is rebuilt.
-fn remove_other_generations(root: &Path, keep: &str) {
-    let Ok(entries) = std::fs::read_dir(root) else { return };
-    for entry in entries.flatten() {
-        if entry.file_name() != keep
-            && entry.path().is_dir()
-            && let Err(error) = std::fs::remove_dir_all(entry.path())
-        {
-            tracing::warn!(error = %error, folder = %entry.path().display(), "an old index generation could not be removed");
-        }
     }
 }

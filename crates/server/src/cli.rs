@@ -81,6 +81,8 @@ enum Command {
     Check(commands::check::Check),
     /// Write records, documents, index, keys and token into one file.
     Backup(commands::backup::Backup),
+    /// Build the search index again from the database.
+    Reindex(commands::reindex::Reindex),
     /// Bring a backup back.
     Restore(commands::restore::Restore),
     /// Prove that nobody edited the audit log.
@@ -189,6 +191,7 @@ fn run(context: &Context, command: Command) -> Result<Done> {
         Command::Seed(c) => block_on(commands::seed::run(context, &c)),
         Command::Check(c) => block_on(commands::check::run(context, &c)),
         Command::Backup(c) => block_on(commands::backup::run(context, &c)),
+        Command::Reindex(c) => block_on(commands::reindex::run(context, &c)),
         Command::Restore(c) => commands::restore::run(context, &c),
         Command::Audit(c) => block_on(commands::audit::run(context, &c)),
         Command::Config(c) => commands::config::run(context, &c),

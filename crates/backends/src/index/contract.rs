@@ -87,6 +87,20 @@ pub trait SearchIndex: Debug + Send + Sync {
     /// A failed read.
     fn stats(&self) -> Pending<'_, IndexStats>;
 
+    /// Brings what the engine keeps beside the documents into shape for searching: merges what single writes left, builds what
+    /// large indexes are searched by. Searches go on meanwhile, and find the same
+    /// before and after. To be called at the start, after many writes, and now and then.
+    ///
+    /// # Errors
+    /// A failed read or write; whatever was not done is done by the next call.
+    fn maintain(&self) -> Pending<'_, ()>;
+
+    /// Takes everything out, of every tenant, to be built again from SQL.
+    ///
+    /// # Errors
+    /// A failed write.
+    fn clear(&self) -> Pending<'_, ()>;
+
     /// The engine's name: `embedded` or `postgres`.
     fn kind(&self) -> &'static str;
 }

@@ -60,6 +60,13 @@ pub enum IndexError {
         /// Documents that could not be read.
         documents: Vec<String>,
     },
+    /// The engine cannot be used as things are; `reason` says why, and the way out.
+    Unusable {
+        /// For people.
+        reason: String,
+    },
+    /// The database that holds the index refused.
+    Database(astrolabe_kernel::Error),
     /// The thread that did the work was stopped with the process.
     Interrupted,
 }
@@ -104,6 +111,8 @@ impl fmt::Display for IndexError {
             Self::Damaged { path, documents } => {
                 write!(f, "index log {} has damaged records of {}: index these documents again", path.display(), documents.join(", "))
             }
+            Self::Unusable { reason } => f.write_str(reason),
+            Self::Database(error) => write!(f, "the database of the search index: {error}"),
             Self::Interrupted => f.write_str("the work on the index was stopped with the process"),
         }
     }
@@ -113,6 +122,7 @@ impl std::error::Error for IndexError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io { source, .. } => Some(source),
+            Self::Database(error) => Some(error),
             _ => None,
         }
     }

@@ -11,6 +11,7 @@ mod error;
 mod fusion;
 mod lexical;
 mod log;
+mod postgres;
 mod postings;
 mod record;
 mod store;
@@ -29,6 +30,7 @@ pub use contract::{Pending, SearchIndex};
 pub use embedded::Embedded;
 pub use error::IndexError;
 pub use fusion::{Fused, RRF_K, mmr, rrf};
+pub use postgres::PostgresIndex;
 pub use store::EmbeddedIndex;
 
 /// A document with everything the index keeps of it. The embedding's alias and version belong to the generation.

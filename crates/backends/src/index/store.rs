@@ -199,7 +199,9 @@ impl EmbeddedIndex {
     /// Inverse document frequency of an index term over a tenant's chunks, `ln(1 + (N - df + 0.5) / (df + 0.5))`; a term in no
     /// chunk has the highest.
     pub fn idf(&self, tenant: &str, term: &str) -> f32 {
-        self.read(|state| state.tenants.get(tenant).map_or(0.0, |tenant| super::lexical::idf(tenant, term)))
+        self.read(|state| {
+            state.tenants.get(tenant).filter(|t| t.live_totals().0 > 0).map_or(0.0, |tenant| super::lexical::idf(tenant, term))
+        })
     }
 
     /// The vector of a chunk (length 1), if it has one.
@@ -228,6 +230,21 @@ impl EmbeddedIndex {
             let live_ratio = 1.0 - state.dead_bytes as f64 / state.bytes.max(1) as f64;
             IndexStats { documents, chunks, vectors, bytes_on_disk: state.bytes, live_ratio }
         })
+    }
+
+    /// Takes everything out, of every tenant.
+    ///
+    /// # Errors
+    /// A failed write; the index is then unchanged.
+    pub fn clear(&self) -> Result<(), IndexError> {
+        let mut writer = self.writer();
+        let mut next = Log::create(&self.dir, &self.generation)?;
+        next.install(&self.dir)?;
+        let state = load(&mut next, self.generation.dims, &mut OpenReport::default())?;
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+        writer.log = next;
+        writer.compact_at = COMPACT_FLOOR;
+        Ok(())
     }
 
     /// A consistent state for a backup. Its bytes, copied to a file of its name, are a valid index.

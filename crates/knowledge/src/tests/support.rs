@@ -107,8 +107,8 @@ impl Setup {
     }
 
     /// A new process on data that was changed while none ran.
-    pub async fn reopen(test: TestKernel) -> Self {
-        Self::open(test, With::default()).await
+    pub async fn reopen_with(test: TestKernel, with: With) -> Self {
+        Self::open(test, with).await
     }
 
     pub async fn restart_with(self, with: With) -> Self {

@@ -8,7 +8,10 @@ use astrolabe_kernel::{
     db::Dialect,
     error::code,
 };
-use astrolabe_knowledge::check::{blob_path, compare_index, contents, model};
+use astrolabe_knowledge::{
+    KnowledgeConfig,
+    check::{blob_path, compare_index, contents, model},
+};
 use clap::Args;
 use serde::Serialize;
 
@@ -86,7 +89,7 @@ pub async fn run(context: &Context, args: &Check) -> Result<Done> {
         if lock.is_none() {
             findings.add("index", Verdict::Note, "not examined: a running process has it");
         } else {
-            index(&db, &dir, found, &mut findings).await?;
+            index(&db, &parts, found, &mut findings).await?;
         }
         audit(&db, &dir, &mut findings).await?;
     }
@@ -214,8 +217,9 @@ async fn model_files(models: &Path, findings: &mut Findings) -> Result<Option<(S
     }
 }
 
-async fn index(db: &Db, dir: &DataDir, model: Option<(String, String, usize)>, findings: &mut Findings) -> Result<()> {
-    let d = compare_index(db, &dir.join("index"), model).await?;
+async fn index(db: &Db, parts: &Parts, model: Option<(String, String, usize)>, findings: &mut Findings) -> Result<()> {
+    let config: KnowledgeConfig = parts.config.settings.section("knowledge")?;
+    let d = compare_index(db, config.index_engine, &parts.paths().index, model).await?;
     if let Some(notice) = d.notice {
         findings.add("index", Verdict::Note, notice);
     }

@@ -13,6 +13,7 @@ pub mod login_link;
 pub mod migrate;
 pub mod openapi;
 mod progress;
+pub mod reindex;
 pub mod restore;
 pub mod search;
 pub mod seed;

@@ -1,5 +1,8 @@
+mod contract;
 mod durability;
+mod engines;
 mod fusion;
+mod rights;
 mod search;
 
 use std::path::Path;

@@ -1,0 +1,39 @@
+//! The endpoint that builds the search index again.
+
+use astrolabe_kernel::{
+    Error, Result, Role,
+    audit::{Outcome, Record},
+    http::{Caller, CommonProblems, Json},
+    jobs::Job,
+};
+use axum::{extract::State, http::StatusCode};
+use serde_json::json;
+
+use super::jobs::enqueue;
+use crate::Knowledge;
+
+/// Build the search index again.
+///
+/// Starts a job that empties the search index, of all tenants, and fills it from the database. No text is embedded again whose vector is stored.
+/// Until the job has ended, searches find what is in by then. Follow it at `/api/v1/jobs/{id}`.
+#[utoipa::path(post, path = "/api/v1/index/rebuild", tag = "search",
+    responses((status = 202, description = "The job that does it.", body = Job), CommonProblems))]
+pub async fn rebuild_index(State(knowledge): State<Knowledge>, caller: Caller) -> Result<(StatusCode, Json<Job>)> {
+    caller.principal.require(Role::Admin)?;
+    let kernel = &knowledge.kernel;
+    let mut tx = kernel.db.write().await?;
+    let id = kernel.id();
+    enqueue(&mut tx, caller.principal.tenant, id, kernel.now()).await?;
+    let record = Record {
+        principal: &caller.principal,
+        trace: &caller.trace,
+        action: "index.rebuild",
+        subject: id.to_string(),
+        outcome: Outcome::Ok,
+        payload: json!({}),
+    };
+    tx.audit(kernel, record).await?;
+    let job = tx.job(caller.principal.tenant, id).await?;
+    tx.commit().await?;
+    Ok((StatusCode::ACCEPTED, Json(job.ok_or_else(|| Error::not_found("job"))?)))
+}
