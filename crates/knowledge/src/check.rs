@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use astrolabe_backends::embedder::Embedder;
+use astrolabe_backends::embedder::{Embedder, Precision};
 use astrolabe_kernel::{
     Db, Result,
     db::{Dialect, FromRow, Row},
@@ -69,8 +69,8 @@ pub struct IndexDifference {
 ///
 /// # Errors
 /// In words, when there is a model that cannot be used.
-pub fn model(models: &Path) -> std::result::Result<Option<(String, String, usize)>, String> {
-    match Embedder::load_from_models_dir(models, 1) {
+pub fn model(models: &Path, precision: Precision) -> std::result::Result<Option<(String, String, usize)>, String> {
+    match Embedder::load_from_models_dir(models, 1, precision) {
         Ok(Some(e)) => Ok(Some((e.alias().to_owned(), e.version().to_owned(), e.dims()))),
         Ok(None) => Ok(None),
         Err(error) => Err(error.to_string()),

@@ -3,7 +3,11 @@
 
 use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
-use astrolabe_backends::{blob::BlobStore, embedder::Embedder, index::SearchIndex};
+use astrolabe_backends::{
+    blob::BlobStore,
+    embedder::{Embedder, Precision},
+    index::SearchIndex,
+};
 use astrolabe_gateway::Gateway;
 use astrolabe_kernel::{Error, Id, Kernel, Result, error::code, jobs::Registry, principal::TenantId};
 use serde::{Deserialize, Serialize};
@@ -31,6 +35,8 @@ pub struct KnowledgeConfig {
     pub embeddings: bool,
     /// Threads that embed; 0 means one per core.
     pub embed_threads: usize,
+    /// How exactly texts are embedded.
+    pub embed_precision: Precision,
     /// Bytes of a document at most.
     pub max_document_bytes: u64,
     /// Files of one upload at most.
@@ -45,6 +51,7 @@ impl Default for KnowledgeConfig {
             index_engine: IndexEngine::Auto,
             embeddings: true,
             embed_threads: 0,
+            embed_precision: Precision::F32,
             max_document_bytes: 50 << 20,
             max_upload_files: 200,
             max_asks: 64,
@@ -147,10 +154,10 @@ impl Knowledge {
 
     async fn load(&self) -> Result<()> {
         self.end_abandoned_asks().await?;
-        let (models, threads, wanted) = (self.paths.models.clone(), self.config.embed_threads, self.config.embeddings);
-        let loaded = tokio::task::spawn_blocking(move || if wanted { Embedder::load_from_models_dir(&models, threads) } else { Ok(None) })
-            .await
-            .map_err(Error::internal)?;
+        let (models, threads, precision) = (self.paths.models.clone(), self.config.embed_threads, self.config.embed_precision);
+        let wanted = self.config.embeddings;
+        let load = move || if wanted { Embedder::load_from_models_dir(&models, threads, precision) } else { Ok(None) };
+        let loaded = tokio::task::spawn_blocking(load).await.map_err(Error::internal)?;
         let (embedder, without) = match loaded {
             Ok(Some(embedder)) => (Some(Arc::new(embedder)), None),
             Ok(None) if !wanted => (None, Some("knowledge.embeddings is false".to_owned())),

@@ -95,6 +95,9 @@ enum Command {
     Completions(commands::completions::Completions),
     /// Print the version.
     Version,
+    /// Measure the embedding model; started by bench/embed.
+    #[command(hide = true)]
+    BenchEmbed(commands::bench_embed::BenchEmbed),
     /// Read a document from standard input under limits; started by the worker.
     #[command(hide = true)]
     Extract(commands::extract::Extract),
@@ -198,6 +201,7 @@ fn run(context: &Context, command: Command) -> Result<Done> {
         Command::Openapi(c) => block_on(commands::openapi::run(context, &c)),
         Command::Completions(c) => commands::completions::run(&c),
         Command::Version => commands::version::run(context),
+        Command::BenchEmbed(c) => commands::bench_embed::run(&c),
         Command::Extract(c) => commands::extract::run(&c),
     }
 }

@@ -4,11 +4,17 @@
 //! `sentence-transformers` (cosine ≥ 0.9999, checked against committed vectors). Why it is built so, with figures:
 //! `docs/adr/0007-embedder.md`. Without a model there is no `Embedder`, and everything else works by words alone.
 
+mod attention;
 mod bert;
+mod config;
+mod dense;
 mod manifest;
+mod peak;
 mod pool;
+mod rows;
 #[cfg(test)]
 mod tests;
+mod tiles;
 mod tokenizer;
 mod weights;
 
@@ -18,16 +24,18 @@ use std::{
     sync::Arc,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use self::{
-    bert::{Bert, Config, Scratch},
-    pool::Pool,
+    bert::{Bert, PASS_TOKENS, Scratch},
+    config::Config,
+    pool::{Pool, Worker},
     tokenizer::Tokenizer,
     weights::Weights,
 };
 pub use self::{
     manifest::{MANIFEST_FILE, Manifest, ManifestEntry, ModelKind},
+    peak::{Peak, peak},
     tokenizer::Token,
 };
 
@@ -45,6 +53,17 @@ pub enum Priority {
     Interactive,
     /// Documents being read in: takes the time that is left.
     Bulk,
+}
+
+/// How exactly the dense layers are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats: the vectors of `sentence-transformers`.
+    #[default]
+    F32,
+    /// 8-bit weights and activations: faster where the processor has VNNI, and slightly other vectors, which have a version of their own.
+    Int8,
 }
 
 /// Why there are no vectors. The texts are for people and name what to do.
@@ -106,7 +125,7 @@ impl std::error::Error for EmbedderError {}
 pub struct ModelSpec {
     /// The name under which vector indexes refer to it, such as `all-MiniLM-L6-v2`.
     pub alias: String,
-    /// The first 12 hex digits of the weights' SHA-256. Vectors of different versions must never share an index.
+    /// The first 12 hex digits of the weights' SHA-256, and `-int8` when computed so. Vectors of different versions must never share an index.
     pub version: String,
     /// Length of every vector.
     pub dims: usize,
@@ -148,8 +167,8 @@ impl Embedder {
     ///
     /// # Errors
     /// [`EmbedderError`] `Missing`, `Unreadable`, `Corrupt` or `Unsupported`, naming the file.
-    pub fn load(dir: &Path, threads: usize) -> Result<Self, EmbedderError> {
-        Self::open(dir, DEFAULT_ALIAS, None, threads)
+    pub fn load(dir: &Path, threads: usize, precision: Precision) -> Result<Self, EmbedderError> {
+        Self::open(dir, DEFAULT_ALIAS, None, threads, precision)
     }
 
     /// Loads the embedding model that `models_dir/manifest.json` names and checks the weights' SHA-256 against it; the hash
@@ -157,13 +176,13 @@ impl Embedder {
     ///
     /// # Errors
     /// As [`load`](Self::load), and [`EmbedderError::WrongHash`] when the weights are not the ones that the manifest names.
-    pub fn load_from_models_dir(models_dir: &Path, threads: usize) -> Result<Option<Self>, EmbedderError> {
+    pub fn load_from_models_dir(models_dir: &Path, threads: usize, precision: Precision) -> Result<Option<Self>, EmbedderError> {
         let Some(manifest) = Manifest::read(models_dir)? else { return Ok(None) };
         let Some(entry) = manifest.embedding_model() else { return Ok(None) };
-        Self::open(&models_dir.join(&entry.path), &entry.alias, Some(&entry.sha256), threads).map(Some)
+        Self::open(&models_dir.join(&entry.path), &entry.alias, Some(&entry.sha256), threads, precision).map(Some)
     }
 
-    fn open(dir: &Path, alias: &str, expected_sha256: Option<&str>, threads: usize) -> Result<Self, EmbedderError> {
+    fn open(dir: &Path, alias: &str, expected_sha256: Option<&str>, threads: usize, precision: Precision) -> Result<Self, EmbedderError> {
         // The small files first: what is wrong with them is known before 91 MB are read.
         let config: Config = json(&dir.join("config.json"))?;
         config.check()?;
@@ -193,20 +212,21 @@ impl Embedder {
         }
         let spec = ModelSpec {
             alias: alias.to_owned(),
-            version: weights.sha256[..12].to_owned(),
+            version: match precision {
+                Precision::F32 => weights.sha256[..12].to_owned(),
+                Precision::Int8 => format!("{}-int8", &weights.sha256[..12]),
+            },
             dims: config.hidden_size,
             max_tokens,
             dir: dir.to_path_buf(),
         };
-        let bert = Arc::new(Bert::new(config, &mut weights)?);
+        let bert = Arc::new(Bert::new(config, &mut weights, precision)?);
         drop(weights);
 
         let threads = if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads };
         let shared_tokenizer = Arc::clone(&tokenizer);
         let pool = Pool::start(threads, QUEUE_CAPACITY, move || {
-            keep_products_on_this_thread();
-            let (bert, tokenizer, mut scratch) = (Arc::clone(&bert), Arc::clone(&shared_tokenizer), Scratch::new());
-            Box::new(move |text| bert.embed(&tokenizer.ids(text, max_tokens), &mut scratch))
+            Box::new(Texts { bert: Arc::clone(&bert), tokenizer: Arc::clone(&shared_tokenizer), max_tokens, scratch: Scratch::default() })
         })?;
         tracing::info!(model = spec.alias, version = spec.version, dims = spec.dims, threads, "embedding model loaded");
         Ok(Self { spec, tokenizer, pool })
@@ -271,11 +291,33 @@ impl Embedder {
     }
 }
 
-/// The matrix crate splits its work over the current rayon pool. Two texts on two threads are faster than one text on two
-/// threads, so every worker is a pool of its own with one thread: itself. (Rayon keeps that pool's few kilobytes for ever.)
-fn keep_products_on_this_thread() {
-    if rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().is_err() && rayon::current_num_threads() != 1 {
-        tracing::warn!("matrix products use the shared pool, embedding may be slower");
+/// A worker's own: turns texts into vectors, as many in one pass as [`PASS_TOKENS`] allows.
+struct Texts {
+    bert: Arc<Bert>,
+    tokenizer: Arc<Tokenizer>,
+    max_tokens: usize,
+    scratch: Scratch,
+}
+
+impl Worker for Texts {
+    fn work(&mut self, texts: &[&str], pause: &mut dyn FnMut()) -> Vec<Vec<f32>> {
+        let mut vectors = Vec::with_capacity(texts.len());
+        let mut pass: Vec<Vec<u32>> = Vec::new();
+        let mut tokens = 0;
+        for text in texts {
+            let ids = self.tokenizer.ids(text, self.max_tokens);
+            if tokens + ids.len() > PASS_TOKENS && !pass.is_empty() {
+                vectors.append(&mut self.bert.embed(&pass, &mut self.scratch, pause));
+                pass.clear();
+                tokens = 0;
+            }
+            tokens += ids.len();
+            pass.push(ids);
+        }
+        if !pass.is_empty() {
+            vectors.append(&mut self.bert.embed(&pass, &mut self.scratch, pause));
+        }
+        vectors
     }
 }
 

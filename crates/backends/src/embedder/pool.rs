@@ -1,8 +1,9 @@
-//! The threads that compute: one text each at a time, fed from two bounded queues.
+//! The threads that compute: a few texts each at a time, fed from two bounded queues.
 //!
 //! Computing has its own threads so that a busy model never holds up a request that needs none. What somebody waits for goes
-//! first; what is read in bulk takes the rest. A worker outlives a panic: the text fails, its buffers are thrown away, and it
-//! goes on with the next one.
+//! first, also in the middle of what is read in bulk: a worker looks between two layers whether somebody waits. Texts that wait
+//! together share a pass, at most as many as leave work for the other workers. A worker outlives a panic: the text fails, its
+//! buffers are thrown away, and it goes on with the next one.
 
 use std::{
     collections::VecDeque,
@@ -13,8 +14,15 @@ use std::{
 
 use super::{EmbedderError, Priority};
 
-/// What a worker does with a text. Each worker makes its own, so it may keep buffers.
-pub(super) type Work = Box<dyn FnMut(&str) -> Answer>;
+/// Texts that a worker takes at a time: enough to read the weights once for several, few enough to hand out answers steadily.
+const TOGETHER: usize = 8;
+
+/// What a thread does with texts. Each thread makes its own, so it may keep buffers.
+pub(super) trait Worker {
+    /// One vector per text, in order. `pause` is to be called every few milliseconds.
+    fn work(&mut self, texts: &[&str], pause: &mut dyn FnMut()) -> Vec<Vec<f32>>;
+}
+
 /// The vector of one text, or why there is none.
 pub(super) type Answer = Result<Vec<f32>, EmbedderError>;
 
@@ -55,6 +63,18 @@ struct Queues {
     closed: bool,
 }
 
+impl Queues {
+    /// This worker's share of a queue, or `None` when it is empty.
+    fn take(&mut self, priority: Priority, threads: usize) -> Option<Vec<Task>> {
+        let queue = match priority {
+            Priority::Interactive => &mut self.interactive,
+            Priority::Bulk => &mut self.bulk,
+        };
+        let share = queue.len().div_ceil(threads).min(TOGETHER);
+        (share > 0).then(|| queue.drain(..share).collect())
+    }
+}
+
 struct Shared {
     queues: Mutex<Queues>,
     wake: Condvar,
@@ -79,12 +99,16 @@ impl Pool {
     ///
     /// # Errors
     /// [`EmbedderError::Failed`] when the system gives no thread.
-    pub fn start(threads: usize, capacity: usize, make: impl Fn() -> Work + Send + Sync + 'static) -> Result<Self, EmbedderError> {
-        let make = Arc::new(make);
+    pub fn start(
+        threads: usize,
+        capacity: usize,
+        make: impl Fn() -> Box<dyn Worker> + Send + Sync + 'static,
+    ) -> Result<Self, EmbedderError> {
+        let (make, threads) = (Arc::new(make), threads.max(1));
         let mut pool = Self { shared: Arc::new(Shared { queues: Mutex::default(), wake: Condvar::new() }), workers: Vec::new(), capacity };
-        for number in 0..threads.max(1) {
+        for number in 0..threads {
             let (shared, make) = (Arc::clone(&pool.shared), Arc::clone(&make));
-            let worker = Builder::new().name(format!("embed-{number}")).spawn(move || run(&shared, &*make));
+            let worker = Builder::new().name(format!("embed-{number}")).spawn(move || run(&shared, threads, &*make));
             // On an error `pool` is dropped, which ends the workers that did start.
             pool.workers.push(worker.map_err(|error| EmbedderError::Failed(format!("no thread for the embedder: {error}")))?);
         }
@@ -159,34 +183,53 @@ impl Drop for Pool {
     }
 }
 
-fn run(shared: &Shared, make: &dyn Fn() -> Work) {
-    let mut work = make();
-    while let Some(task) = next(shared) {
-        if task.reply.is_abandoned() {
-            continue;
+fn run(shared: &Shared, threads: usize, make: &dyn Fn() -> Box<dyn Worker>) {
+    let (mut bulk, mut urgent) = (make(), make());
+    while let Some((tasks, priority)) = next(shared, threads) {
+        match priority {
+            Priority::Interactive => answer(tasks, &mut urgent, make, &mut || {}),
+            Priority::Bulk => answer(tasks, &mut bulk, make, &mut || {
+                while let Some(tasks) = shared.lock().take(Priority::Interactive, threads) {
+                    answer(tasks, &mut urgent, make, &mut || {});
+                }
+            }),
         }
-        let answer = catch_unwind(AssertUnwindSafe(|| work(&task.text))).unwrap_or_else(|_| {
-            tracing::error!(characters = task.text.chars().count(), "a text made the embedder panic, the worker goes on");
-            // The buffers may be half-written: start afresh.
-            work = make();
-            Err(EmbedderError::Failed("the embedder panicked on this text".to_owned()))
-        });
-        task.reply.send(task.index, answer);
     }
 }
 
-/// Waits for the next text, those of [`Priority::Interactive`] first; `None` when the pool ends.
-fn next(shared: &Shared) -> Option<Task> {
+/// Computes the texts that somebody still waits for. When that panics, each is tried alone, so that only the guilty one fails.
+fn answer(mut tasks: Vec<Task>, worker: &mut Box<dyn Worker>, make: &dyn Fn() -> Box<dyn Worker>, pause: &mut dyn FnMut()) {
+    tasks.retain(|task| !task.reply.is_abandoned());
+    let texts: Vec<&str> = tasks.iter().map(|task| task.text.as_str()).collect();
+    if let Ok(vectors) = catch_unwind(AssertUnwindSafe(|| worker.work(&texts, pause))) {
+        for (task, vector) in tasks.iter().zip(vectors) {
+            task.reply.send(task.index, Ok(vector));
+        }
+        return;
+    }
+    // The buffers may be half-written: start afresh.
+    *worker = make();
+    if let [task] = tasks.as_slice() {
+        tracing::error!(characters = task.text.chars().count(), "a text made the embedder panic, the worker goes on");
+        task.reply.send(task.index, Err(EmbedderError::Failed("the embedder panicked on this text".to_owned())));
+        return;
+    }
+    for task in tasks {
+        answer(vec![task], worker, make, pause);
+    }
+}
+
+/// Waits for the next texts, those of [`Priority::Interactive`] first; `None` when the pool ends.
+fn next(shared: &Shared, threads: usize) -> Option<(Vec<Task>, Priority)> {
     let mut queues = shared.lock();
     loop {
         if queues.closed {
             return None;
         }
-        if let Some(task) = queues.interactive.pop_front() {
-            return Some(task);
-        }
-        if let Some(task) = queues.bulk.pop_front() {
-            return Some(task);
+        for priority in [Priority::Interactive, Priority::Bulk] {
+            if let Some(tasks) = queues.take(priority, threads) {
+                return Some((tasks, priority));
+            }
         }
         queues = shared.wake.wait(queues).unwrap_or_else(PoisonError::into_inner);
     }

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Texts embedded between two looks at cancel and progress.
-const BATCH: usize = 16;
+const BATCH: usize = 32;
 
 #[derive(Deserialize)]
 struct Payload {
@@ -217,33 +217,57 @@ impl IngestDocument {
     }
 
     /// Makes and keeps the vectors that are not there yet. Returns whether every chunk has one.
+    ///
+    /// While the embedder works on a batch, the vectors of the one before are kept and the next one is looked up, so that it never waits
+    /// for the database. What is kept stays kept: an attempt that dies loses two batches at most.
     async fn embed(&self, context: &Context, pieces: &[Piece]) -> Result<bool> {
         let Some(embedder) = self.0.embedder() else { return Ok(false) };
-        let (tenant, alias, model) = (context.job.tenant, embedder.alias().to_owned(), embedder.version().to_owned());
         let total = i64::try_from(pieces.len()).unwrap_or(i64::MAX);
-        let mut done = 0;
-        for batch in pieces.chunks(BATCH) {
-            let mut missing: Vec<&Piece> = Vec::new();
-            let mut tx = context.kernel.db.read().await?;
-            for piece in batch {
-                if store::vector(&mut tx, tenant, &alias, &model, &piece.text_hash).await?.is_none() {
-                    missing.push(piece);
-                }
-            }
-            drop(tx);
-            if !missing.is_empty() {
-                let texts = missing.iter().map(|p| embedded_text(&p.heading, &p.text)).collect();
-                let vectors = embed(&embedder, texts, Priority::Bulk).await?;
-                let mut tx = context.write().await?;
-                for (piece, vector) in missing.iter().zip(&vectors) {
-                    store::put_vector(&mut tx, tenant, &alias, &model, &piece.text_hash, vector, context.kernel.now()).await?;
-                }
-                tx.commit().await?;
+        let (mut batches, mut done, mut computed) = (pieces.chunks(BATCH), 0, Vec::new());
+        let mut batch = batches.next().unwrap_or_default();
+        let mut missing = self.without_vector(context, &embedder, batch).await?;
+        loop {
+            let following = batches.next().unwrap_or_default();
+            let texts = missing.iter().map(|p| embedded_text(&p.heading, &p.text)).collect();
+            let meanwhile = async {
+                self.keep(context, &embedder, &computed).await?;
+                context.progress("embed", i64::try_from(done).unwrap_or(total), total).await?;
+                self.without_vector(context, &embedder, following).await
+            };
+            let (vectors, next) = tokio::try_join!(embed(&embedder, texts, Priority::Bulk), meanwhile)?;
+            if batch.is_empty() {
+                // The round after the last batch, which has kept its vectors.
+                return Ok(true);
             }
             done += batch.len();
-            context.progress("embed", i64::try_from(done).unwrap_or(total), total).await?;
+            computed = missing.into_iter().zip(vectors).collect();
+            (batch, missing) = (following, next);
         }
-        Ok(true)
+    }
+
+    /// The pieces that have no vector of this model yet.
+    async fn without_vector<'a>(&self, context: &Context, embedder: &Embedder, pieces: &'a [Piece]) -> Result<Vec<&'a Piece>> {
+        let mut tx = context.kernel.db.read().await?;
+        let mut missing = Vec::new();
+        for piece in pieces {
+            if store::vector(&mut tx, context.job.tenant, embedder.alias(), embedder.version(), &piece.text_hash).await?.is_none() {
+                missing.push(piece);
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Keeps vectors, all or none.
+    async fn keep(&self, context: &Context, embedder: &Embedder, vectors: &[(&Piece, Vec<f32>)]) -> Result<()> {
+        if vectors.is_empty() {
+            return Ok(());
+        }
+        let (tenant, alias, model) = (context.job.tenant, embedder.alias(), embedder.version());
+        let mut tx = context.write().await?;
+        for (piece, vector) in vectors {
+            store::put_vector(&mut tx, tenant, alias, model, &piece.text_hash, vector, context.kernel.now()).await?;
+        }
+        tx.commit().await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use astrolabe_backends::embedder::Precision;
 use astrolabe_kernel::{
     Db, Result,
     audit::{PublicKey, verify::verify},
@@ -85,7 +86,8 @@ pub async fn run(context: &Context, args: &Check) -> Result<Done> {
     if schema(&db, &parts, &mut findings).await? {
         integrity(&db, &mut findings).await?;
         blobs(&db, &dir, args.deep, &mut findings).await?;
-        let found = model_files(&parts.config.models.dir, &mut findings).await?;
+        let knowledge: KnowledgeConfig = parts.config.settings.section("knowledge")?;
+        let found = model_files(&parts.config.models.dir, knowledge.embed_precision, &mut findings).await?;
         if lock.is_none() {
             findings.add("index", Verdict::Note, "not examined: a running process has it");
         } else {
@@ -194,9 +196,9 @@ fn hash_is(path: &Path, hash: &str) -> bool {
     std::io::copy(&mut file, &mut hasher).is_ok() && hex::encode(hasher.finalize()) == hash
 }
 
-async fn model_files(models: &Path, findings: &mut Findings) -> Result<Option<(String, String, usize)>> {
+async fn model_files(models: &Path, precision: Precision, findings: &mut Findings) -> Result<Option<(String, String, usize)>> {
     let folder = models.to_owned();
-    let found = tokio::task::spawn_blocking(move || model(&folder)).await.map_err(astrolabe_kernel::Error::internal)?;
+    let found = tokio::task::spawn_blocking(move || model(&folder, precision)).await.map_err(astrolabe_kernel::Error::internal)?;
     match found {
         Ok(Some((alias, version, dims))) => {
             findings.add("models", Verdict::Ok, format!("{alias} {version}, {dims} dimensions"));

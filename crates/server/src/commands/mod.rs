@@ -3,6 +3,7 @@
 pub mod ask;
 pub mod audit;
 pub mod backup;
+pub mod bench_embed;
 pub mod check;
 pub mod completions;
 pub mod config;

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::{
-    super::{Embedder, EmbedderError, Priority},
+    super::{Embedder, EmbedderError, Precision, Priority},
     tiny,
 };
 
@@ -12,12 +12,12 @@ fn model() -> tempfile::TempDir {
 }
 
 fn refused(dir: &Path) -> String {
-    Embedder::load(dir, 1).err().unwrap().to_string()
+    Embedder::load(dir, 1, Precision::F32).err().unwrap().to_string()
 }
 
 #[test]
 fn every_text_has_a_unit_vector_the_empty_one_too() {
-    let embedder = Embedder::load(model().path(), 2).unwrap();
+    let embedder = Embedder::load(model().path(), 2, Precision::F32).unwrap();
     let vectors = embedder.embed_blocking(&["", "restart the router!", "🙂"], Priority::Bulk).unwrap();
     for vector in &vectors {
         let length: f32 = vector.iter().map(|value| value * value).sum();
@@ -28,7 +28,7 @@ fn every_text_has_a_unit_vector_the_empty_one_too() {
 
 #[test]
 fn vectors_come_in_the_order_of_the_texts_whoever_computes_them() {
-    let embedder = Embedder::load(model().path(), 3).unwrap();
+    let embedder = Embedder::load(model().path(), 3, Precision::F32).unwrap();
     let texts: Vec<String> = (0..60).map(|number| "restart the router ".repeat(number % 7) + tiny::WORDS[4 + number % 10]).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let together = embedder.embed_blocking(&texts, Priority::Bulk).unwrap();
@@ -41,7 +41,7 @@ fn vectors_come_in_the_order_of_the_texts_whoever_computes_them() {
 fn tokens_beyond_the_limit_do_not_change_the_vector() {
     let dir = model();
     std::fs::write(dir.path().join("sentence_bert_config.json"), r#"{"max_seq_length": 6}"#).unwrap();
-    let embedder = Embedder::load(dir.path(), 1).unwrap();
+    let embedder = Embedder::load(dir.path(), 1, Precision::F32).unwrap();
     let vectors = embedder.embed_blocking(&["the the the the", "the the the the router"], Priority::Bulk).unwrap();
     assert_eq!((embedder.spec().max_tokens, &vectors[0]), (6, &vectors[1]));
     assert_eq!(embedder.count_tokens("the the the the router"), 7);
@@ -50,14 +50,14 @@ fn tokens_beyond_the_limit_do_not_change_the_vector() {
 #[test]
 fn a_models_folder_without_a_manifest_holds_no_model() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(Embedder::load_from_models_dir(dir.path(), 1).unwrap().is_none());
+    assert!(Embedder::load_from_models_dir(dir.path(), 1, Precision::F32).unwrap().is_none());
 }
 
 #[test]
 fn the_manifest_names_the_model_and_its_version_is_the_hash() {
     let dir = tempfile::tempdir().unwrap();
     tiny::write_models_dir(dir.path(), None);
-    let embedder = Embedder::load_from_models_dir(dir.path(), 1).unwrap().unwrap();
+    let embedder = Embedder::load_from_models_dir(dir.path(), 1, Precision::F32).unwrap().unwrap();
     assert_eq!((embedder.alias(), embedder.dims(), embedder.version().len()), ("tiny-alias", 8, 12));
 }
 
@@ -65,7 +65,7 @@ fn the_manifest_names_the_model_and_its_version_is_the_hash() {
 fn weights_with_another_hash_than_the_manifest_says_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     tiny::write_models_dir(dir.path(), Some(&"0".repeat(64)));
-    let error = Embedder::load_from_models_dir(dir.path(), 1).unwrap_err();
+    let error = Embedder::load_from_models_dir(dir.path(), 1, Precision::F32).unwrap_err();
     assert!(matches!(&error, EmbedderError::WrongHash { expected, .. } if *expected == "0".repeat(64)), "{error}");
     assert!(error.to_string().contains("make models"), "{error}");
 }

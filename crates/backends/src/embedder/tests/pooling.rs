@@ -3,7 +3,10 @@ use std::sync::{
     mpsc::{Receiver, Sender, channel},
 };
 
-use super::super::{EmbedderError, Priority, pool::Pool};
+use super::super::{
+    EmbedderError, Priority,
+    pool::{Pool, Worker},
+};
 
 /// A pool of one worker that reports each text it begins and holds the text `gate` until it is told to go on.
 struct Gated {
@@ -13,22 +16,36 @@ struct Gated {
     order: Arc<Mutex<Vec<String>>>,
 }
 
+struct Script {
+    report: Sender<String>,
+    gate: Arc<Mutex<Receiver<()>>>,
+    written: Arc<Mutex<Vec<String>>>,
+}
+
+impl Worker for Script {
+    fn work(&mut self, texts: &[&str], pause: &mut dyn FnMut()) -> Vec<Vec<f32>> {
+        let mut vectors = Vec::new();
+        for text in texts {
+            self.report.send((*text).to_owned()).ok();
+            if *text == "gate" {
+                self.gate.lock().unwrap().recv().ok();
+            }
+            assert!(*text != "panic", "asked to");
+            self.written.lock().unwrap().push((*text).to_owned());
+            vectors.push(vec![text.len() as f32]);
+            pause();
+        }
+        vectors
+    }
+}
+
 fn gated(capacity: usize) -> Gated {
     let (report, begun) = channel();
     let (open, gate) = channel::<()>();
     let order = Arc::new(Mutex::new(Vec::new()));
     let (gate, written) = (Arc::new(Mutex::new(gate)), Arc::clone(&order));
     let pool = Pool::start(1, capacity, move || {
-        let (report, gate, written) = (report.clone(), Arc::clone(&gate), Arc::clone(&written));
-        Box::new(move |text| {
-            report.send(text.to_owned()).ok();
-            if text == "gate" {
-                gate.lock().unwrap().recv().ok();
-            }
-            assert!(text != "panic", "asked to");
-            written.lock().unwrap().push(text.to_owned());
-            Ok(vec![text.len() as f32])
-        })
+        Box::new(Script { report: report.clone(), gate: Arc::clone(&gate), written: Arc::clone(&written) })
     })
     .unwrap();
     Gated { pool, begun, open, order }
@@ -64,17 +81,40 @@ async fn a_question_goes_before_documents() {
 #[tokio::test]
 async fn a_full_queue_refuses_at_once_and_keeps_what_it_has() {
     let Gated { pool, begun, open, .. } = gated(2);
-    let first = async { pool.run(texts(&["gate", "a", "b"]), Priority::Bulk).await };
-    let second = async {
+    let held = async { pool.run(texts(&["gate"]), Priority::Bulk).await };
+    let queued = async {
         assert_eq!(begun.recv().unwrap(), "gate");
+        pool.run(texts(&["a", "b"]), Priority::Bulk).await
+    };
+    let refused = async {
         let refused = pool.run(texts(&["c"]), Priority::Bulk).await;
         open.send(()).unwrap();
         refused
     };
-    let (first, second) = tokio::join!(first, second);
-    assert_eq!(second, Err(EmbedderError::Overloaded { waiting: 2 }));
-    assert_eq!(first, Ok(vec![vec![4.0], vec![1.0], vec![1.0]]));
+    // `join!` polls in order: what waits is queued before one more is refused.
+    let (held, queued, refused) = tokio::join!(held, queued, refused);
+    assert_eq!(refused, Err(EmbedderError::Overloaded { waiting: 2 }));
+    assert_eq!((held, queued), (Ok(vec![vec![4.0]]), Ok(vec![vec![1.0], vec![1.0]])));
     assert_eq!(pool.waiting(), 0);
+}
+
+#[test]
+fn a_panic_in_a_pass_fails_only_the_guilty_text() {
+    let Gated { pool, begun, open, .. } = gated(8);
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| pool.run_blocking(texts(&["gate"]), Priority::Bulk));
+        assert_eq!(begun.recv().unwrap(), "gate");
+        let guilty = scope.spawn(|| pool.run_blocking(texts(&["panic"]), Priority::Bulk));
+        let innocent = scope.spawn(|| pool.run_blocking(texts(&["four"]), Priority::Bulk));
+        // Both wait for the worker, so they share its next pass.
+        while pool.waiting() < 2 {
+            std::thread::yield_now();
+        }
+        open.send(()).unwrap();
+        assert_eq!(held.join().unwrap(), Ok(vec![vec![4.0]]));
+        assert!(matches!(guilty.join().unwrap(), Err(EmbedderError::Failed(_))));
+        assert_eq!(innocent.join().unwrap(), Ok(vec![vec![4.0]]));
+    });
 }
 
 #[tokio::test]
