@@ -33,6 +33,7 @@ pub const MIGRATIONS: Migrations = Migrations {
         Migration { version: 2, name: "documents", sql: include_str!("../migrations/0002_documents.sql") },
         Migration { version: 3, name: "asks", sql: include_str!("../migrations/0003_asks.sql") },
         Migration { version: 4, name: "chunk_hashes", sql: include_str!("../migrations/0004_chunk_hashes.sql") },
+        Migration { version: 6, name: "source_readers", sql: include_str!("../migrations/0006_source_readers.sql") },
     ],
 };
 

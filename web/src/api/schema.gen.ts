@@ -1113,6 +1113,11 @@ export interface components {
             description?: string;
             /** @description Its name, unique in the tenant. */
             name: string;
+            /**
+             * @description Ids of those who may read it, beside who manages the tenant: of principals or capabilities. Everybody in the tenant when absent or null;
+             *     nobody else when empty.
+             */
+            readers?: components["schemas"]["Reader"][] | null;
             /** @description Words to filter by. */
             tags?: components["schemas"]["Tag"][];
         };
@@ -1346,6 +1351,8 @@ export interface components {
                 id: components["schemas"]["srcId_Source"];
                 /** @description Its name, unique in the tenant. */
                 name: string;
+                /** @description Ids of those who may read it, beside who manages the tenant; null for everybody in the tenant. */
+                readers?: string[] | null;
                 /** @description Words to filter by. */
                 tags: string[];
                 /** @description When its settings last changed. */
@@ -1416,6 +1423,8 @@ export interface components {
             /** @description By words. */
             lexical?: number | null;
         };
+        /** @description The id of somebody who may read, as the description shows it. */
+        Reader: string;
         /** @description The answer of the readiness probes. */
         Readiness: {
             /** @description Names of optional dependencies that are missing or broken. */
@@ -1596,6 +1605,8 @@ export interface components {
             id: components["schemas"]["srcId_Source"];
             /** @description Its name, unique in the tenant. */
             name: string;
+            /** @description Ids of those who may read it, beside who manages the tenant; null for everybody in the tenant. */
+            readers?: string[] | null;
             /** @description Words to filter by. */
             tags: string[];
             /** @description When its settings last changed. */
@@ -1616,6 +1627,8 @@ export interface components {
             description?: string | null;
             /** @description A new name. */
             name?: string | null;
+            /** @description A new list of readers; null for everybody in the tenant. It is in force with the next search. */
+            readers?: components["schemas"]["Reader"][] | null;
             /** @description New tags. */
             tags?: components["schemas"]["Tag"][] | null;
         };

@@ -227,6 +227,7 @@ impl Knowledge {
         let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
         let mut tx = kernel.db.write().await?;
         let mut document = store::lock(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("document"))?;
+        sources::rights::require(&mut tx, &caller.principal, document.source_id, "document").await?;
         if !matches!(document.state, JobState::Failed | JobState::Canceled) {
             let text = format!("the document is {}: only failed and canceled ones can be retried", document.state.as_str());
             return Err(Error::new(code::INVALID_STATE, text));
@@ -245,6 +246,7 @@ impl Knowledge {
         let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
         let mut tx = kernel.db.write().await?;
         let document = store::lock(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("document"))?;
+        sources::rights::require(&mut tx, &caller.principal, document.source_id, "document").await?;
         store::delete(&mut tx, tenant, id).await?;
         self.promote_duplicates(&mut tx, tenant, id, "", now).await?;
         let data = json!({"document_id": id, "name": document.name});

@@ -23,7 +23,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{Document, DocumentContent, Upload, check_name, store};
 use crate::{
     Knowledge,
-    sources::{self, Source},
+    sources::{self, Source, rights},
 };
 
 /// Which documents to list.
@@ -96,6 +96,7 @@ pub async fn list_documents(
     let tenant = caller.principal.tenant;
     let mut tx = knowledge.kernel.db.read().await?;
     sources::store::get(&mut tx, tenant, source).await?.ok_or_else(|| Error::not_found("source"))?;
+    rights::require(&mut tx, &caller.principal, source, "source").await?;
     let state = query.state.map_or("", JobState::as_str);
     let rows = store::page(&mut tx, tenant, source, state, query.cursor.as_deref().unwrap_or(""), limit).await?;
     Ok(Json(Page::of(rows, limit, |d| d.id.to_string())))
@@ -129,6 +130,7 @@ pub async fn upload_documents(
     let tags = read_tags(query.tags.as_deref())?;
     let mut tx = knowledge.kernel.db.read().await?;
     sources::store::get(&mut tx, caller.principal.tenant, source).await?.ok_or_else(|| Error::not_found("source"))?;
+    rights::require(&mut tx, &caller.principal, source, "source").await?;
     drop(tx);
     let mut form = form.map_err(|_| Error::new(code::UNSUPPORTED_MEDIA_TYPE, "send the files as multipart/form-data"))?;
     let mut files: Vec<(String, Blob)> = Vec::new();
@@ -203,8 +205,10 @@ fn unreadable(error: axum::extract::multipart::MultipartError) -> Error {
 #[utoipa::path(get, path = "/api/v1/documents/{id}", tag = "documents", params(("id" = Id<Document>, Path)),
     responses((status = 200, description = "The document.", body = Document), CommonProblems, NotFoundProblem))]
 pub async fn get_document(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Document>>) -> Result<Json<Document>> {
-    let document = store::get(&mut knowledge.kernel.db.read().await?, caller.principal.tenant, id).await?;
-    document.map(Json).ok_or_else(|| Error::not_found("document"))
+    let mut tx = knowledge.kernel.db.read().await?;
+    let document = store::get(&mut tx, caller.principal.tenant, id).await?.ok_or_else(|| Error::not_found("document"))?;
+    rights::require(&mut tx, &caller.principal, document.source_id, "document").await?;
+    Ok(Json(document))
 }
 
 /// Read a document's text, in which the offsets of chunks and citations count.
@@ -218,6 +222,7 @@ pub async fn get_document_content(
     let tenant = caller.principal.tenant;
     let mut tx = knowledge.kernel.db.read().await?;
     let document = store::get(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("document"))?;
+    rights::require(&mut tx, &caller.principal, document.source_id, "document").await?;
     let text = match store::text(&mut tx, tenant, document.duplicate_of.unwrap_or(id)).await? {
         Some(text) => text,
         None => {

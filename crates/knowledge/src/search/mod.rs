@@ -118,18 +118,19 @@ pub(crate) fn check_question(field: &str, text: &str) -> Result<()> {
 }
 
 impl Knowledge {
-    /// The ids of the sources that a caller named by id or name; `None` when it named none, which means all.
+    /// The ids of the sources that a caller named by id or name, or of those it may read when it named none; `None` for all of the tenant. A
+    /// source that the caller may not read is not there.
     ///
     /// # Errors
     /// `invalid_request` naming the source that is not there.
     pub async fn resolve_sources(&self, principal: &Principal, sources: Option<&[String]>) -> Result<Option<Vec<Id<Source>>>> {
-        let Some(sources) = sources.filter(|s| !s.is_empty()) else { return Ok(None) };
+        let Some(sources) = sources.filter(|s| !s.is_empty()) else { return self.readable_sources(principal).await };
         if sources.len() > 50 {
             return Err(Error::field("sources", "must be at most 50"));
         }
         let mut ids = Vec::with_capacity(sources.len());
         for (i, source) in sources.iter().enumerate() {
-            ids.push(self.find_source(principal.tenant, source, &format!("sources[{i}]")).await?.id);
+            ids.push(self.find_readable_source(principal, source, &format!("sources[{i}]")).await?.id);
         }
         Ok(Some(ids))
     }

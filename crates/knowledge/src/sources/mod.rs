@@ -1,11 +1,12 @@
 //! Sources: collections of documents with their own settings.
 
+pub(crate) mod rights;
 pub mod routes;
 pub(crate) mod store;
 
 use std::collections::BTreeMap;
 
-use astrolabe_kernel::{Error, Id, Result, Timestamp, error::code, id::Named, principal::TenantId};
+use astrolabe_kernel::{Error, Id, Principal, Result, Timestamp, error::code, id::Named, principal::TenantId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -26,6 +27,8 @@ pub struct Source {
     pub chunk_size: i64,
     /// Characters that a chunk repeats of the one before it.
     pub chunk_overlap: i64,
+    /// Ids of those who may read it, beside who manages the tenant; null for everybody in the tenant.
+    pub readers: Option<Vec<String>>,
     /// How many documents it has.
     pub document_count: i64,
     /// How many chunks can be found.
@@ -47,6 +50,17 @@ impl Named for Source {
 #[schema(min_length = 1, max_length = 64, pattern = "^[^\\u0000]*$")]
 #[expect(dead_code, reason = "describes the items of lists of tags")]
 pub struct Tag(String);
+
+/// The id of somebody who may read, as the description shows it.
+#[derive(ToSchema)]
+#[schema(min_length = 1, max_length = 200, pattern = "^[^\\u0000]*$")]
+#[expect(dead_code, reason = "describes the items of lists of readers")]
+pub struct Reader(String);
+
+/// A field that is given, be it null.
+fn given<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(from: D) -> std::result::Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
 
 /// The id or the name of a source, as the description shows it.
 #[derive(ToSchema)]
@@ -78,6 +92,11 @@ pub struct NewSource {
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1000)]
     pub chunk_overlap: Option<i64>,
+    /// Ids of those who may read it, beside who manages the tenant: of principals or capabilities. Everybody in the tenant when absent or null;
+    /// nobody else when empty.
+    #[serde(default)]
+    #[schema(max_items = 1000, value_type = Option<Vec<Reader>>)]
+    pub readers: Option<Vec<String>>,
 }
 
 /// What to change of a source; what is absent stays. Chunk settings hold for documents ingested from then on.
@@ -97,6 +116,10 @@ pub struct SourceChange {
     #[serde(default)]
     #[schema(max_items = 32, value_type = Option<Vec<Tag>>)]
     pub tags: Option<Vec<String>>,
+    /// A new list of readers; null for everybody in the tenant. It is in force with the next search.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 1000, value_type = Option<Vec<Reader>>)]
+    pub readers: Option<Option<Vec<String>>>,
 }
 
 impl NewSource {
@@ -108,6 +131,7 @@ impl NewSource {
         check_name(&self.name)?;
         check_text("description", &self.description, 2000)?;
         check_tags(&self.tags)?;
+        rights::check(self.readers.as_deref())?;
         let size = self.chunk_size.unwrap_or(600);
         let overlap = self.chunk_overlap.unwrap_or(80);
         if !(200..=4000).contains(&size) {
@@ -132,6 +156,7 @@ impl SourceChange {
         if let Some(description) = &self.description {
             check_text("description", description, 2000)?;
         }
+        rights::check(self.readers.as_ref().and_then(Option::as_deref))?;
         self.tags.as_deref().map_or(Ok(()), check_tags)
     }
 }
@@ -165,6 +190,11 @@ fn check_tags(tags: &[String]) -> Result<()> {
     Ok(())
 }
 
+fn no_such_source(field: &str) -> Error {
+    let text = "there is no such source; GET /api/v1/sources lists them";
+    Error::new(code::NOT_FOUND, format!("{field}: {text}")).and_field(field, text)
+}
+
 /// The event stream of a source.
 pub(crate) fn stream(id: Id<Source>) -> String {
     format!("source:{id}")
@@ -176,15 +206,24 @@ impl Knowledge {
     /// # Errors
     /// `not_found` naming `field` when there is none.
     pub async fn find_source(&self, tenant: TenantId, id_or_name: &str, field: &str) -> Result<Source> {
+        self.look_up_source(tenant, id_or_name).await?.ok_or_else(|| no_such_source(field))
+    }
+
+    /// The same for a caller, to whom a source that it may not read is not there.
+    ///
+    /// # Errors
+    /// `not_found` naming `field` when there is none.
+    pub(crate) async fn find_readable_source(&self, principal: &Principal, id_or_name: &str, field: &str) -> Result<Source> {
+        let found = self.look_up_source(principal.tenant, id_or_name).await?;
+        found.filter(|s| rights::may_read(principal, s.readers.as_deref())).ok_or_else(|| no_such_source(field))
+    }
+
+    async fn look_up_source(&self, tenant: TenantId, id_or_name: &str) -> Result<Option<Source>> {
         let mut tx = self.kernel.db.read().await?;
-        let found = match id_or_name.parse::<Id<Source>>() {
-            Ok(id) => store::get(&mut tx, tenant, id).await?,
-            Err(_) => store::by_name(&mut tx, tenant, id_or_name).await?,
-        };
-        found.ok_or_else(|| {
-            let text = "there is no such source; GET /api/v1/sources lists them";
-            Error::new(code::NOT_FOUND, format!("{field}: {text}")).and_field(field, text)
-        })
+        match id_or_name.parse::<Id<Source>>() {
+            Ok(id) => store::get(&mut tx, tenant, id).await,
+            Err(_) => store::by_name(&mut tx, tenant, id_or_name).await,
+        }
     }
 
     /// The source of a name, made when there is none.

@@ -18,7 +18,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{NewSource, Source, SourceChange, store};
+use super::{NewSource, Source, SourceChange, rights, rights::may_read, store};
 use crate::Knowledge;
 
 /// The event that ends a source's stream.
@@ -29,7 +29,8 @@ const DELETED: &str = "source.deleted";
     responses((status = 200, description = "Done.", body = Page<Source>), CommonProblems))]
 pub async fn list_sources(State(knowledge): State<Knowledge>, caller: Caller, Query(page): Query<PageQuery>) -> Result<Json<Page<Source>>> {
     let limit = page.limit()?;
-    let rows = store::page(&mut knowledge.kernel.db.read().await?, caller.principal.tenant, page.after(), limit).await?;
+    let only = knowledge.readable_sources(&caller.principal).await?;
+    let rows = store::page(&mut knowledge.kernel.db.read().await?, caller.principal.tenant, only.as_deref(), page.after(), limit).await?;
     Ok(Json(Page::of(rows, limit, |s| s.id.to_string())))
 }
 
@@ -56,6 +57,7 @@ pub(super) async fn create(knowledge: &Knowledge, caller: &Caller, new: &NewSour
         tags: new.tags.clone(),
         chunk_size,
         chunk_overlap,
+        readers: new.readers.clone(),
         document_count: 0,
         chunk_count: 0,
         documents_by_state: ["queued", "running", "ready", "failed", "canceled"].map(|s| (s.to_owned(), 0)).into(),
@@ -64,7 +66,7 @@ pub(super) async fn create(knowledge: &Knowledge, caller: &Caller, new: &NewSour
     };
     let mut tx = kernel.db.write().await?;
     store::insert(&mut tx, tenant, &source).await.map_err(|e| taken(e, &source.name))?;
-    tx.audit(kernel, record(caller, "sources.create", source.id, json!({"name": source.name}))).await?;
+    tx.audit(kernel, record(caller, "sources.create", source.id, json!({"name": source.name, "readers": source.readers}))).await?;
     tx.commit().await?;
     Ok(source)
 }
@@ -74,6 +76,7 @@ pub(super) async fn create(knowledge: &Knowledge, caller: &Caller, new: &NewSour
     responses((status = 200, description = "Done.", body = Source), CommonProblems, NotFoundProblem))]
 pub async fn get_source(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Source>>) -> Result<Json<Source>> {
     let source = store::get(&mut knowledge.kernel.db.read().await?, caller.principal.tenant, id).await?;
+    let source = source.filter(|s| may_read(&caller.principal, s.readers.as_deref()));
     source.map(Json).ok_or_else(|| Error::not_found("source"))
 }
 
@@ -90,13 +93,15 @@ pub async fn update_source(
     change.validate()?;
     let (kernel, tenant, now) = (&knowledge.kernel, caller.principal.tenant, knowledge.kernel.now());
     let mut tx = kernel.db.write().await?;
-    let mut source = store::lock(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("source"))?;
+    let source = store::lock(&mut tx, tenant, id).await?.filter(|s| may_read(&caller.principal, s.readers.as_deref()));
+    let mut source = source.ok_or_else(|| Error::not_found("source"))?;
     source.name = change.name.unwrap_or(source.name);
     source.description = change.description.unwrap_or(source.description);
     source.tags = change.tags.unwrap_or(source.tags);
+    source.readers = change.readers.unwrap_or(source.readers);
     source.updated_at = now;
     store::update(&mut tx, tenant, &source, now).await.map_err(|e| taken(e, &source.name))?;
-    tx.audit(kernel, record(&caller, "sources.update", id, json!({"name": source.name}))).await?;
+    tx.audit(kernel, record(&caller, "sources.update", id, json!({"name": source.name, "readers": source.readers}))).await?;
     tx.commit().await?;
     Ok(Json(source))
 }
@@ -108,7 +113,8 @@ pub async fn delete_source(State(knowledge): State<Knowledge>, caller: Caller, P
     caller.principal.require(Role::Editor)?;
     let (kernel, tenant) = (&knowledge.kernel, caller.principal.tenant);
     let mut tx = kernel.db.write().await?;
-    let source = store::lock(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("source"))?;
+    let source = store::lock(&mut tx, tenant, id).await?.filter(|s| may_read(&caller.principal, s.readers.as_deref()));
+    let source = source.ok_or_else(|| Error::not_found("source"))?;
     store::delete(&mut tx, tenant, id).await?;
     // Whoever watches the source learns from this last event that there is nothing more to come.
     tx.append_event(tenant, &super::stream(id), DELETED, &json!({"source_id": id}), kernel.now()).await?;
@@ -129,7 +135,10 @@ pub async fn stream_source_events(
     headers: HeaderMap,
 ) -> Result<Response> {
     let tenant = caller.principal.tenant;
-    store::get(&mut knowledge.kernel.db.read().await?, tenant, id).await?.ok_or_else(|| Error::not_found("source"))?;
+    let mut tx = knowledge.kernel.db.read().await?;
+    store::get(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("source"))?;
+    rights::require(&mut tx, &caller.principal, id, "source").await?;
+    drop(tx);
     let after = query.start(&headers, &knowledge.kernel, tenant, &super::stream(id)).await?;
     Ok(event_stream(&knowledge.kernel, tenant, super::stream(id), after, &headers, &[DELETED]))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use astrolabe_kernel::{
     Id, Result, Timestamp, Tx, args,
-    db::{Dialect, FromRow, Row},
+    db::{Arg, Dialect, FromRow, Row},
     principal::TenantId,
 };
 
@@ -19,6 +19,7 @@ impl FromRow for Source {
             tags: row.json("tags")?,
             chunk_size: row.get("chunk_size")?,
             chunk_overlap: row.get("chunk_overlap")?,
+            readers: if row.is_null("readers")? { None } else { Some(row.json("readers")?) },
             document_count: 0,
             chunk_count: 0,
             documents_by_state: BTreeMap::new(),
@@ -28,7 +29,7 @@ impl FromRow for Source {
     }
 }
 
-const COLUMNS: &str = "id, name, description, tags, chunk_size, chunk_overlap, created_at, updated_at";
+const COLUMNS: &str = "id, name, description, tags, chunk_size, chunk_overlap, readers, created_at, updated_at";
 
 /// One source.
 pub async fn get(tx: &mut Tx, tenant: TenantId, id: Id<Source>) -> Result<Option<Source>> {
@@ -58,14 +59,18 @@ pub async fn by_name(tx: &mut Tx, tenant: TenantId, name: &str) -> Result<Option
     with_counts(tx, tenant, source).await
 }
 
-/// Sources by age, oldest first, after the cursor; up to `limit + 1` rows.
-pub async fn page(tx: &mut Tx, tenant: TenantId, after: &str, limit: i64) -> Result<Vec<Source>> {
-    let mut sources: Vec<Source> = tx
-        .all(
-            format!("SELECT {COLUMNS} FROM sources WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3"),
-            args![tenant, after, limit + 1],
-        )
-        .await?;
+/// Sources by age, oldest first, after the cursor, of `only` or of all; up to `limit + 1` rows.
+pub async fn page(tx: &mut Tx, tenant: TenantId, only: Option<&[Id<Source>]>, after: &str, limit: i64) -> Result<Vec<Source>> {
+    let mut args: Vec<Arg> = vec![Arg::from(tenant), Arg::from(after), Arg::from(limit + 1)];
+    let mut condition = String::new();
+    if let Some(only) = only {
+        let places: Vec<String> = (0..only.len()).map(|i| format!("${}", i + 4)).collect();
+        // An empty list is no SQL.
+        condition = format!(" AND id IN ({})", if places.is_empty() { "NULL".to_owned() } else { places.join(", ") });
+        args.extend(only.iter().map(|id| Arg::from(*id)));
+    }
+    let sql = format!("SELECT {COLUMNS} FROM sources WHERE tenant_id = $1 AND id > $2{condition} ORDER BY id LIMIT $3");
+    let mut sources: Vec<Source> = tx.all(sql, &args).await?;
     count(tx, tenant, &mut sources).await?;
     Ok(sources)
 }
@@ -114,8 +119,8 @@ async fn count(tx: &mut Tx, tenant: TenantId, sources: &mut [Source]) -> Result<
 /// Adds a source.
 pub async fn insert(tx: &mut Tx, tenant: TenantId, source: &Source) -> Result<()> {
     tx.execute(
-        "INSERT INTO sources (id, tenant_id, name, description, tags, chunk_size, chunk_overlap, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+        "INSERT INTO sources (id, tenant_id, name, description, tags, chunk_size, chunk_overlap, created_at, updated_at, readers)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)",
         args![
             source.id,
             tenant,
@@ -124,18 +129,27 @@ pub async fn insert(tx: &mut Tx, tenant: TenantId, source: &Source) -> Result<()
             serde_json::json!(source.tags),
             source.chunk_size,
             source.chunk_overlap,
-            source.created_at
+            source.created_at,
+            source.readers.as_ref().map(|ids| serde_json::json!(ids))
         ],
     )
     .await?;
     Ok(())
 }
 
-/// Changes name, description and tags.
+/// Changes name, description, tags and readers.
 pub async fn update(tx: &mut Tx, tenant: TenantId, source: &Source, now: Timestamp) -> Result<()> {
     tx.execute(
-        "UPDATE sources SET name = $1, description = $2, tags = $3, updated_at = $4 WHERE tenant_id = $5 AND id = $6",
-        args![&source.name, &source.description, serde_json::json!(source.tags), now, tenant, source.id],
+        "UPDATE sources SET name = $1, description = $2, tags = $3, updated_at = $4, readers = $7 WHERE tenant_id = $5 AND id = $6",
+        args![
+            &source.name,
+            &source.description,
+            serde_json::json!(source.tags),
+            now,
+            tenant,
+            source.id,
+            source.readers.as_ref().map(|ids| serde_json::json!(ids))
+        ],
     )
     .await?;
     Ok(())

@@ -8,6 +8,7 @@ mod embedding;
 mod index;
 mod model;
 mod races;
+mod rights;
 mod sources;
 mod support;
 

@@ -79,6 +79,38 @@ fn a_running_server_is_found_and_used() {
 }
 
 #[test]
+fn the_index_is_built_again_on_command_and_a_damaged_one_by_itself() {
+    let (folder, plain, documents) = setup();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let binary = plain.env("DATABASE_URL", &runtime.block_on(astrolabe_kernel::testing::database_url(folder.path())));
+    let found = || binary.run(&["search", "pump spring", "--json"]).json()["items"][0]["document"].clone();
+    assert_eq!(binary.run(&["reindex"]).code, 7, "there is no data directory yet");
+    check_ingest(&binary.run(&["ingest", &documents, "--source", "manuals", "--json"]).json());
+    let alone = binary.run(&["reindex", "--json"]);
+    assert_eq!((alone.code, alone.json()["documents"].as_u64()), (0, Some(3)), "{alone:?}");
+    assert_eq!(found(), "deep/page.html");
+
+    let log = binary.data_dir().join("index/words-1/index.log");
+    let embedded = log.try_exists().unwrap();
+    let damage = || {
+        if embedded {
+            std::fs::write(&log, b"ASTROIDX and then nothing that makes sense").unwrap()
+        }
+    };
+    damage();
+    assert_eq!(found(), "deep/page.html");
+    damage();
+    let server = binary.serve();
+    let remote = binary.run(&["reindex"]);
+    assert_eq!(remote.code, 0, "{remote:?}");
+    assert!(remote.out.starts_with("the search index holds 3 documents again"), "{remote:?}");
+    assert_eq!(found(), "deep/page.html");
+    let log = server.stop();
+    assert_eq!(log.iter().any(|line| line.contains("the search index was repaired")), embedded, "{log:?}");
+    assert_eq!(binary.run(&["check"]).code, 0);
+}
+
+#[test]
 fn a_link_of_the_command_line_signs_a_browser_in_while_the_server_runs() {
     let folder = tempfile::tempdir().unwrap();
     let binary = Binary::new(folder.path());
