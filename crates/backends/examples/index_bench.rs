@@ -1,167 +1,162 @@
-//! Measures the embedded index on synthetic chunks: build, load, searches, disk and memory.
+//! The embedded index's part of `bench/search.sh`, which prepares the texts and vectors and compares the answers with a
+//! full scan's and with other engines'.
 //!
-//! `cargo run --release -p astrolabe-backends --example index_bench -- CHUNKS...` (such as `10000 100000`). Vectors are
-//! of 384 dimensions in clusters, texts of about 90 words drawn by Zipf's law, ten chunks to a document. Loading and
-//! searching run in a process of their own, so that its memory is the index's.
+//! - `embed MODEL TEXTS VECTORS`: writes the vectors of the lines of a file, 32-bit floats one after the other.
+//! - `build DIR TEXTS VECTORS CHUNKS`: makes an index of the first chunks. A line is a language, a tab and a text; ten lines
+//!   are a document, and every hundredth document is of the same source.
+//! - `search DIR TEXTS VECTORS`: searches for each line with its vector, and prints times and what was found. The index is
+//!   opened by this process, so that its memory is the index's.
 
 use std::error::Error;
-use std::io::{Write, stdout};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write, stdout};
 use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use astrolabe_backends::analysis::{Lang, analyse_query};
-use astrolabe_backends::index::{EmbeddedIndex, Filter, IndexChunk, IndexDocument, RRF_K, rrf};
+use astrolabe_backends::analysis::{Lang, analyse_query, detect_language};
+use astrolabe_backends::embedder::{Embedder, Precision, Priority};
+use astrolabe_backends::index::{EmbeddedIndex, Filter, Hit, IndexChunk, IndexDocument, RRF_K, rrf};
+use serde_json::{Value, json};
 
 const DIMS: usize = 384;
-const QUERIES: usize = 200;
+/// Chunks of a document, and documents of one write.
+const CHUNKS: usize = 10;
+const BATCH: usize = 100;
+/// Hits of each side that are fused, and queries before those that are timed.
+const FUSED: usize = 50;
+const WARM_UP: usize = 100;
 
-fn main() -> Result<(), Box<dyn Error>> {
+type Fallible<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> Fallible<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let mut out = stdout().lock();
-    if let [flag, dir] = args.as_slice()
-        && flag == "--load"
-    {
-        writeln!(out, "{}", search(Path::new(dir))?)?;
-        return Ok(());
-    }
-    for chunks in args {
-        let dir = std::env::temp_dir().join(format!("astrolabe-index-bench-{}", std::process::id()));
-        let built = build(&dir, chunks.parse()?)?;
-        let searched = Command::new(std::env::current_exe()?).arg("--load").arg(&dir).output()?;
-        std::fs::remove_dir_all(&dir)?;
-        if !searched.status.success() {
-            return Err(String::from_utf8_lossy(&searched.stderr).into());
-        }
-        writeln!(out, "{chunks} chunks: {built}\n{}", String::from_utf8_lossy(&searched.stdout))?;
-    }
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let report = match args.as_slice() {
+        ["embed", model, texts, vectors] => embed(Path::new(model), Path::new(texts), Path::new(vectors))?,
+        ["build", dir, texts, vectors, chunks] => build(Path::new(dir), Path::new(texts), Path::new(vectors), chunks.parse()?)?,
+        ["search", dir, texts, vectors] => search(Path::new(dir), Path::new(texts), Path::new(vectors))?,
+        _ => return Err("usage: embed MODEL TEXTS VECTORS | build DIR TEXTS VECTORS CHUNKS | search DIR TEXTS VECTORS".into()),
+    };
+    writeln!(stdout(), "{report}")?;
     Ok(())
 }
 
-/// A small generator (splitmix64), so that every run measures the same.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn normal(&mut self) -> f32 {
-        ((0..6).map(|_| self.unit()).sum::<f64>() - 3.0) as f32
-    }
-
-    /// One of 50,000 words; word n about n times rarer than the first.
-    fn word(&mut self) -> String {
-        let n = 50_000_f64.powf(self.unit()) as u64;
-        let mut word = String::new();
-        let mut rest = n + 17;
-        while rest > 0 {
-            word.push(char::from(b"bcdfghklmnprstvz"[(rest % 16) as usize]));
-            word.push(char::from(b"aeiou"[(rest / 16 % 5) as usize]));
-            rest /= 80;
+fn embed(model: &Path, texts: &Path, vectors: &Path) -> Fallible<Value> {
+    let embedder = Embedder::load(model, 0, Precision::F32)?;
+    let texts: Vec<String> = BufReader::new(File::open(texts)?).lines().collect::<Result<_, _>>()?;
+    let started = Instant::now();
+    let mut out = Vec::new();
+    for batch in texts.chunks(64) {
+        let batch: Vec<&str> = batch.iter().map(String::as_str).collect();
+        for vector in embedder.embed_blocking(&batch, Priority::Bulk)? {
+            vector.iter().for_each(|x| out.extend_from_slice(&x.to_le_bytes()));
         }
-        word
     }
-
-    fn text(&mut self, words: usize) -> String {
-        (0..words).map(|_| self.word()).collect::<Vec<_>>().join(" ")
-    }
-
-    fn vector(&mut self, centres: &[Vec<f32>]) -> Vec<f32> {
-        let centre = &centres[(self.next() % centres.len() as u64) as usize];
-        centre.iter().map(|c| c + 0.6 * self.normal()).collect()
-    }
+    std::fs::write(vectors, out)?;
+    Ok(json!({ "texts": texts.len(), "seconds": started.elapsed().as_secs_f64() }))
 }
 
-fn centres(random: &mut Random) -> Vec<Vec<f32>> {
-    (0..200).map(|_| (0..DIMS).map(|_| random.normal()).collect()).collect()
-}
-
-fn build(dir: &Path, chunks: usize) -> Result<String, Box<dyn Error>> {
-    let mut random = Random(7);
-    let centres = centres(&mut random);
+fn build(dir: &Path, texts: &Path, vectors: &Path, chunks: usize) -> Fallible<Value> {
+    let mut lines = BufReader::new(File::open(texts)?).lines();
+    let mut vectors = BufReader::new(File::open(vectors)?);
     let (index, _) = EmbeddedIndex::open(dir, "bench", "1", DIMS)?;
-    let (mut built, mut single) = (Duration::ZERO, Vec::new());
-    for batch in 0..chunks.div_ceil(1000) {
-        let documents: Vec<_> = (0..100).map(|d| document(batch * 100 + d, &mut random, &centres)).collect();
+    let (mut seconds, mut longest) = (0.0, 0.0_f64);
+    for first in (0..chunks).step_by(CHUNKS * BATCH) {
+        let mut documents = Vec::new();
+        for first in (first..(first + CHUNKS * BATCH).min(chunks)).step_by(CHUNKS) {
+            let mut parts = Vec::new();
+            for number in first..(first + CHUNKS).min(chunks) {
+                let line = lines.next().ok_or("too few texts")??;
+                let (lang, text) = line.split_once('\t').ok_or("a line without a tab")?;
+                parts.push(IndexChunk {
+                    chunk_id: format!("chk_{number:026}"),
+                    lang: language(lang),
+                    page: None,
+                    title: String::new(),
+                    text: text.to_owned(),
+                    vector: Some(vector(&mut vectors)?),
+                });
+            }
+            documents.push(document(first / CHUNKS, 1, parts));
+        }
         let started = Instant::now();
         index.replace_documents(documents)?;
-        built += started.elapsed();
+        let took = started.elapsed().as_secs_f64();
+        seconds += took;
+        longest = longest.max(took);
     }
-    for number in 0..100 {
-        let again = document(number, &mut random, &centres);
-        let started = Instant::now();
-        index.replace_document(again)?;
-        single.push(started.elapsed());
-    }
-    let disk = index.stats().bytes_on_disk >> 20;
-    let started = Instant::now();
-    index.compact()?;
-    let compacted = started.elapsed();
-    Ok(format!("build {built:.2?} in batches, one document of ten {}, compaction {compacted:.2?}, disk {disk} MiB", times(single)))
+    let disk = index.stats().bytes_on_disk;
+    Ok(json!({ "build_s": seconds, "longest_write_s": longest, "disk_bytes": disk }))
 }
 
-fn search(dir: &Path) -> Result<String, Box<dyn Error>> {
+fn search(dir: &Path, texts: &Path, vectors: &Path) -> Fallible<Value> {
     let before = resident();
     let started = Instant::now();
     let (index, report) = EmbeddedIndex::open(dir, "bench", "1", DIMS)?;
-    let loaded = started.elapsed();
-    let memory = resident().saturating_sub(before) >> 20;
-    let mut random = Random(7);
-    let centres = centres(&mut random);
+    let load = started.elapsed().as_secs_f64();
+    let memory = resident().saturating_sub(before);
+    let texts: Vec<String> = BufReader::new(File::open(texts)?).lines().collect::<Result<_, _>>()?;
+    let mut file = BufReader::new(File::open(vectors)?);
+    let vectors: Vec<Vec<f32>> = texts.iter().map(|_| vector(&mut file)).collect::<Result<_, _>>()?;
     let all = Filter::tenant("t");
     let percent = Filter { sources: Some(vec!["s0".to_owned()]), ..all.clone() };
-    let mut text = format!("  load {loaded:.2?} memory {memory} MiB");
-    for (name, filter) in [("everything", &all), ("a 1 % filter", &percent)] {
-        let (mut dense, mut lexical, mut both, mut recall) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        for query in 0..QUERIES {
-            let vector = random.vector(&centres);
-            let words = random.text(6);
+    let mut runs = Vec::new();
+    for (name, filter) in [("all", &all), ("1 %", &percent)] {
+        let (mut dense, mut lexical, mut hybrid, mut found) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (number, (text, vector)) in texts.iter().zip(&vectors).enumerate() {
+            let query = analyse_query(text, Some(detect_language(text)));
             let started = Instant::now();
-            let near = index.dense(filter, &vector, 50)?;
-            dense.push(started.elapsed());
+            let near = index.dense(filter, vector, FUSED)?;
             let middle = Instant::now();
-            let found = index.lexical(filter, &analyse_query(&words, Some(Lang::En)).terms, 50);
-            lexical.push(middle.elapsed());
-            let _ = rrf(&[(1.0, &near), (1.0, &found)], RRF_K);
-            both.push(started.elapsed());
-            if query < 20 {
-                // The same search with every candidate scored by its full vector.
-                let exact = index.dense(filter, &vector, report.chunks)?;
-                recall += exact[..10].iter().filter(|e| near[..10].iter().any(|h| h.chunk_id == e.chunk_id)).count();
+            let worded = index.lexical(filter, &query.terms, FUSED);
+            let searched = Instant::now();
+            let fused = rrf(&[(1.0, &near), (1.0, &worded)], RRF_K);
+            let done = Instant::now();
+            if number >= WARM_UP {
+                let ms = |from: Instant, to: Instant| (to - from).as_secs_f64() * 1e3;
+                dense.push(ms(started, middle));
+                lexical.push(ms(middle, searched));
+                hybrid.push(ms(started, done));
             }
+            found.push(json!({ "dense": ids(&near), "lexical": ids(&worded), "fused": fused.len() }));
         }
-        let recall = recall as f64 / 200.0;
-        text +=
-            &format!("\n  {name}: dense {} recall@10 {recall:.3}, lexical {}, both fused {}", times(dense), times(lexical), times(both));
+        runs.push(json!({ "filter": name, "dense_ms": dense, "lexical_ms": lexical, "hybrid_ms": hybrid, "found": found }));
     }
-    Ok(text)
+    // Documents that change one by one, at the end: each search above saw the index as it was built.
+    let mut single = Vec::new();
+    for number in 0..50 {
+        let parts = (0..CHUNKS).map(|i| {
+            let at = (number * CHUNKS + i) % texts.len();
+            IndexChunk {
+                chunk_id: format!("new_{number:013}{i:013}"),
+                lang: Lang::En,
+                page: None,
+                title: String::new(),
+                text: texts[at].clone(),
+                vector: Some(vectors[at].clone()),
+            }
+        });
+        let added = IndexDocument { document_id: format!("new_{number}"), ..document(number, 1, parts.collect()) };
+        let started = Instant::now();
+        index.replace_document(added)?;
+        single.push(started.elapsed().as_secs_f64() * 1e3);
+    }
+    for number in 0..50 {
+        index.delete_document("t", &format!("new_{number}"))?;
+    }
+    Ok(json!({ "chunks": report.chunks, "load_s": load, "memory_bytes": memory, "one_document_ms": single, "runs": runs }))
 }
 
-fn document(number: usize, random: &mut Random, centres: &[Vec<f32>]) -> IndexDocument {
-    let chunks = (0..10)
-        .map(|chunk| IndexChunk {
-            chunk_id: format!("chk_{number:013}{chunk:013}"),
-            lang: Lang::En,
-            page: None,
-            title: random.text(5),
-            text: random.text(85),
-            vector: Some(random.vector(centres)),
-        })
-        .collect();
+fn ids(hits: &[Hit]) -> Vec<u64> {
+    hits.iter().filter_map(|hit| hit.chunk_id.trim_start_matches("chk_").parse().ok()).collect()
+}
+
+fn document(number: usize, version: i64, chunks: Vec<IndexChunk>) -> IndexDocument {
     IndexDocument {
         tenant: "t".to_owned(),
         source_id: format!("s{}", number % 100),
         document_id: format!("doc_{number:026}"),
-        version: 1,
+        version,
         mime: "text/plain".to_owned(),
         tags: Vec::new(),
         readers: None,
@@ -170,9 +165,14 @@ fn document(number: usize, random: &mut Random, centres: &[Vec<f32>]) -> IndexDo
     }
 }
 
-fn times(mut times: Vec<Duration>) -> String {
-    times.sort();
-    format!("p50 {:.2?} p95 {:.2?}", times[times.len() / 2], times[times.len() * 95 / 100])
+fn language(code: &str) -> Lang {
+    [Lang::En, Lang::Pl, Lang::Ru].into_iter().find(|lang| lang.code() == code).unwrap_or(Lang::Other)
+}
+
+fn vector(from: &mut impl Read) -> Fallible<Vec<f32>> {
+    let mut bytes = vec![0; DIMS * 4];
+    from.read_exact(&mut bytes)?;
+    Ok(bytes.as_chunks::<4>().0.iter().map(|x| f32::from_le_bytes(*x)).collect())
 }
 
 /// Resident bytes of this process, from the kernel's accounting; 0 where there is none.

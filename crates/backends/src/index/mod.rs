@@ -4,12 +4,15 @@
 //! file per index generation: `docs/adr/0008-embedded-index.md`. SQL stays the truth for every engine: the caller
 //! compares [`SearchIndex::documents`] with it after opening, and indexes again what is missing or older.
 
+mod bits;
 mod check;
 mod contract;
 mod embedded;
 mod error;
 mod fusion;
 mod lexical;
+mod lists;
+mod lists_file;
 mod log;
 mod postgres;
 mod postings;

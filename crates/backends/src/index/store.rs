@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::check::{checked, unit};
 use super::error::IndexError;
+use super::lists::Lists;
+use super::lists_file::{self, Saved};
 use super::log::{Found, Generation, LOG_FILE, Log, Span, Unusable, encode};
 use super::record::{Body, Change, Head, body_of, take_vector};
 use super::tenant::Tenant;
 use super::topk::TopK;
-use super::vectors::{Vectors, inner_product};
+use super::vectors::{CodedQuery, inner_product};
 use super::{DocumentState, Filter, Hit, IndexDocument, IndexStats, OpenReport, Snapshot};
 use crate::analysis::QueryTerm;
 
@@ -20,6 +22,8 @@ use crate::analysis::QueryTerm;
 const LOCK_FILE: &str = "index.lock";
 /// Dead bytes below this are not worth a compaction.
 const COMPACT_FLOOR: u64 = 1 << 20;
+/// The lists are saved again when their vectors have grown by one part of this many.
+const SAVE_SHARE: usize = 8;
 /// Candidates of the coded scan whose full vectors are read, at least and per hit asked for.
 const CANDIDATES: (usize, usize) = (64, 4);
 
@@ -39,6 +43,8 @@ struct Writer {
     log: Log,
     /// Dead bytes at which the next compaction is tried; raised when one fails.
     compact_at: u64,
+    /// Vectors whose lists are on disk.
+    saved_rows: usize,
 }
 
 /// What readers see.
@@ -80,9 +86,11 @@ impl EmbeddedIndex {
                 log
             }
         };
-        let state = load(&mut log, dims, &mut report)?;
-        let writer = Writer { log, compact_at: COMPACT_FLOOR };
+        let mut state = load(&mut log, dims, &mut report)?;
+        let saved_rows = state.take_lists(lists_file::read(dir, dims));
+        let writer = Writer { log, compact_at: COMPACT_FLOOR, saved_rows };
         let index = Self { dir: dir.to_owned(), generation, writer: Mutex::new(writer), state: RwLock::new(state), _lock: lock };
+        index.keep_lists(&mut index.writer());
         Ok((index, report))
     }
 
@@ -168,8 +176,7 @@ impl EmbeddedIndex {
             let Some(tenant) = state.tenants.get(&filter.tenant) else { return Ok(Vec::new()) };
             let allowed = tenant.allowed(filter);
             let mut near = TopK::new(k.saturating_mul(CANDIDATES.1).max(k.saturating_add(CANDIDATES.0)), |a, b| tenant.ties(a, b));
-            let coded = Vectors::code(&query);
-            tenant.vectors().scan(&coded, |slot| tenant.allows(&allowed, slot), |slot, score| near.push(slot, score));
+            tenant.vectors().scan(&CodedQuery::new(&query), &allowed, |slot, score| near.push(slot, score));
             let mut top = TopK::new(k, |a, b| tenant.ties(a, b));
             for candidate in near.into_sorted() {
                 if let Some(vector) = state.vector(tenant, candidate.slot, self.generation.dims)? {
@@ -193,7 +200,7 @@ impl EmbeddedIndex {
     /// How many chunks `filter` allows.
     #[must_use]
     pub fn count(&self, filter: &Filter) -> u64 {
-        self.read(|state| state.tenants.get(&filter.tenant).map_or(0, |tenant| tenant.count(&tenant.allowed(filter))))
+        self.read(|state| state.tenants.get(&filter.tenant).map_or(0, |tenant| tenant.allowed(filter).count() as u64))
     }
 
     /// Inverse document frequency of an index term over a tenant's chunks, `ln(1 + (N - df + 0.5) / (df + 0.5))`; a term in no
@@ -285,10 +292,14 @@ impl EmbeddedIndex {
             return Err(IndexError::Damaged { path: writer.log.path.clone(), documents });
         }
         next.install(&self.dir)?;
-        let state = State { path: next.path.clone(), ..state };
+        let mut state = State { path: next.path.clone(), ..state };
+        // The records, and so the vectors, are in the order they were in.
+        state.take_lists(self.read(State::live_lists));
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
         writer.log = next;
         writer.compact_at = COMPACT_FLOOR;
+        writer.saved_rows = 0;
+        self.keep_lists(writer);
         Ok(())
     }
 
@@ -309,6 +320,7 @@ impl EmbeddedIndex {
             state.bytes = writer.log.len;
             state.dead_bytes
         };
+        self.keep_lists(writer);
         if dead_bytes > writer.compact_at
             && dead_bytes * 2 > writer.log.len
             && let Err(e) = self.compact_locked(writer)
@@ -318,6 +330,30 @@ impl EmbeddedIndex {
             tracing::warn!(error = %e, dead_bytes, "compaction of the index log failed, it goes on as it is");
         }
         Ok(())
+    }
+
+    /// Makes the lists that many vectors need, and saves them now and then, so that opening need not make them again.
+    /// Readers go on meanwhile: only the holder of the writer changes the state.
+    fn keep_lists(&self, writer: &mut Writer) {
+        let due: Vec<String> =
+            self.read(|state| state.tenants.iter().filter(|(_, t)| t.vectors().wants_lists()).map(|(name, _)| name.clone()).collect());
+        for name in &due {
+            let Some(layout) = self.read(|state| state.tenants.get(name).map(|t| t.vectors().in_new_lists())) else { continue };
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            if let Some(tenant) = state.tenants.get_mut(name) {
+                tenant.rearrange(layout);
+            }
+        }
+        let rows = self.read(|state| state.tenants.values().filter(|t| t.vectors().lists().is_some()).map(|t| t.vectors().len()).sum());
+        if due.is_empty() && rows <= writer.saved_rows + writer.saved_rows / SAVE_SHARE {
+            return;
+        }
+        let saved: Vec<Saved> = self.read(|state| state.tenants.iter().filter_map(|(name, t)| Saved::of(name, t.vectors())).collect());
+        match lists_file::write(&self.dir, &saved) {
+            Ok(()) => writer.saved_rows = rows,
+            // They are in memory; without the file, the next opening makes them again.
+            Err(e) => tracing::warn!(error = %e, "the vector lists could not be saved"),
+        }
     }
 
     /// Puts another file in the log's place, to make writes fail.
@@ -348,6 +384,29 @@ impl State {
             self.tenants.remove(&head.tenant);
         }
         dead
+    }
+
+    /// Puts vectors into the lists that were saved for them, and returns how many that are. Lists of other vectors are left out.
+    fn take_lists(&mut self, saved: Vec<Saved>) -> usize {
+        let mut rows = 0;
+        for saved in saved {
+            let Some(tenant) = self.tenants.get_mut(&saved.tenant).filter(|t| saved.fits(t.vectors())) else { continue };
+            rows += saved.assigned.len();
+            let layout = tenant.vectors().in_lists(Lists::new(saved.centres, saved.trained), &saved.assigned);
+            tenant.rearrange(layout);
+        }
+        rows
+    }
+
+    /// The lists of the live vectors, as they will be once the dead are gone.
+    fn live_lists(&self) -> Vec<Saved> {
+        let of = |(name, tenant): (&String, &Tenant)| {
+            let vectors = tenant.vectors();
+            let assigned = vectors.rows().filter(|(slot, _)| tenant.is_live(*slot)).map(|(_, list)| list).collect::<Option<_>>()?;
+            let lists = vectors.lists()?;
+            Some(Saved { tenant: name.clone(), trained: lists.trained(), centres: lists.centres().clone(), assigned, checksum: None })
+        };
+        self.tenants.iter().filter_map(of).collect()
     }
 
     fn vector(&self, tenant: &Tenant, slot: u32, dims: usize) -> Result<Option<Vec<f32>>, IndexError> {

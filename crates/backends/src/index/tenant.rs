@@ -3,10 +3,11 @@
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
+use super::bits::Bits;
 use super::log::Span;
 use super::postings::Postings;
 use super::record::{Body, Head};
-use super::vectors::Vectors;
+use super::vectors::{Layout, Vectors};
 use super::{DocumentState, Filter};
 use crate::analysis::Lang;
 
@@ -35,6 +36,10 @@ struct Document {
 pub struct Tenant {
     documents: Vec<Document>,
     by_id: HashMap<Box<str>, u32>,
+    /// Documents of each source, dead ones included.
+    by_source: HashMap<Box<str>, Vec<u32>>,
+    /// Slots of live documents.
+    live: Bits,
     /// Chunk ids, one after the other.
     chunk_ids: String,
     /// Where each slot's id ends.
@@ -51,11 +56,26 @@ pub struct Tenant {
 
 /// The chunks a query may see.
 pub struct Allowed {
-    /// By document; `None` allows every live one.
-    documents: Option<Vec<bool>>,
-    /// By slot, where words are required or excluded; `None` allows every one.
-    slots: Option<Vec<bool>>,
-    lang: Option<Lang>,
+    /// `None` allows every one; then none is dead.
+    slots: Option<Bits>,
+    count: usize,
+}
+
+impl Allowed {
+    /// The first allowed slot that is not below `from`; it may lie behind the last one.
+    pub fn next(&self, from: u32) -> Option<u32> {
+        self.slots.as_ref().map_or(Some(from), |slots| slots.next(from))
+    }
+
+    /// The allowed slots; `None` when all are.
+    pub fn slots(&self) -> Option<&Bits> {
+        self.slots.as_ref()
+    }
+
+    /// How many chunks are allowed.
+    pub fn count(&self) -> usize {
+        self.count
+    }
 }
 
 impl Tenant {
@@ -64,6 +84,8 @@ impl Tenant {
         Self {
             documents: Vec::new(),
             by_id: HashMap::new(),
+            by_source: HashMap::new(),
+            live: Bits::default(),
             chunk_ids: String::new(),
             id_ends: Vec::new(),
             document_of: Vec::new(),
@@ -102,7 +124,7 @@ impl Tenant {
                         id
                     }
                 };
-                self.postings[id as usize].push(slot, count);
+                self.postings[id as usize].push(slot, count, &self.lengths);
             }
             if let Some((offset, vector)) = chunk.vector {
                 vectors += 1;
@@ -110,6 +132,8 @@ impl Tenant {
             }
         }
         self.live_chunks += chunks;
+        self.live.set(first..first + chunks, true);
+        self.by_source.entry(head.source_id.as_str().into()).or_default().push(number);
         self.by_id.insert(head.document_id.as_str().into(), number);
         self.documents.push(Document {
             document_id: head.document_id.as_str().into(),
@@ -134,6 +158,7 @@ impl Tenant {
         let document = &mut self.documents[number as usize];
         document.live = false;
         self.live_chunks -= document.chunks;
+        self.live.set(document.first..document.first + document.chunks, false);
         let slots = document.first as usize..(document.first + document.chunks) as usize;
         self.live_length -= self.lengths[slots].iter().map(|l| u64::from(*l)).sum::<u64>();
         document.span.len
@@ -141,11 +166,12 @@ impl Tenant {
 
     /// Takes all documents of a source out. Returns the bytes of the records that died.
     pub fn remove_source(&mut self, source_id: &str) -> u64 {
-        let of_source: Vec<Box<str>> = self.live().filter(|d| &*d.source_id == source_id).map(|d| d.document_id.clone()).collect();
+        let of_source: Vec<Box<str>> =
+            self.live_documents().filter(|d| &*d.source_id == source_id).map(|d| d.document_id.clone()).collect();
         of_source.iter().map(|id| self.remove(id)).sum()
     }
 
-    fn live(&self) -> impl Iterator<Item = &Document> {
+    fn live_documents(&self) -> impl Iterator<Item = &Document> {
         self.documents.iter().filter(|d| d.live)
     }
 
@@ -156,7 +182,7 @@ impl Tenant {
 
     /// Whether a source has a document.
     pub fn has_source(&self, source_id: &str) -> bool {
-        self.live().any(|d| &*d.source_id == source_id)
+        self.live_documents().any(|d| &*d.source_id == source_id)
     }
 
     /// Whether no document is left.
@@ -166,7 +192,7 @@ impl Tenant {
 
     /// The live documents.
     pub fn states<'a>(&'a self, tenant: &'a str) -> impl Iterator<Item = DocumentState> + 'a {
-        self.live().map(move |d| DocumentState {
+        self.live_documents().map(move |d| DocumentState {
             tenant: tenant.to_owned(),
             source_id: d.source_id.to_string(),
             document_id: d.document_id.to_string(),
@@ -178,80 +204,67 @@ impl Tenant {
 
     /// Live documents, their chunks, and those with a vector.
     pub fn totals(&self) -> (usize, usize, usize) {
-        (self.by_id.len(), self.live_chunks as usize, self.live().map(|d| d.vectors as usize).sum())
+        (self.by_id.len(), self.live_chunks as usize, self.live_documents().map(|d| d.vectors as usize).sum())
     }
 
     /// The records of the live documents.
     pub fn spans(&self) -> impl Iterator<Item = Span> {
-        self.live().map(|d| d.span)
+        self.live_documents().map(|d| d.span)
     }
 
     /// Which chunks `filter` allows.
     pub fn allowed(&self, filter: &Filter) -> Allowed {
-        Allowed { documents: self.allowed_documents(filter), slots: self.allowed_slots(filter), lang: filter.lang }
+        let mut slots = match self.allowed_documents(filter) {
+            Some(documents) => {
+                let mut slots = Bits::new(self.slots());
+                documents.for_each(|d| slots.set(d.first..d.first + d.chunks, true));
+                slots
+            }
+            None if filter.lang.is_none() && filter.all_of.is_empty() && filter.none_of.is_empty() && !self.has_dead() => {
+                return Allowed { slots: None, count: self.slots() };
+            }
+            None => self.live.clone(),
+        };
+        if let Some(lang) = filter.lang {
+            slots = slots.iter().filter(|slot| self.langs[*slot as usize] == lang).collect();
+        }
+        let holding = |terms: &[String]| terms.iter().filter_map(|term| self.postings(term)).flat_map(Postings::slots).collect::<Bits>();
+        filter.all_of.iter().for_each(|group| slots.keep(&holding(group)));
+        slots.subtract(&holding(&filter.none_of));
+        Allowed { count: slots.count(), slots: Some(slots) }
     }
 
-    fn allowed_documents(&self, filter: &Filter) -> Option<Vec<bool>> {
+    /// The live documents that the filter's fields of documents allow; `None` when it has none of these.
+    fn allowed_documents<'a>(&'a self, filter: &'a Filter) -> Option<impl Iterator<Item = &'a Document>> {
         let Filter { sources, documents, readers, tags, mimes, updated_from, updated_until, .. } = filter;
         let lists = [sources, documents, readers, tags, mimes];
-        let free = lists.iter().all(|list| list.is_none()) && updated_from.is_none() && updated_until.is_none();
-        if free && self.documents.len() == self.by_id.len() {
+        if lists.iter().all(|list| list.is_none()) && updated_from.is_none() && updated_until.is_none() {
             return None;
         }
-        let [sources, documents, readers, tags, mimes] =
+        // The fields that an index knows name the documents to look at; a filter by source should not cost what the others hold.
+        let named: Box<dyn Iterator<Item = u32>> = match (documents, sources) {
+            (Some(ids), _) => Box::new(ids.iter().filter_map(|id| self.by_id.get(id.as_str())).copied()),
+            (None, Some(ids)) => Box::new(ids.iter().filter_map(|id| self.by_source.get(id.as_str())).flatten().copied()),
+            (None, None) => Box::new(0..to_u32(self.documents.len())),
+        };
+        let [sources, _, readers, tags, mimes] =
             lists.map(|list| list.as_ref().map(|list| list.iter().map(String::as_str).collect::<HashSet<&str>>()));
         let among = |set: &Option<HashSet<&str>>, id: &str| set.as_ref().is_none_or(|set| set.contains(id));
         let any = |set: &Option<HashSet<&str>>, ids: &[Box<str>]| set.as_ref().is_none_or(|set| ids.iter().any(|id| set.contains(&**id)));
-        let allowed = self.documents.iter().map(|d| {
+        Some(named.map(|number| &self.documents[number as usize]).filter(move |d| {
             d.live
                 && among(&sources, &d.source_id)
-                && among(&documents, &d.document_id)
                 && among(&mimes, &d.mime)
                 && any(&tags, &d.tags)
                 && d.readers.as_ref().is_none_or(|ids| any(&readers, ids))
                 && updated_from.is_none_or(|from| d.updated_at >= from)
                 && updated_until.is_none_or(|until| d.updated_at < until)
-        });
-        Some(allowed.collect())
-    }
-
-    /// The slots with the required words and without the excluded ones; `None` when there are no such words.
-    fn allowed_slots(&self, filter: &Filter) -> Option<Vec<bool>> {
-        if filter.all_of.is_empty() && filter.none_of.is_empty() {
-            return None;
-        }
-        let holding = |terms: &[String]| {
-            let mut slots = vec![false; self.slots()];
-            for (slot, _) in terms.iter().filter_map(|term| self.postings(term)).flat_map(Postings::iter) {
-                slots[slot as usize] = true;
-            }
-            slots
-        };
-        let mut allowed: Vec<bool> = holding(&filter.none_of).into_iter().map(|held| !held).collect();
-        for group in &filter.all_of {
-            allowed.iter_mut().zip(holding(group)).for_each(|(allowed, held)| *allowed &= held);
-        }
-        Some(allowed)
-    }
-
-    /// Whether a chunk is allowed.
-    pub fn allows(&self, allowed: &Allowed, slot: u32) -> bool {
-        let slot = slot as usize;
-        allowed.documents.as_ref().is_none_or(|d| d[self.document_of[slot] as usize])
-            && allowed.slots.as_ref().is_none_or(|s| s[slot])
-            && allowed.lang.is_none_or(|lang| self.langs[slot] == lang)
-    }
-
-    /// How many chunks are allowed.
-    pub fn count(&self, allowed: &Allowed) -> u64 {
-        let slots = 0..to_u32(self.slots());
-        // Slots of dead documents are not allowed: where there are any, `documents` is there to say so.
-        slots.filter(|slot| self.allows(allowed, *slot)).count() as u64
+        }))
     }
 
     /// Whether a chunk is live.
     pub fn is_live(&self, slot: u32) -> bool {
-        self.documents[self.document_of[slot as usize] as usize].live
+        self.live.contains(slot)
     }
 
     /// The chunk's id.
@@ -282,9 +295,14 @@ impl Tenant {
         self.terms.get(term).map(|id| &self.postings[*id as usize])
     }
 
-    /// A chunk's length in words.
-    pub fn length(&self, slot: u32) -> u32 {
-        self.lengths[slot as usize]
+    /// The length of every chunk in words.
+    pub fn lengths(&self) -> &[u32] {
+        &self.lengths
+    }
+
+    /// The slots of live documents; `None` when no document is dead.
+    pub fn live(&self) -> Option<&Bits> {
+        self.has_dead().then_some(&self.live)
     }
 
     /// Slots, dead ones included.
@@ -305,6 +323,11 @@ impl Tenant {
     /// The vectors.
     pub fn vectors(&self) -> &Vectors {
         &self.vectors
+    }
+
+    /// Puts the vectors where a layout of theirs says.
+    pub fn rearrange(&mut self, layout: Layout) {
+        self.vectors.rearrange(layout);
     }
 }
 

@@ -25,6 +25,11 @@ impl<F: Fn(u32, u32) -> Ordering> TopK<F> {
         Self { k, kept: Vec::with_capacity((k * 2).min(4096)), floor: f32::NEG_INFINITY, ties }
     }
 
+    /// A score below this is no longer needed.
+    pub fn floor(&self) -> f32 {
+        self.floor
+    }
+
     /// Offers a slot.
     pub fn push(&mut self, slot: u32, score: f32) {
         if self.k == 0 || score < self.floor {

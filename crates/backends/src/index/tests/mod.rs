@@ -3,6 +3,7 @@ mod durability;
 mod engines;
 mod fusion;
 mod rights;
+mod scale;
 mod search;
 
 use std::path::Path;
