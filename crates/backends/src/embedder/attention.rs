@@ -1,6 +1,8 @@
 //! Scaled dot-product attention of one text, head by head and 12 questions at a time, so that a tile of scores never leaves the first-level
 //! cache. The factor `1 / √width` is in the query weights already.
 
+use std::ops::Range;
+
 use rten_simd::{
     Isa, Simd, SimdOp,
     ops::{BitOps, NumOps},
@@ -26,12 +28,17 @@ pub(super) struct Buffers {
 }
 
 pub(super) struct Attention<'a> {
-    /// Tiled, `rows × columns`: the heads' queries, then their keys, then their values, `width` columns each.
-    pub qkv: &'a [f32],
+    /// Tiled, `rows × columns`: the heads' queries, then their keys, then their values, `width` columns each. The text's tokens from `cut` on
+    /// are in the second one, from its first row on.
+    pub qkv: [&'a [f32]; 2],
     pub columns: usize,
-    /// The text's rows.
+    /// The row of the text's first token in the first of `qkv`.
     pub first: usize,
     pub tokens: usize,
+    pub cut: usize,
+    /// The tokens whose context is wanted, and the row of the first of them in `out`.
+    pub queries: Range<usize>,
+    pub out_first: usize,
     pub heads: usize,
     /// Columns of a head, a multiple of 32.
     pub width: usize,
@@ -46,7 +53,7 @@ impl SimdOp for Attention<'_> {
 
     #[inline(always)]
     fn eval<I: Isa>(self, isa: I) {
-        let Self { qkv, columns, first, tokens, heads, width, out, out_columns, buffers } = self;
+        let Self { qkv, columns, first, tokens, cut, queries, out_first, heads, width, out, out_columns, buffers } = self;
         let ops = isa.f32();
         let (wide, deep) = (tokens.next_multiple_of(PANEL), tokens.next_multiple_of(GROUP));
         let keys = buffers.keys.take(wide * width);
@@ -58,9 +65,10 @@ impl SimdOp for Attention<'_> {
         let scores = buffers.scores.take(TILE * wide);
         let part = buffers.part.take(TILE * PANEL);
         // Where group `group` of a head's part (0 query, 1 key, 2 value) of a row is.
-        let group_of = |row: usize, part: usize, head: usize, group: usize| {
+        let group_of = |token: usize, part: usize, head: usize, group: usize| -> &[f32] {
             let column = (part * heads + head) * width;
-            row_start(first + row, columns) + (column / GROUP + group) * STRIPE
+            let (qkv, row) = if token < cut { (qkv[0], first + token) } else { (qkv[1], token - cut) };
+            &qkv[row_start(row, columns) + (column / GROUP + group) * STRIPE..][..GROUP]
         };
         for head in 0..heads {
             // What fills the last panel of keys is masked and the last values meet zeros, so both only have to be finite.
@@ -68,21 +76,20 @@ impl SimdOp for Attention<'_> {
             values.fill(0.0);
             for token in 0..tokens {
                 for group in 0..width / GROUP {
-                    let key = &qkv[group_of(token, 1, head, group)..][..GROUP];
+                    let key = group_of(token, 1, head, group);
                     let column = token / PANEL * PANEL * width + group * GROUP * PANEL + token % PANEL;
                     for (to, value) in keys[column..].iter_mut().step_by(PANEL).zip(key) {
                         *to = *value;
                     }
                     let at = group * GROUP / PANEL * PANEL * deep + token * PANEL + group * GROUP % PANEL;
-                    values[at..at + GROUP].copy_from_slice(&qkv[group_of(token, 2, head, group)..][..GROUP]);
+                    values[at..at + GROUP].copy_from_slice(group_of(token, 2, head, group));
                 }
             }
-            for start in (0..tokens).step_by(TILE) {
-                let rows = (tokens - start).min(TILE);
+            for start in queries.clone().step_by(TILE) {
+                let rows = (queries.end - start).min(TILE);
                 for group in 0..width / GROUP {
                     for row in 0..rows {
-                        let from = &qkv[group_of(start + row, 0, head, group)..][..GROUP];
-                        query[group * STRIPE + row * GROUP..][..GROUP].copy_from_slice(from);
+                        query[group * STRIPE + row * GROUP..][..GROUP].copy_from_slice(group_of(start + row, 0, head, group));
                     }
                 }
                 for ((keys, mask), scores) in
@@ -98,7 +105,8 @@ impl SimdOp for Attention<'_> {
                     multiply(isa, &scores[..deep * TILE], values, rows, None, false, part);
                     for (row, share) in shares.iter().enumerate().take(rows) {
                         let share = ops.splat(*share);
-                        let to = row_start(first + start + row, out_columns) + (head * width + panel * PANEL) / GROUP * STRIPE;
+                        let to = row_start(out_first + start - queries.start + row, out_columns)
+                            + (head * width + panel * PANEL) / GROUP * STRIPE;
                         for half in 0..PANEL / GROUP {
                             let from = &part[half * STRIPE + row * GROUP..][..GROUP];
                             let to = &mut out[to + half * STRIPE..][..GROUP];

@@ -13,7 +13,8 @@ use super::{
     attention::Attention,
     config::Config,
     dense::{self, After, Dense, Raw},
-    rows::{Normalize, pool},
+    rows::{Normalize, add_rows, unit},
+    team::Team,
     tiles::{Buffer, GROUP, PAD, PANEL, STRIPE, TILE, row_start, tiled_len},
     weights::Weights,
 };
@@ -127,7 +128,7 @@ impl Bert {
         let columns = self.columns;
         let Scratch { x, qkv, context, inner, attention, dense } = scratch;
         let x = x.take(tiled_len(rows, columns));
-        self.look_up(texts, x);
+        self.look_up(texts.iter().flat_map(|text| text.iter().zip(self.positions.chunks_exact(self.config.hidden_size))), x);
         self.normalize(x, rows, &self.embedding_norm);
         for layer in &self.layers {
             let qkv = qkv.take(tiled_len(rows, layer.qkv.columns()));
@@ -138,33 +139,103 @@ impl Bert {
             for text in texts {
                 let (heads, width, out) = (self.config.num_attention_heads, self.head, &mut context[..]);
                 let (columns, out_columns, buffers) = (layer.qkv.columns(), context_columns, &mut *attention);
-                Attention { qkv, columns, first, tokens: text.len(), heads, width, out, out_columns, buffers }.dispatch();
+                let (qkv, tokens, out_first) = ([&*qkv, &[]], text.len(), first);
+                let queries = 0..tokens;
+                Attention { qkv, columns, first, tokens, cut: tokens, queries, out_first, heads, width, out, out_columns, buffers }
+                    .dispatch();
                 first += text.len();
             }
-            // Adding to what is there makes the residual connection cost no pass of its own.
-            layer.attention_out.apply(context, rows, x, After::Add, dense);
-            self.normalize(x, rows, &layer.attention_norm);
-            for x in x.chunks_mut(FORWARD_ROWS * columns).enumerate().map(|(block, x)| (rows - block * FORWARD_ROWS, x)) {
-                let (rows, x) = (x.0.min(FORWARD_ROWS), x.1);
-                let inner = inner.take(tiled_len(rows, layer.up.columns()));
-                layer.up.apply(x, rows, inner, After::Gelu, dense);
-                layer.down.apply(inner, rows, x, After::Add, dense);
-                self.normalize(x, rows, &layer.output_norm);
-            }
+            self.after_attention(layer, context, rows, x, inner, dense);
             pause();
         }
         let mut first = 0;
         let vectors = texts.iter().map(|text| {
+            let mut sum = vec![0.0; columns];
+            add_rows(&mut sum, x, first, text.len());
             first += text.len();
-            pool(x, first - text.len(), text.len(), columns, self.config.hidden_size)
+            unit(sum, self.config.hidden_size)
         });
         vectors.collect()
     }
 
+    /// One text's vector by two threads; each calls this, as member 0 and 1 of the same team. They share the rows and meet once a layer, because
+    /// attention reads all keys and values. The vector is the same to the last bit as that of [`embed`](Self::embed). Member 0 gets it; nothing
+    /// when the other one died.
+    pub fn embed_as_member(&self, ids: &[u32], member: usize, team: &Team, scratch: &mut Scratch) -> Option<Vec<f32>> {
+        let _leaving = team.leaving();
+        let columns = self.columns;
+        let cut = (ids.len() / 2).next_multiple_of(TILE).min(ids.len());
+        let queries = if member == 0 { 0..cut } else { cut..ids.len() };
+        let rows = queries.len();
+        let Scratch { x, context, inner, attention, dense, .. } = scratch;
+        let x = x.take(tiled_len(rows, columns));
+        self.look_up(ids.iter().zip(self.positions.chunks_exact(self.config.hidden_size)).skip(queries.start).take(rows), x);
+        self.normalize(x, rows, &self.embedding_norm);
+        for (index, layer) in self.layers.iter().enumerate() {
+            // Two sets by turns: one is written for the next layer while the other member still reads this one.
+            let parts = &team.qkv[index % 2];
+            layer.qkv.apply(x, rows, parts[member].write().ok()?.take(tiled_len(rows, layer.qkv.columns())), After::Replace, dense);
+            team.meet()?;
+            let context_columns = layer.attention_out.depth();
+            let context = context.take(tiled_len(rows, context_columns));
+            {
+                let (left, right) = (parts[0].read().ok()?, parts[1].read().ok()?);
+                let (heads, width, out, buffers) = (self.config.num_attention_heads, self.head, &mut context[..], &mut *attention);
+                Attention {
+                    qkv: [left.all(), right.all()],
+                    columns: layer.qkv.columns(),
+                    first: 0,
+                    tokens: ids.len(),
+                    cut,
+                    queries: queries.clone(),
+                    out_first: 0,
+                    heads,
+                    width,
+                    out,
+                    out_columns: context_columns,
+                    buffers,
+                }
+                .dispatch();
+            }
+            self.after_attention(layer, context, rows, x, inner, dense);
+        }
+        if member == 1 {
+            *team.rest.lock().ok()? = x.to_vec();
+            team.meet()?;
+            return None;
+        }
+        team.meet()?;
+        let mut sum = vec![0.0; columns];
+        add_rows(&mut sum, x, 0, rows);
+        add_rows(&mut sum, &team.rest.lock().ok()?, 0, ids.len() - rows);
+        Some(unit(sum, self.config.hidden_size))
+    }
+
+    /// The layer from the projection of attention's result to its end.
+    fn after_attention(
+        &self,
+        layer: &EncoderLayer,
+        context: &[f32],
+        rows: usize,
+        x: &mut [f32],
+        inner: &mut Buffer,
+        dense: &mut dense::Buffers,
+    ) {
+        // Adding to what is there makes the residual connection cost no pass of its own.
+        layer.attention_out.apply(context, rows, x, After::Add, dense);
+        self.normalize(x, rows, &layer.attention_norm);
+        for (block, x) in x.chunks_mut(FORWARD_ROWS * self.columns).enumerate() {
+            let rows = (rows - block * FORWARD_ROWS).min(FORWARD_ROWS);
+            let inner = inner.take(tiled_len(rows, layer.up.columns()));
+            layer.up.apply(x, rows, inner, After::Gelu, dense);
+            layer.down.apply(inner, rows, x, After::Add, dense);
+            self.normalize(x, rows, &layer.output_norm);
+        }
+    }
+
     /// Writes the sum of each token's word and position into its row, zeros into the padding.
-    fn look_up(&self, texts: &[Vec<u32>], x: &mut [f32]) {
+    fn look_up<'a>(&self, tokens: impl Iterator<Item = (&'a u32, &'a [f32])>, x: &mut [f32]) {
         let h = self.config.hidden_size;
-        let tokens = texts.iter().flat_map(|text| text.iter().zip(self.positions.chunks_exact(h)));
         for (row, (id, position)) in tokens.enumerate() {
             let word = &self.words[*id as usize * h..][..h];
             let start = row_start(row, self.columns);

@@ -12,6 +12,7 @@ mod manifest;
 mod peak;
 mod pool;
 mod rows;
+mod team;
 #[cfg(test)]
 mod tests;
 mod tiles;
@@ -19,6 +20,7 @@ mod tokenizer;
 mod weights;
 
 use std::{
+    cell::RefCell,
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -29,7 +31,8 @@ use serde::{Deserialize, Serialize};
 use self::{
     bert::{Bert, PASS_TOKENS, Scratch},
     config::Config,
-    pool::{Pool, Worker},
+    pool::{Colleagues, Pool, Worker},
+    team::Team,
     tokenizer::Tokenizer,
     weights::Weights,
 };
@@ -43,6 +46,8 @@ pub use self::{
 pub const DEFAULT_ALIAS: &str = "all-MiniLM-L6-v2";
 /// Texts that may wait in each of the two queues.
 const QUEUE_CAPACITY: usize = 1_024;
+/// From this many tokens on a single text is worth two threads.
+const SHARED_TOKENS: usize = 24;
 /// The token limit when `sentence_bert_config.json` does not say one.
 const DEFAULT_MAX_TOKENS: usize = 256;
 
@@ -299,23 +304,46 @@ struct Texts {
     scratch: Scratch,
 }
 
+thread_local! {
+    /// The buffers of a thread that helps another one.
+    static HELPER: RefCell<Scratch> = RefCell::default();
+}
+
+impl Texts {
+    /// The text's vector with the help of a thread that has nothing to do; `None` when there is none, or when it failed.
+    fn together(&mut self, ids: &[u32], colleagues: &mut dyn Colleagues) -> Option<Vec<f32>> {
+        let team = Arc::new(Team::default());
+        let recruited = colleagues.recruit(&mut || {
+            let (bert, team, ids) = (Arc::clone(&self.bert), Arc::clone(&team), ids.to_vec());
+            Box::new(move || drop(HELPER.with_borrow_mut(|scratch| bert.embed_as_member(&ids, 1, &team, scratch))))
+        });
+        if recruited { self.bert.embed_as_member(ids, 0, &team, &mut self.scratch) } else { None }
+    }
+}
+
 impl Worker for Texts {
-    fn work(&mut self, texts: &[&str], pause: &mut dyn FnMut()) -> Vec<Vec<f32>> {
+    fn work(&mut self, texts: &[&str], colleagues: &mut dyn Colleagues) -> Vec<Vec<f32>> {
         let mut vectors = Vec::with_capacity(texts.len());
         let mut pass: Vec<Vec<u32>> = Vec::new();
         let mut tokens = 0;
         for text in texts {
             let ids = self.tokenizer.ids(text, self.max_tokens);
             if tokens + ids.len() > PASS_TOKENS && !pass.is_empty() {
-                vectors.append(&mut self.bert.embed(&pass, &mut self.scratch, pause));
+                vectors.append(&mut self.bert.embed(&pass, &mut self.scratch, &mut || colleagues.pause()));
                 pass.clear();
                 tokens = 0;
             }
             tokens += ids.len();
             pass.push(ids);
         }
+        if let ([ids], true) = (pass.as_slice(), vectors.is_empty() && tokens >= SHARED_TOKENS) {
+            vectors.extend(self.together(ids, colleagues));
+            if !vectors.is_empty() {
+                return vectors;
+            }
+        }
         if !pass.is_empty() {
-            vectors.append(&mut self.bert.embed(&pass, &mut self.scratch, pause));
+            vectors.append(&mut self.bert.embed(&pass, &mut self.scratch, &mut || colleagues.pause()));
         }
         vectors
     }

@@ -19,8 +19,20 @@ const TOGETHER: usize = 8;
 
 /// What a thread does with texts. Each thread makes its own, so it may keep buffers.
 pub(super) trait Worker {
-    /// One vector per text, in order. `pause` is to be called every few milliseconds.
-    fn work(&mut self, texts: &[&str], pause: &mut dyn FnMut()) -> Vec<Vec<f32>>;
+    /// One vector per text, in order.
+    fn work(&mut self, texts: &[&str], colleagues: &mut dyn Colleagues) -> Vec<Vec<f32>>;
+}
+
+/// Half of a text, for another thread.
+pub(super) type Help = Box<dyn FnOnce() + Send>;
+
+/// How a worker stands to the others of its pool.
+pub(super) trait Colleagues {
+    /// To be called every few milliseconds: does what cannot wait.
+    fn pause(&mut self);
+
+    /// Gives `help` to a thread that has nothing to do, if there is one; it begins at once. Says whether it was given.
+    fn recruit(&mut self, help: &mut dyn FnMut() -> Help) -> bool;
 }
 
 /// The vector of one text, or why there is none.
@@ -58,6 +70,10 @@ impl Reply {
 
 #[derive(Default)]
 struct Queues {
+    /// What colleagues asked of the threads that wait; never more than those.
+    help: VecDeque<Help>,
+    /// Threads that wait for work.
+    idle: usize,
     interactive: VecDeque<Task>,
     bulk: VecDeque<Task>,
     closed: bool,
@@ -183,25 +199,73 @@ impl Drop for Pool {
     }
 }
 
+/// What a thread does next.
+enum Next {
+    Texts(Vec<Task>, Priority),
+    Help(Help),
+}
+
+/// In the middle of documents.
+struct InBulk<'a> {
+    shared: &'a Shared,
+    threads: usize,
+    urgent: &'a mut Box<dyn Worker>,
+    make: &'a dyn Fn() -> Box<dyn Worker>,
+}
+
+impl Colleagues for InBulk<'_> {
+    fn pause(&mut self) {
+        while let Some(tasks) = self.shared.lock().take(Priority::Interactive, self.threads) {
+            answer(tasks, self.urgent, self.make, &mut Urgent(self.shared));
+        }
+    }
+
+    fn recruit(&mut self, _: &mut dyn FnMut() -> Help) -> bool {
+        // Two texts on two threads are faster than one text on two.
+        false
+    }
+}
+
+/// With what somebody waits for.
+struct Urgent<'a>(&'a Shared);
+
+impl Colleagues for Urgent<'_> {
+    fn pause(&mut self) {}
+
+    fn recruit(&mut self, help: &mut dyn FnMut() -> Help) -> bool {
+        let mut queues = self.0.lock();
+        if queues.idle <= queues.help.len() || !queues.bulk.is_empty() || !queues.interactive.is_empty() {
+            return false;
+        }
+        queues.help.push_back(help());
+        drop(queues);
+        self.0.wake.notify_all();
+        true
+    }
+}
+
 fn run(shared: &Shared, threads: usize, make: &dyn Fn() -> Box<dyn Worker>) {
     let (mut bulk, mut urgent) = (make(), make());
-    while let Some((tasks, priority)) = next(shared, threads) {
-        match priority {
-            Priority::Interactive => answer(tasks, &mut urgent, make, &mut || {}),
-            Priority::Bulk => answer(tasks, &mut bulk, make, &mut || {
-                while let Some(tasks) = shared.lock().take(Priority::Interactive, threads) {
-                    answer(tasks, &mut urgent, make, &mut || {});
+    while let Some(next) = next(shared, threads) {
+        match next {
+            Next::Texts(tasks, Priority::Interactive) => answer(tasks, &mut urgent, make, &mut Urgent(shared)),
+            Next::Texts(tasks, Priority::Bulk) => {
+                answer(tasks, &mut bulk, make, &mut InBulk { shared, threads, urgent: &mut urgent, make })
+            }
+            Next::Help(help) => {
+                if catch_unwind(AssertUnwindSafe(help)).is_err() {
+                    tracing::error!("helping with a text panicked, the other thread does it alone");
                 }
-            }),
+            }
         }
     }
 }
 
 /// Computes the texts that somebody still waits for. When that panics, each is tried alone, so that only the guilty one fails.
-fn answer(mut tasks: Vec<Task>, worker: &mut Box<dyn Worker>, make: &dyn Fn() -> Box<dyn Worker>, pause: &mut dyn FnMut()) {
+fn answer(mut tasks: Vec<Task>, worker: &mut Box<dyn Worker>, make: &dyn Fn() -> Box<dyn Worker>, colleagues: &mut dyn Colleagues) {
     tasks.retain(|task| !task.reply.is_abandoned());
     let texts: Vec<&str> = tasks.iter().map(|task| task.text.as_str()).collect();
-    if let Ok(vectors) = catch_unwind(AssertUnwindSafe(|| worker.work(&texts, pause))) {
+    if let Ok(vectors) = catch_unwind(AssertUnwindSafe(|| worker.work(&texts, colleagues))) {
         for (task, vector) in tasks.iter().zip(vectors) {
             task.reply.send(task.index, Ok(vector));
         }
@@ -215,22 +279,28 @@ fn answer(mut tasks: Vec<Task>, worker: &mut Box<dyn Worker>, make: &dyn Fn() ->
         return;
     }
     for task in tasks {
-        answer(vec![task], worker, make, pause);
+        answer(vec![task], worker, make, colleagues);
     }
 }
 
-/// Waits for the next texts, those of [`Priority::Interactive`] first; `None` when the pool ends.
-fn next(shared: &Shared, threads: usize) -> Option<(Vec<Task>, Priority)> {
+/// Waits for the next work: half of a text that is begun, then texts of [`Priority::Interactive`], then others; `None` when the pool ends.
+fn next(shared: &Shared, threads: usize) -> Option<Next> {
     let mut queues = shared.lock();
     loop {
+        // Also when the pool ends: a colleague counts on it.
+        if let Some(help) = queues.help.pop_front() {
+            return Some(Next::Help(help));
+        }
         if queues.closed {
             return None;
         }
         for priority in [Priority::Interactive, Priority::Bulk] {
             if let Some(tasks) = queues.take(priority, threads) {
-                return Some((tasks, priority));
+                return Some(Next::Texts(tasks, priority));
             }
         }
+        queues.idle += 1;
         queues = shared.wake.wait(queues).unwrap_or_else(PoisonError::into_inner);
+        queues.idle -= 1;
     }
 }

@@ -162,18 +162,20 @@ impl SimdOp for Quantize<'_> {
     }
 }
 
-/// The mean of the rows, scaled to length 1; `width` numbers.
-pub(super) fn pool(x: &[f32], first: usize, rows: usize, columns: usize, width: usize) -> Vec<f32> {
-    let mut mean = vec![0.0_f32; columns];
+/// Adds `rows` rows from `first` on to `sum`.
+pub(super) fn add_rows(sum: &mut [f32], x: &[f32], first: usize, rows: usize) {
     for row in first..first + rows {
-        let start = row_start(row, columns);
-        for (sums, values) in mean.chunks_exact_mut(GROUP).zip(x[start..].chunks(STRIPE)) {
+        let start = row_start(row, sum.len());
+        for (sums, values) in sum.chunks_exact_mut(GROUP).zip(x[start..].chunks(STRIPE)) {
             sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         }
     }
-    mean.truncate(width);
-    // Dividing by the number of rows first would change nothing: the length is divided out below.
-    let length = mean.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
-    mean.iter_mut().for_each(|value| *value /= length);
-    mean
+}
+
+/// The first `width` numbers of a sum of rows, scaled to length 1: the direction of the mean, because the number of rows is divided out.
+pub(super) fn unit(mut sum: Vec<f32>, width: usize) -> Vec<f32> {
+    sum.truncate(width);
+    let length = sum.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
+    sum.iter_mut().for_each(|value| *value /= length);
+    sum
 }

@@ -42,6 +42,11 @@ impl Buffer {
         }
         &mut self.values[self.start..][..length]
     }
+
+    /// All that there is.
+    pub fn all(&self) -> &[f32] {
+        &self.values[self.start..]
+    }
 }
 
 /// Numbers of a tiled matrix.

@@ -4,5 +4,6 @@ mod kernels;
 mod loading;
 mod parity;
 mod pooling;
+mod teams;
 mod tiny;
 mod tokens;

@@ -5,7 +5,7 @@ use std::sync::{
 
 use super::super::{
     EmbedderError, Priority,
-    pool::{Pool, Worker},
+    pool::{Colleagues, Pool, Worker},
 };
 
 /// A pool of one worker that reports each text it begins and holds the text `gate` until it is told to go on.
@@ -23,7 +23,7 @@ struct Script {
 }
 
 impl Worker for Script {
-    fn work(&mut self, texts: &[&str], pause: &mut dyn FnMut()) -> Vec<Vec<f32>> {
+    fn work(&mut self, texts: &[&str], colleagues: &mut dyn Colleagues) -> Vec<Vec<f32>> {
         let mut vectors = Vec::new();
         for text in texts {
             self.report.send((*text).to_owned()).ok();
@@ -33,7 +33,7 @@ impl Worker for Script {
             assert!(*text != "panic", "asked to");
             self.written.lock().unwrap().push((*text).to_owned());
             vectors.push(vec![text.len() as f32]);
-            pause();
+            colleagues.pause();
         }
         vectors
     }
