@@ -21,6 +21,8 @@ const JOINED: f32 = 0.5;
 const SINGLE: f32 = 0.3;
 /// Groups of a query that are looked up; a longer query is a document, and its first words say what it is about.
 const MAX_GROUPS: usize = 256;
+/// Groups for which the dictionary is asked for near terms.
+const MAX_LOOKUPS: usize = 64;
 /// Bytes of a query that are read. The API takes 2,000 characters.
 const MAX_BYTES: usize = 16 << 10;
 
@@ -82,7 +84,7 @@ impl Query {
     /// What to look up in the index's dictionary for each term of the query.
     #[must_use]
     pub fn lookups(&self) -> Vec<Lookup> {
-        let mut lookups: Vec<Lookup> = self.terms.iter().map(|term| self.lookup(term)).collect();
+        let mut lookups: Vec<Lookup> = self.terms.iter().take(MAX_LOOKUPS).map(|term| self.lookup(term)).collect();
         for beginning in &self.beginnings {
             if let Some(lookup) = lookups.get_mut(beginning.term) {
                 let plain = without_diacritics(&beginning.text).unwrap_or_else(|| beginning.text.clone());

@@ -3,7 +3,7 @@
 use std::{fmt::Debug, pin::Pin};
 
 use super::{DocumentState, Filter, Hit, IndexDocument, IndexError, IndexStats};
-use crate::analysis::QueryTerm;
+use crate::analysis::{Lookup, Near, QueryTerm};
 
 /// What an engine will have done or found.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, IndexError>> + Send + 'a>>;
@@ -68,6 +68,13 @@ pub trait SearchIndex: Debug + Send + Sync {
     /// # Errors
     /// A failed read.
     fn idf<'a>(&'a self, tenant: &'a str, terms: &'a [String]) -> Pending<'a, Vec<f32>>;
+
+    /// For each word of a query the terms of the tenant's chunks to use beside it: typing errors of a word that no chunk
+    /// has, beginnings, families. The rules are those of [`Pattern`](crate::analysis::Pattern), so engines agree.
+    ///
+    /// # Errors
+    /// A failed read.
+    fn near_terms<'a>(&'a self, tenant: &'a str, lookups: &'a [Lookup]) -> Pending<'a, Vec<Vec<Near>>>;
 
     /// The vector (length 1) of each chunk, named by document and chunk id; `None` for a chunk that is not in or has none.
     ///

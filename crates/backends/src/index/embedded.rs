@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{DocumentState, EmbeddedIndex, Filter, Hit, IndexDocument, IndexError, IndexStats, Pending, SearchIndex};
-use crate::analysis::QueryTerm;
+use crate::analysis::{Lookup, Near, QueryTerm};
 
 /// An [`EmbeddedIndex`] as a [`SearchIndex`]. Clones share the index.
 #[derive(Debug, Clone)]
@@ -63,6 +63,11 @@ impl SearchIndex for Embedded {
     fn idf<'a>(&'a self, tenant: &'a str, terms: &'a [String]) -> Pending<'a, Vec<f32>> {
         let (tenant, terms) = (tenant.to_owned(), terms.to_vec());
         self.run(move |index| Ok(terms.iter().map(|term| index.idf(&tenant, term)).collect()))
+    }
+
+    fn near_terms<'a>(&'a self, tenant: &'a str, lookups: &'a [Lookup]) -> Pending<'a, Vec<Vec<Near>>> {
+        let (tenant, lookups) = (tenant.to_owned(), lookups.to_vec());
+        self.run(move |index| Ok(index.near_terms(&tenant, &lookups)))
     }
 
     fn vectors<'a>(&'a self, tenant: &'a str, chunks: &'a [(String, String)]) -> Pending<'a, Vec<Option<Vec<f32>>>> {

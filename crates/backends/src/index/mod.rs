@@ -7,6 +7,7 @@
 mod bits;
 mod check;
 mod contract;
+mod dictionary;
 mod embedded;
 mod error;
 mod fusion;

@@ -16,7 +16,7 @@ use super::tenant::Tenant;
 use super::topk::TopK;
 use super::vectors::{CodedQuery, inner_product};
 use super::{DocumentState, Filter, Hit, IndexDocument, IndexStats, OpenReport, Snapshot};
-use crate::analysis::QueryTerm;
+use crate::analysis::{Lookup, Near, QueryTerm};
 
 /// Name of the file that keeps a second process out.
 const LOCK_FILE: &str = "index.lock";
@@ -209,6 +209,11 @@ impl EmbeddedIndex {
         self.read(|state| {
             state.tenants.get(tenant).filter(|t| t.live_totals().0 > 0).map_or(0.0, |tenant| super::lexical::idf(tenant, term))
         })
+    }
+
+    /// The terms to use beside each word of a query, by [`SearchIndex::near_terms`](super::SearchIndex::near_terms).
+    pub fn near_terms(&self, tenant: &str, lookups: &[Lookup]) -> Vec<Vec<Near>> {
+        self.read(|state| state.tenants.get(tenant).map_or_else(|| vec![Vec::new(); lookups.len()], |tenant| tenant.near(lookups)))
     }
 
     /// The vector of a chunk (length 1), if it has one.

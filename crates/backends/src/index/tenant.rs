@@ -4,12 +4,13 @@ use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
 use super::bits::Bits;
+use super::dictionary::Dictionary;
 use super::log::Span;
 use super::postings::Postings;
 use super::record::{Body, Head};
 use super::vectors::{Layout, Vectors};
 use super::{DocumentState, Filter};
-use crate::analysis::Lang;
+use crate::analysis::{Lang, Lookup, Near};
 
 /// A document's entry.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ pub struct Tenant {
     live_chunks: u32,
     live_length: u64,
     terms: HashMap<Box<str>, u32>,
+    dictionary: Dictionary,
     postings: Vec<Postings>,
     vectors: Vectors,
 }
@@ -94,6 +96,7 @@ impl Tenant {
             live_chunks: 0,
             live_length: 0,
             terms: HashMap::new(),
+            dictionary: Dictionary::default(),
             postings: Vec::new(),
             vectors: Vectors::new(dims),
         }
@@ -119,6 +122,7 @@ impl Tenant {
                     Some(id) => *id,
                     None => {
                         let id = to_u32(self.postings.len());
+                        self.dictionary.add(&term);
                         self.terms.insert(term.into_boxed_str(), id);
                         self.postings.push(Postings::default());
                         id
@@ -303,6 +307,16 @@ impl Tenant {
     /// The slots of live documents; `None` when no document is dead.
     pub fn live(&self) -> Option<&Bits> {
         self.has_dead().then_some(&self.live)
+    }
+
+    /// The terms to use beside each word of a query.
+    pub fn near(&self, lookups: &[Lookup]) -> Vec<Vec<Near>> {
+        let frequency = |term: &str| self.postings(term).map_or(0, |p| p.count(self.live()));
+        let near = |lookup: &Lookup| {
+            let known = !lookup.typos.is_empty() && lookup.forms.iter().any(|form| frequency(form) > 0);
+            lookup.patterns(known).flat_map(|pattern| pattern.best(self.dictionary.candidates(pattern), frequency)).collect()
+        };
+        lookups.iter().map(near).collect()
     }
 
     /// Slots, dead ones included.

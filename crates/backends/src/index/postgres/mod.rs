@@ -6,6 +6,7 @@
 
 mod dense;
 mod filter;
+mod near;
 mod postings;
 mod schema;
 mod text;
@@ -18,7 +19,7 @@ use astrolabe_kernel::{
 };
 
 use super::{DocumentState, Filter, Hit, IndexDocument, IndexError, IndexStats, Pending, SearchIndex};
-use crate::analysis::QueryTerm;
+use crate::analysis::{Lookup, Near, QueryTerm};
 use schema::Names;
 
 /// The index of one generation in a PostgreSQL database. Clones share the connections.
@@ -168,6 +169,10 @@ impl SearchIndex for PostgresIndex {
 
     fn idf<'a>(&'a self, tenant: &'a str, terms: &'a [String]) -> Pending<'a, Vec<f32>> {
         Box::pin(self.frequencies(tenant, terms))
+    }
+
+    fn near_terms<'a>(&'a self, tenant: &'a str, lookups: &'a [Lookup]) -> Pending<'a, Vec<Vec<Near>>> {
+        Box::pin(self.terms_near(tenant, lookups))
     }
 
     fn vectors<'a>(&'a self, tenant: &'a str, chunks: &'a [(String, String)]) -> Pending<'a, Vec<Option<Vec<f32>>>> {

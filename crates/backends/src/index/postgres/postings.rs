@@ -111,6 +111,11 @@ impl Lists {
         self.lists.get(term).map_or(&[], Vec::as_slice)
     }
 
+    /// How many chunks hold a term.
+    pub fn frequency(&self, term: &str) -> usize {
+        self.of(term).len()
+    }
+
     /// Inverse document frequency of a term.
     pub fn idf(&self, term: &str) -> f32 {
         if self.totals.0 == 0 { 0.0 } else { weight(self.totals.0 as f32, self.of(term).len() as f32) }

@@ -433,3 +433,49 @@ async fn sqlite_is_refused_with_the_way_out() {
     let error = PostgresIndex::open(db, "minilm", "1", DIMS).await.unwrap_err().to_string();
     assert!(error.contains("database.url") && error.contains("knowledge.index_engine"), "{error}");
 }
+
+#[tokio::test]
+async fn near_terms_are_those_of_the_tenants_chunks_and_the_same_on_every_engine() {
+    let engines = engines(DIMS).await;
+    let mut all = Vec::new();
+    for engine in &engines {
+        let mut polish = document("a", "pl", 1, &["krytyka krytyce krytyków drukarka żółwia zolwik zgłoszenie"]);
+        polish.chunks[0].lang = Lang::Pl;
+        let english = document("a", "en", 1, &["printer printers E-4012 configuration", "printed printing config"]);
+        let gone = document("a", "gone", 1, &["painter"]);
+        let theirs = document("b", "theirs", 1, &["pinter"]);
+        engine.replace_documents(vec![polish, english, gone, theirs]).await.unwrap();
+        engine.delete_document("a", "gone").await.unwrap();
+        let near = async |tenant: &str, query: &str, lang| {
+            let lookups = analyse_query(query, Some(lang)).lookups();
+            let found = engine.near_terms(tenant, &lookups).await.unwrap();
+            assert_eq!(found.len(), lookups.len(), "{} {query}", engine.kind());
+            found.into_iter().flatten().map(|near| near.text).collect::<Vec<_>>()
+        };
+        let mut found = Vec::new();
+        for (query, lang, expected) in [
+            ("pritner", Lang::En, Some("printer")),
+            ("rpinter", Lang::En, Some("printer")),
+            ("printer", Lang::En, None),
+            ("E-4013", Lang::En, None),
+            ("conf*", Lang::En, Some("config")),
+            ("drukrka", Lang::Pl, Some("drukark")),
+            ("krytykę", Lang::Pl, Some("krytyc")),
+            ("zolwia", Lang::Pl, Some("zolwik")),
+            ("zgło*", Lang::Pl, Some("zgłoszen")),
+            ("painter", Lang::En, Some("printer")),
+            ("unrelated", Lang::En, None),
+        ] {
+            let near = near("a", query, lang).await;
+            match expected {
+                Some(term) => assert!(near.iter().any(|t| t == term), "{} {query}: {near:?}", engine.kind()),
+                None => assert!(near.is_empty(), "{} {query}: {near:?}", engine.kind()),
+            }
+            assert!(near.iter().all(|t| t != "painter" && t != "pinter"), "{} {query}: {near:?}", engine.kind());
+            found.push(near);
+        }
+        assert!(near("c", "pritner", Lang::En).await.is_empty());
+        all.push(found);
+    }
+    assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{all:?}");
+}
