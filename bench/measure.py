@@ -6,7 +6,7 @@ What is measured, and how:
 - start: from `exec` to the first 200 of `/healthz`, on a data directory that exists; the median of the rounds, both taking turns.
 - memory: resident bytes of the idle process (VmRSS of /proc), without and with the embedding model, five seconds after it is ready.
 - load: `GET /healthz` with wrk, as fast as it goes with 16 connections, and with hey at 2,000 requests a second; both taking turns.
-- questions: the twenty questions of each example language, by bench/questions.py.
+- questions: the twenty questions of each example language, by `astrolabe eval`.
 - search: `POST /api/v1/search` with the text of every question, one after another.
 """
 
@@ -242,13 +242,13 @@ class Bench:
     def questions(self, server, data, _token):
         for language in LANGUAGES:
             command = [
-                sys.executable, "bench/questions.py", "--url", server.url, "--token-file", str(data / "token"), "--json",
-                "--questions", f"examples/questions/{language}.jsonl", "--sources", f"examples-{language}",
+                self.options.binary, "eval", "--server", server.url, "--data-dir", str(data), "--json",
+                "--questions", f"examples/questions/{language}.jsonl", "--source", f"examples-{language}",
             ]
             out = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
             result = json.loads(out)
             right, of = result["total"]["right"], result["total"]["of"]
-            words = f"questions right, {language} ({result['questions'][0]['retrieval']}, median {result['median_milliseconds']:.0f} ms)"
+            words = f"questions right, {language} ({result['questions'][0]['retrieval']}, median {result['p50_ms']:.0f} ms)"
             self.row(words, f"{right}/{of}", "", ">= 17/20")
 
     def search(self, server, _data, token):

@@ -50,7 +50,9 @@ const QUESTION = "How often does the lamp of the Marrow Point lighthouse blink?"
 const DEEP_QUESTION = "When does the foghorn of Marrow Point sound three short signals?";
 const UNANSWERABLE = "Which minister signed the trade agreement on walnut imports in 1873?";
 
+const SET = `keeper's questions ${process.pid}`;
 let browser;
+let setId;
 let session;
 let sourceId;
 
@@ -163,6 +165,55 @@ journey("a question that the sources do not answer is refused", async (page) => 
   assert.equal(await page.getByTestId("answer").count(), 0);
 });
 
+journey("a bad answer gets a thumb and a reason, becomes a question, and its set is run and plotted", async (page) => {
+  await ask(page, QUESTION);
+  await page.getByRole("button", { name: "Bad answer" }).click();
+  await page.getByRole("radio", { name: "Something is missing" }).check();
+  await page.getByRole("button", { name: "Send" }).click();
+  await page.getByText("Kept.").waitFor();
+  await page.goto(`${base}/quality`);
+  await page.getByRole("button", { name: "New question set" }).click();
+  await page.getByRole("textbox", { name: "Name" }).fill(SET);
+  await page.getByRole("combobox", { name: "Sources to ask" }).selectOption({ label: SOURCE });
+  await page.getByRole("button", { name: "Create" }).click();
+  await page.getByRole("heading", { level: 1, name: SET }).waitFor();
+  setId = new URL(page.url()).pathname.split("/").at(-1);
+  await page.goto(`${base}/quality`);
+  await page.getByRole("button", { name: `Make a question of it: ${QUESTION}` }).click();
+  await page.getByRole("combobox", { name: "Put it into" }).selectOption({ label: SET });
+  await page.getByRole("button", { name: "Add", exact: true }).click();
+  await page.getByRole("link", { name: "in a question set" }).click();
+  await page.getByRole("heading", { level: 1, name: SET }).waitFor();
+  const lines = [
+    { id: "unanswerable", question: UNANSWERABLE, answerable: false },
+    { id: "foghorn", question: DEEP_QUESTION, document: "lighthouse.md", answer_any: ["three short signals"] },
+    { id: "wrong", question: QUESTION, answer_any: ["every forty seconds"] },
+  ];
+  await page.getByLabel(/File with questions/).setInputFiles({
+    name: "questions.jsonl",
+    mimeType: "application/x-ndjson",
+    buffer: Buffer.from(lines.map((line) => JSON.stringify(line)).join("\n")),
+  });
+  await page.getByText("every forty seconds").waitFor();
+  for (const _ of [1, 2]) {
+    await page.getByRole("button", { name: "Run now" }).click();
+    await page
+      .getByRole("progressbar", { name: "Questions asked" })
+      .or(page.getByText("The run is over"))
+      .first()
+      .waitFor();
+    await page.getByText("The run is over: 2 of 3 right.").waitFor();
+  }
+  assert.equal(await page.locator("[data-verdict=wrong_answer]").count(), 1);
+  assert.equal(await page.locator("[data-verdict=right], [data-verdict=rightly_refused]").count(), 2);
+  const plot = page.getByRole("img", { name: /Right answers over time/ });
+  await plot.waitFor();
+  await page.waitForFunction(() => document.querySelectorAll("svg[role=img] circle").length === 2);
+  await page.getByRole("combobox", { name: "Language" }).selectOption("pl");
+  await page.getByRole("img", { name: /Trafne odpowiedzi w czasie/ }).waitFor();
+  await page.getByRole("combobox", { name: "Język" }).selectOption("en");
+});
+
 journey("the language is switched, spoken everywhere and remembered", async (page) => {
   await page.goto(base);
   const titles = { en: "Ask your documents", pl: "Zapytaj swoje dokumenty", ru: "Спросите свои документы" };
@@ -270,6 +321,17 @@ for (const colorScheme of ["light", "dark"]) {
           await page.goto(`${base}/documents/${items[0].id}?start=2&end=60`);
           await page.locator("mark[data-passage]").first().waitFor();
         },
+        quality: async () => {
+          await page.goto(`${base}/quality`);
+          await page.getByRole("link", { name: SET }).waitFor();
+        },
+        "new question set": () => page.getByRole("button", { name: "New question set" }).click(),
+        "question set": async () => {
+          await page.goto(`${base}/quality/${setId}`);
+          await page.getByRole("img", { name: /Right answers over time/ }).waitFor();
+          await page.locator("[data-verdict=wrong_answer]").waitFor();
+        },
+        "add a question": () => page.getByRole("button", { name: "Add a question" }).click(),
         activity: async () => {
           await page.goto(`${base}/activity`);
           await page.getByRole("heading", { name: "Jobs" }).waitFor();

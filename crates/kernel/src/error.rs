@@ -113,6 +113,7 @@ codes! {
     NOT_FOUND = "not_found", NotFound, "Not found", "Check the id; what belongs to somebody else looks the same as what is missing";
     METHOD_NOT_ALLOWED = "method_not_allowed", Invalid, "Method not allowed", "Use one of the methods in the Allow header";
     CONFLICT = "conflict", Conflict, "Conflict", "Read the present state and try again";
+    PRECONDITION_FAILED = "precondition_failed", Conflict, "Changed in the meantime", "Read it again, and repeat the change with its new ETag in If-Match";
     SOURCE_EXISTS = "source_exists", Conflict, "Source exists", "Choose another name, or add to the source that has it";
     INVALID_STATE = "invalid_state", Conflict, "Not possible in this state", "Wait for, or change, the state that the detail names";
     IDEMPOTENCY_CONFLICT = "idempotency_conflict", Conflict, "Idempotency key used otherwise", "Use a new key for a different request";
@@ -305,9 +306,13 @@ pub fn codes_markdown() -> String {
     out
 }
 
-/// The HTTP status of a code: that of its kind, but for the one that HTTP itself names.
+/// The HTTP status of a code: that of its kind, but for those that HTTP itself names.
 pub fn status_of(code: &Code) -> u16 {
-    if code.name == "method_not_allowed" { 405 } else { code.kind.status() }
+    match code.name {
+        "method_not_allowed" => 405,
+        "precondition_failed" => 412,
+        _ => code.kind.status(),
+    }
 }
 
 #[cfg(test)]

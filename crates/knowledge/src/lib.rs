@@ -2,7 +2,7 @@
 //!
 //! Reading order: a [`sources`] entry is a collection with its own settings; [`documents`] are names in a source; [`ingest`] turns
 //! their bytes into text, chunks and vectors; [`search`] finds chunks by words and by meaning; [`answers`] puts them together with
-//! citations. SQL holds everything; the index is rebuilt from it.
+//! citations; [`eval`], [`question_sets`] and [`feedback`] tell how good they are. SQL holds everything; the index is rebuilt from it.
 //!
 //! [`Knowledge`] is the state that the routes and jobs share.
 
@@ -10,6 +10,7 @@ pub mod answers;
 pub mod check;
 pub mod documents;
 pub mod eval;
+pub mod feedback;
 pub mod index;
 pub mod ingest;
 pub mod question_sets;
@@ -34,6 +35,7 @@ pub const MIGRATIONS: Migrations = Migrations {
         Migration { version: 3, name: "asks", sql: include_str!("../migrations/0003_asks.sql") },
         Migration { version: 4, name: "chunk_hashes", sql: include_str!("../migrations/0004_chunk_hashes.sql") },
         Migration { version: 6, name: "source_readers", sql: include_str!("../migrations/0006_source_readers.sql") },
+        Migration { version: 8, name: "question_sets", sql: include_str!("../migrations/0008_question_sets.sql") },
     ],
 };
 
@@ -54,5 +56,22 @@ pub fn routes(knowledge: Knowledge) -> OpenApiRouter {
         .routes(routes!(answers::routes::list_asks))
         .routes(routes!(answers::routes::get_ask))
         .routes(routes!(answers::routes::stream_ask_events))
+        .routes(routes!(feedback::routes::give_feedback, feedback::routes::get_own_feedback, feedback::routes::withdraw_feedback))
+        .routes(routes!(feedback::routes::list_feedback))
+        .routes(routes!(feedback::routes::make_question))
+        .routes(routes!(question_sets::routes::list_question_sets, question_sets::routes::create_question_set))
+        .routes(routes!(
+            question_sets::routes::get_question_set,
+            question_sets::routes::replace_question_set,
+            question_sets::routes::delete_question_set
+        ))
+        .routes(routes!(
+            question_sets::routes::export_questions,
+            question_sets::routes::import_questions,
+            question_sets::routes::add_question
+        ))
+        .routes(routes!(question_sets::routes::start_question_set_run, question_sets::routes::list_question_set_runs))
+        .routes(routes!(question_sets::routes::get_question_set_run))
+        .routes(routes!(question_sets::routes::get_question_set_plot))
         .with_state(knowledge)
 }

@@ -17,6 +17,7 @@ use crate::{
     documents::{self, Document, store},
     index::{self, IndexEngine, Opened, generation, jobs::RebuildIndex, remove_other_generations},
     ingest::{extractor::Extractor, jobs::IngestDocument},
+    question_sets::jobs::RunQuestionSet,
     sources::Source,
 };
 
@@ -130,6 +131,7 @@ impl Knowledge {
     pub fn register(&self, registry: &mut Registry) {
         registry.add(Arc::new(IngestDocument(self.clone())));
         registry.add(Arc::new(RebuildIndex(self.clone())));
+        registry.add(Arc::new(RunQuestionSet(self.clone())));
     }
 
     /// Loads the model and the index and brings the index to what SQL says. Start the job workers after it.

@@ -22,6 +22,7 @@ use crate::system::VERSION;
         (name = "documents", description = "What is in a source: uploaded, ingested, searchable."),
         (name = "search", description = "Passages that match, by words and by meaning."),
         (name = "ask", description = "Questions and their answers with citations; streams resume."),
+        (name = "quality", description = "Feedback on answers, and question sets that are asked again and again."),
         (name = "agents", description = "Agents that plan, call tools within the caller's roles, and answer."),
         (name = "tickets", description = "Tickets that people and agents open."),
         (name = "jobs", description = "Background work: what waits, runs and failed."),

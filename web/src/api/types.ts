@@ -52,6 +52,34 @@ export type AskRequest = Schemas["AskRequest"];
 export type Job = Schemas["Job"];
 /** A record of who did what. */
 export type AuditEntry = Schemas["Entry"];
+/** What a person thinks of an answer. */
+export type Feedback = Schemas["Feedback"];
+/** Feedback to give. */
+export type NewFeedback = Schemas["NewFeedback"];
+/** What is wrong with an answer. */
+export type Reason = Schemas["Reason"];
+/** Reasons in the order in which they are offered. */
+export const REASONS = [
+  "wrong",
+  "incomplete",
+  "not_found",
+  "source_missing",
+  "other",
+] as const satisfies readonly Reason[];
+/** A set of questions whose answers are known. */
+export type QuestionSet = Schemas["QuestionSet"];
+/** A question set with its questions. */
+export type QuestionSetContent = Schemas["QuestionSetContent"];
+/** What a new question set needs. */
+export type NewQuestionSet = Schemas["NewQuestionSet"];
+/** A question and what is expected of its answer. */
+export type Question = Schemas["Question"];
+/** A run of a question set. */
+export type QuestionSetRun = Schemas["QuestionSetRun"];
+/** A run with what became of each question. */
+export type QuestionSetRunContent = Schemas["QuestionSetRunContent"];
+/** What became of one question. */
+export type QuestionResult = Schemas["QuestionResult"];
 /** One dependency in the readiness report. */
 export type Dependency = Schemas["Dependency"];
 /** What `/readyz` says; a proxy in front of the server may say less. */

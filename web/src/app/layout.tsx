@@ -80,6 +80,7 @@ function Header({ signedIn }: { signedIn: boolean }) {
             {t("nav.ask")}
           </Link>
           <Link to="/documents">{t("nav.documents")}</Link>
+          <Link to="/quality">{t("nav.quality")}</Link>
           <Link to="/activity">{t("nav.activity")}</Link>
         </nav>
       )}

@@ -77,7 +77,20 @@ const activity = createRoute({
   component: lazyRouteComponent(() => import("../features/activity/activity-page.tsx"), "ActivityPage"),
 });
 
-const routeTree = root.addChildren([ask, documents, source, reader, activity]);
+const quality = createRoute({
+  getParentRoute: () => root,
+  path: "/quality",
+  component: lazyRouteComponent(() => import("../features/quality/quality-page.tsx"), "QualityPage"),
+});
+
+const questionSet = createRoute({
+  getParentRoute: () => root,
+  path: "/quality/$setId",
+  validateSearch: (search: Record<string, unknown>): { run?: string } => ({ run: text(search.run) }),
+  component: lazyRouteComponent(() => import("../features/quality/question-set-page.tsx"), "QuestionSetPage"),
+});
+
+const routeTree = root.addChildren([ask, documents, source, reader, quality, questionSet, activity]);
 
 /** Makes the router; without a history it is the browser's address bar. */
 export function createAppRouter(history?: RouterHistory) {

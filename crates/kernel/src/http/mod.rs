@@ -12,7 +12,10 @@ mod trace;
 pub(crate) use extract::idempotency_key;
 pub use extract::{Caller, Json, Path, Query, parse as parse_json};
 pub use middleware::{Observer, guard, observe};
-pub use openapi::{BodyProblems, CommonProblems, ConflictProblem, NotFoundProblem, OpenProblems, StreamEvent, StreamLine, UpstreamProblem};
+pub use openapi::{
+    BodyProblems, CommonProblems, ConflictProblem, NotFoundProblem, OpenProblems, PreconditionProblem, StreamEvent, StreamLine,
+    UpstreamProblem,
+};
 pub use problem::{Problem, method_not_allowed, not_found};
 pub use sse::{StreamQuery, event_stream};
 pub use trace::Trace;

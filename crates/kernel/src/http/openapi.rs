@@ -53,6 +53,8 @@ problems! {
     NotFoundProblem { "404" = "There is no such object, or it belongs to somebody else." }
     /// Endpoints that change something: 409.
     ConflictProblem { "409" = "It collides with the present state, or the idempotency key was used for something else." }
+    /// Endpoints that take `If-Match`: 412.
+    PreconditionProblem { "412" = "Somebody changed it since it was read; `If-Match` names another version." }
     /// Endpoints that take a body: 413 and 415.
     BodyProblems {
         "413" = "The body is larger than the limit that the detail names.",

@@ -50,6 +50,39 @@ fn behind_rank_ten_only_recall_100_sees_a_document() {
 }
 
 #[test]
+fn the_figures_are_those_of_trec_eval() {
+    // Random rankings and judgements; the figures are of pytrec_eval (pytrec-eval-terrier 0.5.11, ndcg_cut_10, recall_10, recall_100, and recip_rank
+    // of the first ten).
+    let cases: [(&str, &str, [f64; 4]); 3] = [
+        ("3 11 13 7 9 4 12 8 1 0 10 6", "6:3 13:2 1:0 3:3 11:0", [0.6787956981029196, 0.6666666666666666, 1.0, 1.0]),
+        (
+            "5 3 0 11 27 6 10 22 14 15 23 16 19 8 2 13 9 4 17 21",
+            "18:1 1:1 19:1 6:1 15:1 21:0 17:3 13:1 10:3 14:2 29:1 20:2",
+            [0.2572467333522664, 0.36363636363636365, 0.6363636363636364, 0.16666666666666666],
+        ),
+        (
+            "33 53 16 55 13 28 25 8 6 24 47 39 15 19 56 3 34 52 43 0 11 12 27 14 41 59 46 50 40 23",
+            "35:1 17:0 56:1 8:2 52:3 27:1 59:3 58:3 45:1 26:1 22:3 43:3 24:0 14:2 9:3 5:2 11:2 51:2 46:2 41:0 0:2 31:2 37:0 48:1 16:0",
+            [0.05091516310842829, 0.05, 0.5, 0.125],
+        ),
+    ];
+    for (ranked, judgements, expected) in cases {
+        let ranked: Vec<&str> = ranked.split(' ').collect();
+        let judged: Judgements = judgements
+            .split(' ')
+            .map(|pair| {
+                let (id, gain) = pair.split_once(':').unwrap();
+                (id.to_owned(), gain.parse().unwrap())
+            })
+            .collect();
+        let f = figures(&ranked, &judged);
+        for (ours, theirs) in [f.ndcg_10, f.recall_10, f.recall_100, f.mrr_10].into_iter().zip(expected) {
+            close(ours, theirs);
+        }
+    }
+}
+
+#[test]
 fn nothing_found_is_zero_and_a_mean_is_over_all_queries() {
     assert_eq!(figures(&[], &judged(&[("a", 1.0)])), Figures::default());
     let one = figures(&["a"], &judged(&[("a", 1.0)]));

@@ -10,6 +10,6 @@ mod model;
 mod races;
 mod rights;
 mod sources;
-mod support;
+pub(crate) mod support;
 
 use support::Setup;

@@ -16,6 +16,7 @@ mod kill;
 mod knowledge;
 mod limits;
 mod openapi;
+mod quality;
 mod repeats;
 mod support;
 mod system;

@@ -12,6 +12,7 @@ import { Announcer } from "./announcer.tsx";
 import css from "./answer.module.css";
 import { CitationCards } from "./citation-cards.tsx";
 import { CopyAnswer } from "./copy-answer.tsx";
+import { GiveFeedback } from "./give-feedback.tsx";
 import type { AskState } from "./use-ask.ts";
 
 /** Notices whose meaning the page can explain; others are shown by their code. */
@@ -77,6 +78,7 @@ export function AnswerView({ state, onRetry }: { state: AskState; onRetry: () =>
           </p>
         ))}
         {result && <Facts result={result} />}
+        {result && <GiveFeedback key={result.id} askId={result.id} />}
       </div>
       {result && result.citations.length > 0 && (
         <CitationCards

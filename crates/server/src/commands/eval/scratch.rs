@@ -76,7 +76,14 @@ impl Place {
     async fn client(context: &Context, folder: &std::path::Path, database: Option<&Scratch>) -> Result<Client> {
         let flag = |key: &str, value: &str| (key.to_owned(), value.to_owned(), "eval".to_owned());
         // Answers are measured as the sources give them; a chat model would measure the model.
-        let flags = vec![flag("database.url", database.map_or("", Scratch::url)), flag("model.base_url", ""), flag("model.name", "")];
+        let engine = if database.is_some() { Engine::Postgres } else { Engine::Embedded };
+        let flags = vec![
+            flag("database.url", database.map_or("", Scratch::url)),
+            // The one that is measured, and no other in its place.
+            flag("knowledge.index_engine", engine.as_str()),
+            flag("model.base_url", ""),
+            flag("model.name", ""),
+        ];
         let dir = DataDir::create(&folder.join("data"))?;
         let lock = dir.lock()?;
         Client::alone(Parts::real(context.config(flags)?, dir)?, lock).await
