@@ -16,8 +16,8 @@ use axum::{
     Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Request, State},
-    http::header,
-    middleware::from_fn_with_state,
+    http::{HeaderMap, HeaderValue, header},
+    middleware::{Next, from_fn_with_state},
     response::{Html, IntoResponse, Response},
 };
 use serde_json::Value;
@@ -83,10 +83,26 @@ fn layers(router: Router, config: &ServerConfig, clock: Clock, random: Random) -
     let compressible = DefaultPredicate::new().and(NotForContentType::const_new("application/x-ndjson"));
     router
         .layer(DefaultBodyLimit::max(config.max_body_bytes))
+        .layer(from_fn_with_state(config.max_body_bytes, refuse_announced))
         .layer(from_fn_with_state(hosts, guard))
         .layer(from_fn_with_state(observer, observe))
         .layer(CompressionLayer::new().compress_when(compressible))
         .layer(from_fn_with_state(config.is_https(), headers::secure))
+}
+
+/// Refuses a body whose announced length is over the limit before a byte of it is waited for. Uploads have limits of their own.
+async fn refuse_announced(State(limit): State<usize>, request: Request, next: Next) -> Response {
+    if announced(request.headers()) > limit as u64 {
+        return Error::new(code::TOO_LARGE, "the body is larger than server.max_body_bytes allows").into_response();
+    }
+    next.run(request).await
+}
+
+/// The length that a body is said to have; 0 for what is no body of ours to judge.
+fn announced(headers: &HeaderMap) -> u64 {
+    let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok()).unwrap_or("");
+    let upload = text(header::CONTENT_TYPE).starts_with("multipart/");
+    if upload { 0 } else { text(header::CONTENT_LENGTH).parse().unwrap_or(0) }
 }
 
 /// What no endpoint serves: the page, or "not found" for callers of the API, who must sign in even to hear that.

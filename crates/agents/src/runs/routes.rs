@@ -70,9 +70,9 @@ pub async fn stream_run_events(
     headers: HeaderMap,
 ) -> Result<Response> {
     let tenant = caller.principal.tenant;
+    let after = query.start(&headers, &agents.kernel, tenant, &stream(id)).await?;
     let mut tx = agents.kernel.db.read().await?;
     store::get(&mut tx, tenant, &caller.principal.id, id).await?.ok_or_else(|| Error::not_found("run"))?;
     drop(tx);
-    let after = query.start(&headers, &agents.kernel, tenant, &stream(id)).await?;
     Ok(event_stream(&agents.kernel, tenant, stream(id), after, &headers, TERMINAL))
 }

@@ -14,7 +14,7 @@ use astrolabe_kernel::{
     audit::{self, Outcome, Record},
     config::Secret,
     error::code,
-    http::Caller,
+    http::{Caller, parse_value},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -280,11 +280,7 @@ impl Agents {
 }
 
 fn arguments<T: DeserializeOwned>(call: &ToolCall) -> Result<T> {
-    serde_path_to_error::deserialize(&call.arguments).map_err(|e| {
-        let path = e.path().to_string();
-        let field = if path == "." { format!("{}.arguments", call.name) } else { format!("{}.arguments.{path}", call.name) };
-        Error::field(field, e.into_inner().to_string())
-    })
+    parse_value(&call.arguments, &format!("{}.arguments", call.name))
 }
 
 /// A text in the question's language.

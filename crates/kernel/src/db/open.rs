@@ -2,8 +2,10 @@
 
 use std::{path::Path, str::FromStr, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use sqlx::{
-    ConnectOptions,
+    ConnectOptions, Connection, SqliteConnection,
+    pool::PoolConnectionMetadata,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -12,6 +14,12 @@ use super::{Db, Pools, Wakes};
 use crate::{Error, Result, error::code};
 
 const ACQUIRE: Duration = Duration::from_secs(10);
+
+/// Whether a connection may be used again. SQLite rolls a transaction back by itself when the disk is full; the driver then takes the
+/// connection for one inside a transaction for ever. It is given up for a new one, or no write would work again after space was made.
+fn usable(connection: &mut SqliteConnection, _: PoolConnectionMetadata) -> BoxFuture<'_, sqlx::Result<bool>> {
+    Box::pin(std::future::ready(Ok(!connection.is_in_transaction())))
+}
 
 impl Db {
     /// Opens `sqlite://path` (created when missing) or `postgres://…` (also `postgresql://`, `postgresql+asyncpg://`).
@@ -61,12 +69,14 @@ impl Db {
         };
         // The writer opens first, so that the readers find the file and its journal mode.
         let write = SqlitePoolOptions::new()
+            .before_acquire(usable)
             .max_connections(1)
             .acquire_timeout(ACQUIRE * 3)
             .connect_with(options.clone())
             .await
             .map_err(unusable)?;
         let read = SqlitePoolOptions::new()
+            .before_acquire(usable)
             .max_connections(connections.max(1))
             .min_connections(0)
             .acquire_timeout(ACQUIRE)

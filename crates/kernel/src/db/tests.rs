@@ -162,3 +162,24 @@ async fn a_reader_wakes_for_an_event_that_is_committed_while_it_waits() {
     written.unwrap();
     assert_eq!(events.unwrap()[0].data, "\"x\"");
 }
+
+#[tokio::test]
+async fn after_a_full_disk_the_next_write_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Db::open(&format!("sqlite://{}", folder.path().join("small.db").display()), 2).await.unwrap();
+    db.migrate(&[crate::db::KERNEL, THINGS], &crate::Clock::manual(START), false).await.unwrap();
+    let thing = |id: &str, bytes: usize| Thing(id.to_owned(), None, None, Some(vec![7; bytes]), START);
+    let mut tx = db.write().await.unwrap();
+    // The connection takes the file for full; a new one does not know.
+    tx.all::<i64>("PRAGMA max_page_count = 1", &[]).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = db.write().await.unwrap();
+    let full = put(&mut tx, &thing("a", 1 << 20)).await.unwrap_err();
+    assert_eq!(full.code(), crate::error::code::STORAGE_FULL, "{full:?}");
+    drop(tx);
+    let mut tx = db.write().await.unwrap();
+    put(&mut tx, &thing("b", 1 << 20)).await.unwrap();
+    tx.commit().await.unwrap();
+    let left: Vec<String> = db.read().await.unwrap().all("SELECT id FROM things", &[]).await.unwrap();
+    assert_eq!(left, ["b"]);
+}

@@ -93,25 +93,46 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let read = match read(bytes) {
         // `5.0` and `5e0` are whole numbers in JSON (JSON Schema, 4.2.3), which serde takes for fractions.
         Err(error) if !error.fields().is_empty() && bytes.iter().any(|b| matches!(b, b'.' | b'e' | b'E')) => {
-            let mut value: serde_json::Value = serde_json::from_slice(bytes).map_err(Error::internal)?;
+            let mut value = serde_json::from_slice::<serde_json::Value>(bytes).unwrap_or_default();
             if whole_numbers(&mut value) { read(value.to_string().as_bytes()).map_err(|_| error) } else { Err(error) }
         }
         result => result,
     };
-    // Only where there is a list can one stand in the place of an object. What is no JSON was refused above as such.
-    if bytes.contains(&b'[')
-        && let Ok(value) = serde_json::from_slice::<serde_json::Value>(bytes)
-    {
+    // Only where there is a list, or a second object, can one stand in the place of something else. What is no JSON was refused as such.
+    let nested = bytes.contains(&b'[') || bytes.iter().filter(|b| **b == b'{').count() > 1;
+    if nested && let Ok(value) = serde_json::from_slice::<serde_json::Value>(bytes) {
         if value.is_array() {
             return Err(Error::field("body", "must be an object, not a list"));
         }
-        if read.is_ok()
-            && let Err((path, text)) = strict::check::<T>(&value)
-        {
-            return Err(Error::field(if path == "." { "body".to_owned() } else { path }, text));
+        // Where serde refused a field by name, it knows better; a list in the place of a word is bad syntax to it.
+        let unnamed = read.as_ref().err().is_none_or(|e| e.code() == code::INVALID_JSON);
+        if unnamed && let Err((path, text)) = strict::read::<T>(&value) {
+            return Err(Error::field(if path == "." { "body".to_owned() } else { path }, plain(&text)));
         }
     }
     read
+}
+
+/// What serde expected, in words that do not name types of the program.
+fn plain(text: &str) -> String {
+    let text = match text.split_once("expected struct ") {
+        Some((before, _)) => format!("{before}expected an object"),
+        None => text.to_owned(),
+    };
+    text.replace("invalid type: sequence", "invalid type: list")
+        .replace("expected a sequence", "expected a list")
+        .replace("expected a map", "expected an object")
+}
+
+/// Reads a value as bodies are read: a list or an object in the place of something else is refused.
+///
+/// # Errors
+/// `invalid_request` naming the field, below `of`.
+pub fn parse_value<T: DeserializeOwned>(value: &serde_json::Value, of: &str) -> Result<T, Error> {
+    strict::read(value).map_err(|(path, text)| {
+        let field = if path == "." { of.to_owned() } else { format!("{of}.{path}") };
+        Error::field(field, plain(&text))
+    })
 }
 
 /// Writes fractions that are whole numbers as such. Returns whether there was one.
@@ -150,7 +171,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
             ("." | "", None) => "body".to_owned(),
             (path, _) => path.to_owned(),
         };
-        Error::field(field, text)
+        Error::field(field, plain(&text))
     })?;
     deserializer.end().map_err(|e| Error::new(code::INVALID_JSON, format!("the body has more after its JSON value: {e}")))?;
     Ok(value)
@@ -267,10 +288,6 @@ mod tests {
     #[serde(rename_all = "snake_case")]
     enum Kind {
         Plain,
-        Named {
-            #[expect(dead_code, reason = "only its refusals are looked at")]
-            name: String,
-        },
     }
 
     #[test]
@@ -279,11 +296,25 @@ mod tests {
         assert_eq!(field(r#"{"steps":[{"question":"a"},["b",3]]}"#).unwrap_err(), "steps[1]");
         assert_eq!(field(r#"{"steps":[],"last":["b"]}"#).unwrap_err(), "last");
         assert_eq!(field(r#"[[["a"]]]"#).unwrap_err(), "body");
+        assert_eq!(field(r#"{"steps":[],"kind":["plain"]}"#).unwrap_err(), "kind");
+        assert_eq!(field(r#"{"steps":[],"kind":{"plain":null}}"#).unwrap_err(), "kind");
         for good in [
             r#"{"steps":[{"question":"[","limit":5.0}],"last":null,"kind":"plain"}"#,
-            r#"{"steps":[],"last":{"question":"a","limit":null},"kind":{"named":{"name":"x"}}}"#,
+            r#"{"steps":[],"last":{"question":"a","limit":null},"kind":null}"#,
         ] {
             field(good).unwrap();
+        }
+    }
+
+    #[test]
+    fn json_that_is_too_deep_is_the_callers_fault() {
+        for deep in [
+            "[".repeat(100_000),
+            format!("{{\"question\":{}", "[".repeat(100_000)),
+            format!("{{\"limit\":1.5,\"question\":{}", "{".repeat(1000)),
+        ] {
+            let error = parse::<Ask>(deep.as_bytes()).unwrap_err();
+            assert_eq!(error.kind(), crate::Kind::Invalid, "{error:?}");
         }
     }
 

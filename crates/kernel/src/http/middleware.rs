@@ -146,9 +146,14 @@ fn check(method: &Method, path: &str, authority: Option<&str>, headers: &HeaderM
 }
 
 fn host_allowed(host: &str, allowed: &[String]) -> bool {
+    let is_port = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(""),
-        None => host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(name, _)| name),
+        Some(rest) => match rest.split_once(']') {
+            Some((name, "")) => name,
+            Some((name, port)) if port.strip_prefix(':').is_some_and(is_port) => name,
+            _ => return false,
+        },
+        None => host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name),
     };
     name.parse::<IpAddr>().is_ok()
         || name.eq_ignore_ascii_case("localhost")
@@ -172,7 +177,11 @@ mod tests {
 
     #[test]
     fn a_name_that_was_bound_to_this_address_is_refused() {
-        assert_eq!(code_of(Method::GET, &[("host", "evil.example:8080")]), "invalid_host");
+        for host in
+            ["evil.example:8080", "[::1].evil.example", "[::1]:80.evil.example", "127.0.0.1@evil.example", "[::1", "localhost.evil.example"]
+        {
+            assert_eq!(code_of(Method::GET, &[("host", host)]), "invalid_host", "{host}");
+        }
         for host in ["127.0.0.1:8080", "localhost", "[::1]:8080", "docs.example.com", "10.0.0.5"] {
             assert_eq!(code_of(Method::GET, &[("host", host)]), "ok", "{host}");
         }

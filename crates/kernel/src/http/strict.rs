@@ -1,24 +1,18 @@
-//! Reading JSON as its description has it: an object is an object. serde also reads the fields of a struct from a list, in their order,
+//! Reading JSON as its description has it: an object is an object, and a word is a word. serde also reads the fields of a struct from a list, in their order,
 //! wherever a struct may stand; a caller who sent a list for an object by mistake would have its first item taken for the first field.
 
 use serde::{
-    de::{self, DeserializeOwned, Deserializer, IntoDeserializer, Unexpected, Visitor, value::MapAccessDeserializer},
+    de::{self, DeserializeOwned, Deserializer, IntoDeserializer, Unexpected, Visitor},
     forward_to_deserialize_any,
 };
 use serde_json::Value;
 
-/// Checks that wherever a `T` has an object, the value has one.
+/// Reads a value as a `T`.
 ///
 /// # Errors
 /// The path to the place that is wrong, and what is wrong there.
-pub(super) fn check<T: DeserializeOwned>(value: &Value) -> Result<(), (String, String)> {
-    match serde_path_to_error::deserialize::<_, T>(Strict(value)) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let path = error.path().to_string();
-            Err((path, error.into_inner().to_string()))
-        }
-    }
+pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, (String, String)> {
+    serde_path_to_error::deserialize(Strict(value)).map_err(|error| (error.path().to_string(), error.into_inner().to_string()))
 }
 
 /// A value that gives a struct only what is an object.
@@ -59,18 +53,12 @@ impl<'de> Deserializer<'de> for Strict<'de> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Self::Error> {
+    /// Our enums are words. serde also reads one from an object with the word as its only field.
+    fn deserialize_enum<V: Visitor<'de>>(self, _: &'static str, _: &'static [&'static str], visitor: V) -> Result<V::Value, Self::Error> {
         match self.0 {
             Value::String(text) => visitor.visit_enum(text.as_str().into_deserializer()),
-            Value::Object(map) => {
-                let map = de::value::MapDeserializer::new(map.iter().map(|(k, v)| (k.as_str(), Strict(v))));
-                MapAccessDeserializer::new(map).deserialize_enum(name, variants, visitor)
-            }
+            Value::Array(_) => Err(de::Error::invalid_type(Unexpected::Seq, &"a word")),
+            Value::Object(_) => Err(de::Error::invalid_type(Unexpected::Map, &"a word")),
             _ => self.deserialize_any(visitor),
         }
     }

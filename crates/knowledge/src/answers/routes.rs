@@ -68,9 +68,9 @@ pub async fn stream_ask_events(
     headers: HeaderMap,
 ) -> Result<Response> {
     let tenant = caller.principal.tenant;
+    let after = query.start(&headers, &knowledge.kernel, tenant, &stream(id)).await?;
     let mut tx = knowledge.kernel.db.read().await?;
     store::get(&mut tx, tenant, &caller.principal.id, id).await?.ok_or_else(|| Error::not_found("ask"))?;
     drop(tx);
-    let after = query.start(&headers, &knowledge.kernel, tenant, &stream(id)).await?;
     Ok(event_stream(&knowledge.kernel, tenant, stream(id), after, &headers, TERMINAL))
 }

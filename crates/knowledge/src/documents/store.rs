@@ -2,7 +2,7 @@
 
 use astrolabe_kernel::{
     Id, Result, Timestamp, Tx, args,
-    db::{Dialect, FromRow, Row},
+    db::{Arg, Dialect, FromRow, Row},
     jobs::{JobError, JobState},
     principal::TenantId,
 };
@@ -212,27 +212,47 @@ pub async fn replace_content(
         args![d.id, tenant, text, serde_json::json!(headings)],
     )
     .await?;
-    for piece in pieces {
-        tx.execute(
-            "INSERT INTO chunks (id, tenant_id, source_id, document_id, ordinal, start_at, end_at, heading, text, text_hash, lang, page, version)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULL, $12)",
-            args![
-                piece.id,
-                tenant,
-                d.source_id,
-                d.id,
-                piece.ordinal,
-                piece.start,
-                piece.end,
-                &piece.heading,
-                &piece.text,
-                &piece.text_hash,
-                &piece.lang,
-                d.version
-            ],
-        )
-        .await?;
+    let mut rest = pieces;
+    while let Some(rows) = ROWS.into_iter().find(|rows| *rows <= rest.len()) {
+        let (batch, more) = rest.split_at(rows);
+        insert_chunks(tx, tenant, d, batch).await?;
+        rest = more;
     }
+    Ok(())
+}
+
+/// How many chunks one statement inserts: few different statements, so that the engines keep them prepared, and far below the 32,766
+/// arguments that SQLite takes.
+const ROWS: [usize; 4] = [64, 16, 4, 1];
+
+async fn insert_chunks(tx: &mut Tx, tenant: TenantId, d: &Document, pieces: &[Piece]) -> Result<()> {
+    let row = |i: usize| {
+        let own: Vec<String> = (5..13).map(|n| format!("${}", n + 8 * i)).collect();
+        format!("($1, $2, $3, $4, NULL, {})", own.join(", "))
+    };
+    let rows: Vec<String> = (0..pieces.len()).map(row).collect();
+    let mut args = vec![Arg::from(tenant), d.source_id.into(), d.id.into(), d.version.into()];
+    for piece in pieces {
+        args.extend([
+            Arg::from(piece.id),
+            piece.ordinal.into(),
+            piece.start.into(),
+            piece.end.into(),
+            (&piece.heading).into(),
+            (&piece.text).into(),
+            (&piece.text_hash).into(),
+            (&piece.lang).into(),
+        ]);
+    }
+    tx.execute(
+        format!(
+            "INSERT INTO chunks (tenant_id, source_id, document_id, version, page, id, ordinal, start_at, end_at, heading, text, text_hash, lang)
+             VALUES {}",
+            rows.join(", ")
+        ),
+        &args,
+    )
+    .await?;
     Ok(())
 }
 

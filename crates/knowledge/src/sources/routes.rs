@@ -135,11 +135,11 @@ pub async fn stream_source_events(
     headers: HeaderMap,
 ) -> Result<Response> {
     let tenant = caller.principal.tenant;
+    let after = query.start(&headers, &knowledge.kernel, tenant, &super::stream(id)).await?;
     let mut tx = knowledge.kernel.db.read().await?;
     store::get(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("source"))?;
     rights::require(&mut tx, &caller.principal, id, "source").await?;
     drop(tx);
-    let after = query.start(&headers, &knowledge.kernel, tenant, &super::stream(id)).await?;
     Ok(event_stream(&knowledge.kernel, tenant, super::stream(id), after, &headers, &[DELETED]))
 }
 

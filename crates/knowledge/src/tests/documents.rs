@@ -27,6 +27,25 @@ async fn an_uploaded_document_is_queued_then_running_then_ready_and_its_source_t
 }
 
 #[tokio::test]
+async fn every_passage_of_a_long_document_is_stored_once_and_in_its_place() {
+    let s = Setup::new().await;
+    let source = s.source("handbook").await;
+    // More than one statement of every size inserts.
+    let text: String = (0..150).map(|i| format!("## Part {i}\n\n{}\n\n", format!("Sentence of part {i}. ").repeat(20))).collect();
+    let document = s.ingest(&source, "long.md", &text).await;
+    let pieces = s.pieces(document.id).await;
+    assert!(pieces.len() > 64 + 16 + 4, "{}", pieces.len());
+    assert_eq!(document.chunk_count, i64::try_from(pieces.len()).unwrap());
+    assert!(pieces.iter().enumerate().all(|(i, p)| p.ordinal == i64::try_from(i).unwrap()));
+    let whole = store::text(&mut s.kernel.db.read().await.unwrap(), s.caller.principal.tenant, document.id).await.unwrap().unwrap().0;
+    let characters: Vec<char> = whole.chars().collect();
+    for piece in &pieces {
+        let (start, end) = (usize::try_from(piece.start).unwrap(), usize::try_from(piece.end).unwrap());
+        assert_eq!(characters[start..end].iter().collect::<String>(), piece.text);
+    }
+}
+
+#[tokio::test]
 async fn the_same_content_again_changes_nothing() {
     let s = Setup::new().await;
     let source = s.source("handbook").await;

@@ -177,6 +177,8 @@ async fn a_call_that_is_none_of_the_agents_is_refused_before_anything_happens() 
         (json!([["create_ticket", {"title": "x"}]]), 400, "invalid_request", "tool_calls[0]"),
         (json!([{"name": "create_ticket"}, [["create_ticket"]]]), 400, "invalid_request", "tool_calls[1][0]"),
         (json!([[]]), 400, "invalid_request", "tool_calls[0]"),
+        (json!([{"name": "create_ticket", "arguments": "{}"}]), 400, "invalid_request", "tool_calls[0].arguments"),
+        (json!([{"name": "create_ticket", "arguments": null}]), 400, "invalid_request", "tool_calls[0].arguments"),
         (json!([{"name": ["create_ticket"]}]), 400, "invalid_request", "tool_calls[0].name"),
         (json!([null]), 400, "invalid_request", "tool_calls[0]"),
         (json!(["create_ticket"]), 400, "invalid_request", "tool_calls[0]"),
@@ -186,8 +188,22 @@ async fn a_call_that_is_none_of_the_agents_is_refused_before_anything_happens() 
         assert_eq!((reply.status, reply.code().as_str()), (status, code), "{}", reply.text());
         assert_eq!(reply.json()["errors"].as_array().unwrap().last().unwrap()["field"], field);
     }
-    let reply = app.post("/v1/agents/run").json(body("root", "x")).send().await;
-    assert_eq!(reply.status, 400);
+    for (request, field) in [
+        (json!({"agent": "root", "input": "x"}), "agent"),
+        (json!({"agent": ["support"], "input": "x"}), "agent"),
+        (json!({"agent": {"support": null}, "input": "x"}), "agent"),
+        (json!({"agent": "support", "input": ["x"]}), "input"),
+        (json!({"agent": "support", "input": "x", "meta": [["user", "alice"]]}), "meta"),
+        (json!({"agent": "support", "input": "x", "tool_calls": null}), "tool_calls"),
+        (json!(["support", "x", [], {}]), "body"),
+        (json!(null), "body"),
+    ] {
+        let reply = app.post("/v1/agents/run").json(request).send().await;
+        assert_eq!((reply.status, reply.json()["errors"][0]["field"].as_str()), (400, Some(field)), "{}", reply.text());
+    }
+    let calls = json!([{"name": "create_ticket", "arguments": {"title": "x", "priority": {"low": null}}}]);
+    let result = app.post("/v1/agents/run").json(json!({"agent": "support", "input": "x", "tool_calls": calls})).send().await.json();
+    assert_eq!(result["errors"][0]["code"], "invalid_request", "{result}");
     assert!(tickets(&app).await.is_empty());
 }
 

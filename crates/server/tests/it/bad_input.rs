@@ -168,12 +168,12 @@ async fn an_upload_that_is_refused_stores_nothing() {
         |name: &str, bytes: &str| format!("--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n{bytes}\r\n");
     let good = part("good.md", "text");
     for (body, status, code) in [
-        (format!("{good}{}--b--\r\n", part("large.md", &"x".repeat(1001))), 413, "too_large"),
+        (format!("{}--b--\r\n", part("large.md", &"x".repeat(1001))), 413, "too_large"),
         (format!("{}--b--\r\n", good.repeat(4)), 413, "too_large"),
-        (format!("{good}{}--b--\r\n", part("../up.md", "x")), 400, "invalid_request"),
-        (format!("{good}{}--b--\r\n", part("/etc/passwd", "x")), 400, "invalid_request"),
-        (format!("{good}{}--b--\r\n", part("a\u{1}b.md", "x")), 400, "invalid_request"),
-        (format!("{good}{}--b--\r\n", part(&"n".repeat(501), "x")), 400, "invalid_request"),
+        (format!("{}--b--\r\n", part("../up.md", "x")), 400, "invalid_request"),
+        (format!("{}--b--\r\n", part("/etc/passwd", "x")), 400, "invalid_request"),
+        (format!("{}--b--\r\n", part("a\u{1}b.md", "x")), 400, "invalid_request"),
+        (format!("{}--b--\r\n", part(&"n".repeat(501), "x")), 400, "invalid_request"),
         (format!("{good}--b\r\ncontent-disposition: form-data; name=\"colour\"\r\n\r\nred\r\n--b--\r\n"), 400, "invalid_request"),
         (
             format!("{good}--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"cut.md\"\r\n\r\nhalf a fi"),

@@ -174,8 +174,10 @@ async fn a_stream_from_now_on_begins_with_what_is_new_and_knows_where_it_is() {
     let app = TestApp::with(&[("server.stream_idle_s", "1")]).await;
     let (source, _) = app.ingested("handbook", "gulls.md", GULLS).await;
     let path = format!("/api/v1/sources/{source}/events");
-    // The head is taken when the stream is asked for, before its answer: what happens from then on is in it.
-    let (latest, new) = tokio::join!(app.get(&format!("{path}?after=latest")).send(), app.upload(&source, "seals.md", b"# Seals"));
+    // What happens once the answer's head is there is in the stream.
+    let opened = app.get(&format!("{path}?after=latest")).open().await;
+    let new = app.upload(&source, "seals.md", b"# Seals").await;
+    let latest = opened.read().await;
     assert!(
         latest.text().starts_with("retry: 1000\n\nid: 3\n\n"),
         "a reader that is cut before the first event resumes: {}",

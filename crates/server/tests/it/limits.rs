@@ -30,6 +30,19 @@ async fn a_body_above_the_limit_is_refused() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_announced_as_too_large_is_not_waited_for() {
+    let app = TestApp::new().await;
+    let address = app.listen().await;
+    let token = app.app.token.expose();
+    let head = format!(
+        "POST /api/v1/sources HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: 99999999999\r\n\r\n"
+    );
+    let answer = exchange(address, head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("server.max_body_bytes"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_request_over_a_socket_is_answered_and_a_head_that_is_too_large_is_not() {
     let app = TestApp::new().await;
     let address = app.listen().await;

@@ -66,9 +66,23 @@ impl Call {
 
     /// Sends it and reads the whole answer.
     pub async fn send(self) -> Reply {
+        self.open().await.read().await
+    }
+
+    /// Sends it and waits for the answer's head.
+    pub async fn open(self) -> Opened {
         let request = self.request.body(self.body).unwrap();
-        let response = self.router.oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
+        Opened(self.router.oneshot(request).await.unwrap())
+    }
+}
+
+/// An answer whose body is still to come.
+pub struct Opened(axum::response::Response);
+
+impl Opened {
+    /// Reads the body to its end.
+    pub async fn read(self) -> Reply {
+        let (parts, body) = self.0.into_parts();
         Reply { status: parts.status.as_u16(), headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
     }
 }
