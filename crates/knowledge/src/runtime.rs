@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
+    answers::cache::AnswerCache,
     documents::{self, Document, store},
     index::{self, IndexEngine, Opened, generation, jobs::RebuildIndex, remove_other_generations},
     ingest::{extractor::Extractor, jobs::IngestDocument},
@@ -84,6 +85,7 @@ pub struct Inner {
     pub(crate) extractor: Extractor,
     pub(crate) gateway: Gateway,
     pub(crate) asks: Arc<Semaphore>,
+    pub(crate) answers: AnswerCache,
     engine: watch::Sender<Engine>,
 }
 
@@ -124,7 +126,7 @@ impl Knowledge {
         let blobs = BlobStore::open(&paths.blobs)?;
         let asks = Arc::new(Semaphore::new(config.max_asks));
         let engine = watch::channel(Engine::Loading).0;
-        Ok(Self(Arc::new(Inner { kernel, config, paths, blobs, extractor, gateway, asks, engine })))
+        Ok(Self(Arc::new(Inner { kernel, config, paths, blobs, extractor, gateway, asks, answers: AnswerCache::default(), engine })))
     }
 
     /// Registers the jobs of this domain.
@@ -291,6 +293,7 @@ impl Knowledge {
 
     /// Takes a source out of the index, as [`Knowledge::index_delete_document`] does a document.
     pub(crate) async fn index_delete_source(&self, tenant: TenantId, id: Id<Source>) {
+        self.answers.forget_source(tenant, id);
         let deleted = async {
             let index = self.index()?;
             index.delete_source(&tenant.to_string(), &id.to_string()).await.map_err(index_error)

@@ -75,6 +75,7 @@ pub const METRICS: &[Metric] = &[
     counter("tool_calls_total", &["tool", "status"], "Calls of agents' tools, by how they ended"),
     histogram("tool_duration_seconds", &["tool"], WAITED_FOR, "Seconds that tools of agents took"),
     histogram("search_duration_seconds", &["mode"], WAITED_FOR, "Seconds that searches took; `mode` is hybrid or lexical"),
+    counter("answer_cache_total", &["result"], "Asks whose answer was known (`result` is hit) or had to be made (miss)"),
     histogram("embed_duration_seconds", &[], WAITED_FOR, "Seconds that embedding calls took"),
     histogram("model_request_duration_seconds", &["model", "outcome"], LONG, "Seconds that replies of chat models took"),
     counter("model_errors_total", &["model", "kind"], "Replies of chat models that failed, by the kind of failure"),

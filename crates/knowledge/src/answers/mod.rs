@@ -2,6 +2,7 @@
 //!
 //! An ask is a row and an event stream before anything is sent: whoever was cut off reads on from the last event.
 
+pub(crate) mod cache;
 pub mod extractive;
 mod extractive_glue;
 mod model;

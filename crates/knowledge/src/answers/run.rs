@@ -12,7 +12,11 @@ use astrolabe_kernel::{
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{Answer, Ask, AskRequest, AskState, Citation, Mode, model, not_found_text, store, stream};
+use super::{
+    Answer, Ask, AskRequest, AskState, Citation, Mode,
+    cache::{Key, Made},
+    model, not_found_text, store, stream,
+};
 use crate::{
     Knowledge,
     search::{Found, Results, Retrieval, check_question},
@@ -162,25 +166,40 @@ impl Work {
         if results.retrieval == Retrieval::Lexical {
             answer.notices.push("no_embedder".to_owned());
         }
-        if self.knowledge.gateway.is_configured() && !results.found.is_empty() {
-            match model::answer(&self.knowledge, &results, &mut answer, &mut recorder).await {
-                Ok(()) => return Ok(answer),
-                Err(error) => {
-                    // Nothing of the model's was sent: the extractive answer takes its place, and says so.
-                    tracing::warn!(error = ?error, "the chat model did not answer; answering with sentences of the sources");
-                    answer.notices.push("model_unavailable".to_owned());
-                    (answer.answered, answer.citations) = (false, Vec::new());
-                }
-            }
+        let by_model = self.knowledge.gateway.is_configured() && !results.found.is_empty();
+        let model = if by_model { self.knowledge.gateway.model() } else { "" };
+        let (principal, answers) = (&self.caller.principal, &self.knowledge.answers);
+        let key = Key::new(principal, &self.ask.question, self.sources.as_deref(), &results, model);
+        if let Some(made) = answers.get(&key) {
+            tracing::debug!("the same question was answered from the same passages before");
+            made.fill(&mut answer);
+            recorder.push(&answer.answer).await?;
+            recorder.flush().await?;
+            return Ok(answer);
         }
-        answer.mode = Mode::Extractive;
-        let extract = self.extract(&results).await?;
-        answer.answered = extract.answered;
-        answer.answer = if extract.answered { extract.text } else { not_found_text(results.query.lang).to_owned() };
-        answer.citations = extract.citations;
-        recorder.push(&answer.answer).await?;
-        recorder.flush().await?;
+        if !(by_model && self.by_model(&results, &mut answer, &mut recorder).await) {
+            answer.mode = Mode::Extractive;
+            let extract = self.extract(&results).await?;
+            answer.answered = extract.answered;
+            answer.answer = if extract.answered { extract.text } else { not_found_text(results.query.lang).to_owned() };
+            answer.citations = extract.citations;
+            recorder.push(&answer.answer).await?;
+            recorder.flush().await?;
+        }
+        if let Some(made) = Made::of(&answer) {
+            answers.put(principal.tenant, key, made);
+        }
         Ok(answer)
+    }
+
+    /// Lets the chat model answer; false when it did not and nothing of it was sent.
+    async fn by_model(&self, results: &Results, answer: &mut Answer, recorder: &mut Recorder<'_>) -> bool {
+        let Err(error) = model::answer(&self.knowledge, results, answer, recorder).await else { return true };
+        // Nothing of the model's was sent: the extractive answer takes its place, and says so.
+        tracing::warn!(error = ?error, "the chat model did not answer; answering with sentences of the sources");
+        answer.notices.push("model_unavailable".to_owned());
+        (answer.answered, answer.citations) = (false, Vec::new());
+        false
     }
 }
 

@@ -7,7 +7,7 @@ use super::question::{Concept, Question};
 use super::{Embedding, Passage, ranges};
 
 /// Number of features.
-pub const FEATURES: usize = 25;
+pub const FEATURES: usize = 32;
 
 /// Names of the features, for reports.
 pub const FEATURE_NAMES: [&str; FEATURES] = [
@@ -34,6 +34,13 @@ pub const FEATURE_NAMES: [&str; FEATURES] = [
     "row_or_item",
     "opens_section",
     "value_in_range",
+    "known_word_missing",
+    "heaviest_known_missing",
+    "passage_share",
+    "passage_lead",
+    "passage_match",
+    "asks_nothing_particular",
+    "few_words",
     "sentence_similarity",
     "passage_similarity",
 ];
@@ -50,7 +57,7 @@ const PASSAGE: f32 = 0.3;
 /// How well a bag holds a concept: the weight of the best alternative, or of a long common beginning.
 pub(super) fn holds(bag: &Bag, concept: &Concept) -> f32 {
     let best = concept.alternatives.iter().filter(|a| bag.positions.contains_key(&a.text)).map(|a| a.weight).fold(0.0, f32::max);
-    if best >= 0.6 || concept.entity {
+    if best >= 0.6 || concept.identifies {
         return best;
     }
     let Some(stem) = concept.alternatives.first().map(|a| a.text.as_str()) else { return best };
@@ -58,27 +65,76 @@ pub(super) fn holds(bag: &Bag, concept: &Concept) -> f32 {
     if length < 5 {
         return best;
     }
+    // A name is cut less by its endings than a word by its derivations.
+    let share = if concept.entity { 8 } else { 7 };
     let similar = bag.positions.keys().any(|term| {
         let other = term.chars().count();
         let common = stem.chars().zip(term.chars()).take_while(|(a, b)| a == b).count();
-        common >= 5 && common * 10 >= length.max(other) * 7
+        common >= 5 && common * 10 >= length.max(other) * share || common >= 3 && alternate(stem, term, common)
     });
     if similar { best.max(0.6) } else { best }
+}
+
+/// Whether two stems differ behind a common beginning as Polish forms of one word do: `febr` and `febrz`, `ksiąg` and `książ`.
+fn alternate(a: &str, b: &str, common: usize) -> bool {
+    const PAIRS: &[(&str, &str)] = &[
+        ("r", "rz"),
+        ("d", "dz"),
+        ("t", "c"),
+        ("t", "ć"),
+        ("k", "c"),
+        ("k", "cz"),
+        ("g", "ż"),
+        ("g", "dz"),
+        ("ch", "sz"),
+        ("s", "ś"),
+        ("z", "ź"),
+        ("n", "ń"),
+        ("ł", "l"),
+    ];
+    let rest = |word: &str| word.chars().skip(common).collect::<String>();
+    // The common beginning may hold the first letter of the longer sound: `febr|z`.
+    let with_last = |word: &str| word.chars().skip(common.saturating_sub(1)).collect::<String>();
+    let pair = |x: &str, y: &str| PAIRS.iter().any(|(p, q)| (*p == x && *q == y) || (*p == y && *q == x));
+    pair(&rest(a), &rest(b)) || pair(&with_last(a), &with_last(b))
+}
+
+/// Whether a bag holds the number, ordinal or letter `which` beside its noun.
+fn holds_pair(bag: &Bag, which: &Concept, noun: &Concept) -> f32 {
+    let places =
+        |c: &Concept| -> Vec<u32> { c.alternatives.iter().filter_map(|a| bag.positions.get(&a.text)).flatten().copied().collect() };
+    let nouns = places(noun);
+    f32::from(u8::from(places(which).iter().any(|at| nouns.iter().any(|n| n.abs_diff(*at) <= 2))))
 }
 
 pub(super) struct Extractor<'a> {
     pub question: &'a Question,
     pub passages: &'a [Passage<'a>],
     pub surroundings: &'a [Surroundings],
-    /// The passages' ranks by the question's words, from 0.
-    pub ranks: &'a [usize],
+    /// The passages' standing by the question's words.
+    pub standings: &'a [Standing],
+    /// Whether some passage holds each concept of the question.
+    pub found: &'a [bool],
     /// Similarities of sentences to the question, by candidate; empty without an embedder.
     pub similarities: &'a [Option<f32>],
 }
 
+/// How a passage stands among the others by the question's words.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Standing {
+    /// From 0.
+    pub rank: usize,
+    /// Share of the score that a passage with every word again and again would have.
+    pub matched: f32,
+    /// Score beside the best one's, 0 to 1.
+    pub share: f32,
+    /// Lead over the best other passage, as a share of its own score; -1 to 1.
+    pub lead: f32,
+}
+
 /// Ranks passages by the question's words (BM25's saturation and length norm, k1 0.9, b 0.4, over the concepts' weights). The fused order of the search
 /// is not used: where the embedder does not know the language, it says little about where an answer is.
-pub(super) fn rank_passages(question: &Question, passages: &[Passage<'_>], surroundings: &[Surroundings]) -> Vec<usize> {
+pub(super) fn rank_passages(question: &Question, passages: &[Passage<'_>], surroundings: &[Surroundings]) -> Vec<Standing> {
     let lengths: Vec<f32> = surroundings.iter().map(|s| s.all.starts.len() as f32).collect();
     let mean = (lengths.iter().sum::<f32>() / lengths.len().max(1) as f32).max(1.0);
     let score = |at: usize| -> f32 {
@@ -92,17 +148,24 @@ pub(super) fn rank_passages(question: &Question, passages: &[Passage<'_>], surro
     };
     let scores: Vec<f32> = (0..passages.len()).map(score).collect();
     let mut order: Vec<usize> = (0..passages.len()).collect();
-    order.sort_by(|a, b| {
-        let (left, right) = (scores.get(*a).unwrap_or(&0.0), scores.get(*b).unwrap_or(&0.0));
-        right.total_cmp(left).then_with(|| passages.get(*a).map(|p| p.rank).cmp(&passages.get(*b).map(|p| p.rank)))
-    });
-    let mut ranks = vec![0; passages.len()];
+    let of = |at: usize| scores.get(at).copied().unwrap_or(0.0);
+    order.sort_by(|a, b| of(*b).total_cmp(&of(*a)).then_with(|| passages.get(*a).map(|p| p.rank).cmp(&passages.get(*b).map(|p| p.rank))));
+    let best = order.first().map_or(0.0, |at| of(*at));
+    let second = order.get(1).map_or(0.0, |at| of(*at));
+    let mut standings = vec![Standing::default(); passages.len()];
     for (rank, at) in order.into_iter().enumerate() {
-        if let Some(slot) = ranks.get_mut(at) {
-            *slot = rank;
+        let own = of(at);
+        let rival = if rank == 0 { second } else { best };
+        if let Some(slot) = standings.get_mut(at) {
+            *slot = Standing {
+                rank,
+                matched: own / 1.9,
+                share: if best > 0.0 { own / best } else { 0.0 },
+                lead: if own > 0.0 { ((own - rival) / own).max(-1.0) } else { -1.0 },
+            };
         }
     }
-    ranks
+    standings
 }
 
 impl Extractor<'_> {
@@ -114,31 +177,44 @@ impl Extractor<'_> {
         let all = around.map_or(&empty, |s| &s.all);
         let (mut own, mut context, mut passage, mut title) = (0.0f32, 0.0f32, 0.0f32, 0.0f32);
         let (mut rarest, mut entity_context, mut entity_passage, mut code_context, mut unseen) = (0.0f32, 0.0f32, 0.0f32, 0.0f32, 0.0f32);
-        for concept in &question.concepts {
-            let in_own = holds(&candidate.own, concept);
-            let in_heading = holds(heading, concept);
-            let in_all = holds(all, concept);
-            let named = in_own.max(HEADING * in_heading).max(LEAD * holds(&candidate.lead, concept));
-            let best = named.max(NEXT * holds(&candidate.next, concept)).max(PASSAGE * in_all);
+        let (mut known_missing, mut heaviest_missing) = (0.0f32, 0.0f32);
+        let heaviest = question.concepts.iter().map(|c| c.weight).fold(f32::MIN_POSITIVE, f32::max);
+        let text = self.passages.get(candidate.passage).map_or("", |p| p.text);
+        let sentence = text.get(candidate.bytes.clone()).unwrap_or_default();
+        let in_range = ranges::holds_value(sentence, &question.values);
+        for (number, concept) in question.concepts.iter().enumerate() {
+            let noun = concept.of.and_then(|i| question.concepts.get(i));
+            let in_bag = |bag: &Bag| noun.map_or_else(|| holds(bag, concept), |noun| holds_pair(bag, concept, noun));
+            let mut in_own = in_bag(&candidate.own);
+            if noun.is_some() && in_own == 0.0 && (candidate.shape == Shape::Row && holds(&candidate.own, concept) > 0.0 || in_range) {
+                // The noun is the name of the column, or the number lies in a range: "years 7 to 11".
+                in_own = 0.9;
+            }
+            let in_heading = in_bag(heading);
+            let in_all = in_bag(all).max(in_own);
+            let named = in_own.max(HEADING * in_heading).max(LEAD * in_bag(&candidate.lead));
+            let best = named.max(NEXT * in_bag(&candidate.next)).max(PASSAGE * in_all);
             own += concept.weight * in_own;
             title += concept.weight * in_heading;
             context += concept.weight * best;
             passage += concept.weight * in_all;
             rarest = rarest.max(concept.weight * (1.0 - best));
+            // A word that the documents use, but not here, is hardly a paraphrase: here something else is meant.
+            if self.found.get(number).is_some_and(|f| *f) {
+                known_missing += concept.weight * (1.0 - named);
+                heaviest_missing = heaviest_missing.max(concept.weight / heaviest * (1.0 - named));
+            } else {
+                unseen += concept.weight;
+            }
             if concept.entity {
                 // What is only said further on is another thing's name.
                 entity_context = entity_context.max(1.0 - named);
                 entity_passage = entity_passage.max(1.0 - in_all);
-                if concept.surface.bytes().any(|b| b.is_ascii_digit()) {
+                if concept.identifies {
                     code_context = code_context.max(1.0 - named);
                 }
             }
-            if concept.unseen {
-                unseen += concept.weight;
-            }
         }
-        let text = self.passages.get(candidate.passage).map_or("", |p| p.text);
-        let sentence = text.get(candidate.bytes.clone()).unwrap_or_default();
         let asked = |word: &str| question.words.contains(word);
         let header = candidate.header.as_ref().and_then(|h| text.get(h.clone()));
         let held = holdings(sentence, &asked);
@@ -155,13 +231,19 @@ impl Extractor<'_> {
         {
             // Some person's name is not the name of the person in that role.
             kind = 0.0;
+        } else if question.role.is_some() && self.role_elsewhere(candidate, heading) {
+            // The head of one thing is not the head of another.
+            kind *= 0.25;
         }
         if question.kind == Kind::Count && !question.focus.is_empty() && beside == 0.0 {
-            // Some number is not the number of the things asked for.
-            kind *= 0.5;
+            // Some number is not the number of the things asked for; in a row the thing may be the column's name.
+            kind *= if candidate.shape == Shape::Row { 0.5 } else { 0.25 };
         }
         let passage_kind = if asks && kind < 1.0 { holdings(text, &asked).match_of(question.kind) } else { 1.0 };
-        let rank = self.ranks.get(candidate.passage).copied().unwrap_or(usize::MAX);
+        let standing = self.standings.get(candidate.passage).copied().unwrap_or_default();
+        let rank = standing.rank;
+        let in_range =
+            in_range || !question.durations.is_empty() && ranges::same_duration(&question.durations, &ranges::durations(sentence));
         let length = sentence.chars().count() as f32;
         let mut f = [0.0f32; FEATURES];
         let values = [
@@ -187,12 +269,39 @@ impl Extractor<'_> {
             f32::from(u8::from(length < 25.0)),
             f32::from(u8::from(candidate.shape != Shape::Prose)),
             f32::from(u8::from(candidate.opens_section)),
-            f32::from(u8::from(ranges::holds_value(sentence, &question.values))),
+            f32::from(u8::from(in_range)),
+            known_missing,
+            heaviest_missing,
+            standing.share,
+            standing.lead,
+            standing.matched,
+            f32::from(u8::from(!asks)),
+            1.0 / question.concepts.len().max(1) as f32,
             self.similarities.get(at).copied().flatten().unwrap_or(0.0),
             self.passages.get(candidate.passage).and_then(|p| p.dense_score).unwrap_or(0.0),
         ];
         f.copy_from_slice(&values);
         f
+    }
+
+    /// Whether the question says whose role it asks for, and neither sentence nor headings name any of it.
+    fn role_elsewhere(&self, candidate: &Candidate, heading: &Bag) -> bool {
+        let role = self.question.role.and_then(|i| self.question.concepts.get(i)).map_or(0.0, |c| c.weight);
+        let others: Vec<&Concept> = self
+            .question
+            .concepts
+            .iter()
+            .enumerate()
+            // What stands everywhere is the house itself: "the president of the cooperative" is simply the president.
+            .filter(|(i, c)| Some(*i) != self.question.role && c.weight >= 0.5 * role && !self.common(c))
+            .map(|(_, c)| c)
+            .collect();
+        !others.is_empty() && others.iter().all(|c| holds(&candidate.own, c) == 0.0 && holds(heading, c) == 0.0)
+    }
+
+    /// Whether at least a quarter of the passages hold a concept.
+    fn common(&self, concept: &Concept) -> bool {
+        4 * self.surroundings.iter().filter(|s| holds(&s.all, concept) >= 0.6).count() >= self.surroundings.len()
     }
 
     /// For "how many X": 1 when a number stands within four words before X or two after it.

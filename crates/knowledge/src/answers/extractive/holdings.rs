@@ -15,6 +15,10 @@ type Words = LazyLock<HashSet<&'static str>>;
 pub(super) struct Holdings {
     money: bool,
     duration: bool,
+    /// How often: daily, every week.
+    repeating: bool,
+    /// At once, the same day.
+    prompt: bool,
     time: bool,
     /// A number without a unit of its own.
     count: bool,
@@ -45,6 +49,8 @@ impl Holdings {
             Kind::Any => 1.0,
             Kind::Money => graded(self.money, false),
             Kind::Duration => graded(self.duration, false),
+            Kind::Soon => graded(self.duration || self.prompt, self.time),
+            Kind::Often => graded(self.repeating, self.duration),
             Kind::Time => graded(self.time, self.duration),
             Kind::Deadline => graded(self.time || self.duration, false),
             Kind::Count => graded(self.count, self.amount),
@@ -99,14 +105,24 @@ pub(super) fn holdings(sentence: &str, asked: &dyn Fn(&str) -> bool) -> Holdings
     found.money |= has(MONEY_WORDS);
     found.percent |= sentence.contains('%');
     found.temperature |= sentence.contains('°');
-    found.duration |= has(REPEATING);
+    found.repeating |= has(REPEATING) || found.duration && has("every|each|co|каждый|каждые|каждую|once|twice|raz|раз|дважды|dwukrotnie");
+    found.duration |= has(WITHIN);
+    found.prompt |= has(PROMPT);
     found.time |= has(CLAUSES);
     let digits = |w: &Word<'_>| w.raw.chars().filter(char::is_ascii_digit).count();
-    found.contact |= words.iter().any(|w| listed(&CONTACT, &w.lower)) && words.iter().any(|w| w.number && digits(w) >= 2)
+    let counts = |at: usize| words.get(at + 1).is_some_and(|next| is_unit(&next.lower) || listed(&TIME_UNITS, &next.lower));
+    found.contact |= words.iter().any(|w| listed(&CONTACT, &w.lower))
+        && words.iter().enumerate().any(|(at, w)| w.number && digits(w) >= 2 && !counts(at))
         || words.iter().any(|w| w.number && digits(w) >= 4 && !is_year(w.raw))
-        || words.iter().any(|w| w.raw.starts_with(['+', '*']) && digits(w) >= 2);
+        || words.iter().any(|w| w.raw.starts_with(['+', '*']) && digits(w) >= 2)
+        || dialled(sentence);
     found.place = words.iter().any(|w| listed(&PLACES, &w.lower)) && (found.name || found.count || found.amount);
     found
+}
+
+/// True for a word that is a unit or a currency.
+pub(super) fn is_unit(word: &str) -> bool {
+    [&UNITS, &MONEY, &DISTANCE, &DEGREES, &PERCENT, &SPEED].iter().any(|list| listed(list, word))
 }
 
 /// What the number at a place means, by its shape and its neighbours; true for a plain count.
@@ -114,12 +130,15 @@ fn read_number(words: &[Word<'_>], at: usize, found: &mut Holdings) -> bool {
     let near = |offset: isize| at.checked_add_signed(offset).and_then(|i| words.get(i)).map_or("", |w| w.lower.as_str());
     let raw = words.get(at).map_or("", |w| w.raw);
     let following = [near(1), near(2)];
-    // "10 000", "1 500": the unit stands behind the whole number.
-    let unit = if following[0].len() == 3 && following[0].bytes().all(|b| b.is_ascii_digit()) { [near(2), near(3)] } else { following };
+    // "10 000", "1 500", "50–55": the unit stands behind the whole number.
+    let unit = if !following[0].is_empty() && following[0].bytes().all(|b| b.is_ascii_digit()) { [near(2), near(3)] } else { following };
     let is = |list: &Words| unit.iter().take(1).any(|w| listed(list, w));
     let soon = |list: &Words| unit.iter().any(|w| listed(list, w)) || following.iter().any(|w| listed(list, w));
     let money = is(&MONEY) || soon(&MONEY) || listed(&MONEY, near(-1)) || raw.contains(['$', '€', '£', '₽', '₸', '¥']);
-    let duration = soon(&TIME_UNITS) || listed(&TIME_UNITS, near(3)) && !money;
+    // "Three times a year" says how often, not how long.
+    let times = matches!(following[0], "times" | "time" | "razy" | "raz" | "раз" | "раза");
+    let duration = !times && (soon(&TIME_UNITS) || listed(&TIME_UNITS, near(3)) && !money);
+    found.repeating |= times;
     let distance = is(&DISTANCE);
     let temperature = unit.iter().any(|w| listed(&DEGREES, w)) || raw.contains('°');
     let percent = is(&PERCENT) || raw.contains('%');
@@ -148,14 +167,37 @@ fn read_number(words: &[Word<'_>], at: usize, found: &mut Holdings) -> bool {
     found.time |= year || clock || date || hour || ordinal;
     let plain = !(ordinal || year && dated || clock || date || hour || code);
     found.amount |= plain;
-    let count = plain && !(money || duration || distance || temperature || percent || speed) && !listed(&UNITS, unit[0]);
+    // "Ogrodowa 21", "Theatre 3", "extension 120": which one, not how many.
+    let named = at.checked_sub(1).and_then(|i| words.get(i)).is_some_and(|before| {
+        let beside = before.raw.as_ptr().addr() + before.raw.len() + 1 == raw.as_ptr().addr();
+        beside && (before.capital || listed(&CONTACT, &before.lower)) && raw.bytes().all(|b| b.is_ascii_digit())
+    });
+    let count = plain && !named && !(money || duration || distance || temperature || percent || speed) && !listed(&UNITS, unit[0]);
     found.count |= count;
     count
 }
 
+/// Groups of digits that together are as long as a telephone number: `61 555 70 10`, unlike `1 900 000`.
+fn dialled(sentence: &str) -> bool {
+    let (mut digits, mut groups, mut odd) = (0usize, 0usize, false);
+    for piece in sentence.split([' ', '-', '\u{a0}']).map(|p| p.trim_matches(['(', ')', ',', '.', ';', ':'])).chain([""]) {
+        if !piece.is_empty() && piece.trim_start_matches('+').bytes().all(|b| b.is_ascii_digit()) {
+            digits += piece.len();
+            odd |= groups > 0 && piece.len() != 3;
+            groups += 1;
+        } else {
+            if digits >= 7 && groups >= 2 && (odd || digits >= 10) || groups >= 2 && digits >= 4 && odd && digits <= 6 {
+                return true;
+            }
+            (digits, groups, odd) = (0, 0, false);
+        }
+    }
+    false
+}
+
 /// Four digits that may be a year; `2000 guests` may be one too, so its surroundings decide.
 fn is_year(raw: &str) -> bool {
-    raw.len() == 4 && raw.bytes().all(|b| b.is_ascii_digit()) && raw.starts_with(['1', '2'])
+    raw.len() == 4 && raw.bytes().all(|b| b.is_ascii_digit()) && (raw.starts_with('1') || raw.starts_with("20"))
 }
 
 fn split<'a>(sentence: &'a str, asked: &dyn Fn(&str) -> bool) -> Vec<Word<'a>> {
@@ -186,7 +228,18 @@ fn is_name_part(word: &str) -> bool {
         && chars.clone().any(char::is_lowercase)
         && chars.all(|c| c.is_alphabetic() || matches!(c, '-' | '\'' | '’'))
         && !is_function_word(word)
+        && !ORGANISATION.contains(word.to_lowercase().as_str())
 }
+
+/// Words of offices, streets and the like, which stand in capitals and are nobody's name.
+static ORGANISATION: Words = LazyLock::new(|| {
+    words_of(
+        "department|ministry|university|hospital|school|office|street|road|avenue|council|city|town|bank|company|committee|centre|center|institute|house|hall|\
+         ward|unit|team|desk|service|services|union|european|general|urząd|urzędu|miasta|miasto|wydział|wydziału|ulica|ulicy|szpital|szpitala|szkoła|szkoły|gmina|\
+         gminy|spółdzielnia|przychodnia|zarząd|rada|komisja|instytut|uniwersytet|biuro|dział|działu|unii|unia|europejskiej|министерство|отдел|университет|больница|\
+         школа|улица|город|города|управление|комитет|институт|библиотека|центр|банк|служба|союз|совет",
+    )
+});
 
 fn is_function_word(word: &str) -> bool {
     matches!(
@@ -282,11 +335,17 @@ fn words_of(list: &'static str) -> HashSet<&'static str> {
 const MONEY_WORDS: &str = "free of charge|free|at no cost|bezpłatnie|bezpłatny|bezpłatna|bezpłatne|za darmo|\
      nieodpłatnie|бесплатно|бесплатный|бесплатна|бесплатен";
 
-const REPEATING: &str = "within an hour|within a day|within a week|within a month|within a year|the same day|the next day|next working day|w ciągu godziny|w ciągu doby|w ciągu dnia|\
-     w ciągu tygodnia|w ciągu miesiąca|w ciągu roku|tego samego dnia|następnego dnia|w ciągu kwadransa|в течение часа|в течение дня|в течение суток|в течение недели|\
-     в течение месяца|в течение года|в тот же день|на следующий день|за час|через час|через неделю|через месяц|по tygodniu|po miesiącu|daily|weekly|monthly|yearly|annually|hourly|immediately|at once|codziennie|co tydzień|\
-     co miesiąc|co rok|rocznie|natychmiast|niezwłocznie|ежедневно|еженедельно|ежемесячно|ежегодно|\
-     немедленно|сразу|every|once a|twice a|each";
+const WITHIN: &str = "within an hour|within a day|within a week|within a month|within a year|an hour|a day|a week|a month|w ciągu godziny|w ciągu doby|w ciągu dnia|\
+     w ciągu tygodnia|w ciągu miesiąca|w ciągu roku|w ciągu kwadransa|pół roku|pół godziny|dzień wcześniej|tydzień wcześniej|dzień przed|в течение часа|в течение дня|\
+     в течение суток|в течение недели|в течение месяца|в течение года|за час|за день|за сутки|за неделю|за месяц|через час|через день|через неделю|через месяц|po tygodniu|\
+     po miesiącu|na rok|na tydzień|na miesiąc|на год|на месяц|на неделю|полгода|полчаса|накануне|the day before|half a year|half an hour|a fortnight";
+
+const PROMPT: &str = "the same day|same day|the next day|next morning|next working day|the same afternoon|immediately|at once|straight away|tego samego dnia|następnego dnia|\
+     natychmiast|niezwłocznie|od razu|в тот же день|на следующий день|немедленно|сразу|незамедлительно";
+
+const REPEATING: &str = "daily|weekly|monthly|yearly|annually|quarterly|hourly|every day|every week|every month|every year|every morning|every evening|each day|each week|each month|\
+     each year|once a|twice a|times a|a week|a month|a year|per year|per month|codziennie|co tydzień|co dzień|co miesiąc|co rok|co kwartał|rocznie|miesięcznie|tygodniowo|raz na|raz w|\
+     razy w|razy na|ежедневно|еженедельно|ежемесячно|ежегодно|каждый день|каждую неделю|каждый месяц|каждый год|раз в|раза в|дважды в|в год|в месяц|в неделю|в сутки";
 
 const CLAUSES: &str = "after|before|until|during|as soon as|po|przed|podczas|dopiero|после|перед|пока|во время|\
      century|wieku|wiek|века|веке|век|era|epoce|эпоху";
@@ -377,7 +436,7 @@ static PLACES: Words = LazyLock::new(|| {
 
 static CONTACT: Words = LazyLock::new(|| {
     words_of(
-        "extension|ext|phone|telephone|wewnętrzny|wewn|tel|telefon|numer|numerem|доб|добавочный|тел|\
+        "extension|ext|phone|telephone|bleep|внутренний|внутреннему|wewnętrzny|wewn|tel|telefon|numer|numerem|доб|добавочный|тел|\
      телефон|номер|номеру",
     )
 });

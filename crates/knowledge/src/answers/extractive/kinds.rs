@@ -14,6 +14,10 @@ pub enum Kind {
     Deadline,
     /// A length of time.
     Duration,
+    /// How soon something happens: a length of time, or "at once".
+    Soon,
+    /// How often something happens.
+    Often,
     /// A point in time: date, weekday, hour, or an event after which something happens.
     Time,
     /// A number of things.
@@ -48,7 +52,18 @@ impl Kind {
 
     /// Kinds that always carry their sign: a currency, a unit, a name.
     pub(super) fn is_unmistakable(self) -> bool {
-        matches!(self, Self::Money | Self::Percent | Self::Speed | Self::Temperature | Self::Distance | Self::PersonName | Self::Contact)
+        matches!(
+            self,
+            Self::Money
+                | Self::Count
+                | Self::Name
+                | Self::Percent
+                | Self::Speed
+                | Self::Temperature
+                | Self::Distance
+                | Self::PersonName
+                | Self::Contact
+        )
     }
 }
 
@@ -63,7 +78,8 @@ const RULES: &[(Kind, &str)] = &[
         Kind::Contact,
         "phone number|telephone number|which number|what number do|what number can|what number should|what extension|\
          which extension|numer telefonu|pod jaki numer|pod jakim numerem|jaki numer|na jaki numer|номер телефона|\
-         по какому номеру|на какой номер|какой номер|e-mail address|email address|what email|jaki adres e-mail|adres mailowy|\
+         по какому номеру|на какой номер|какой номер|по какому телефону|какой телефон|куда звонить|куда позвонить|gdzie dzwonić|gdzie zadzwonić|dokąd dzwonić|\
+         pod jakim telefonem|pod jaki telefon|jaki telefon|what is the number|number to call|number to ring|e-mail address|email address|what email|jaki adres e-mail|adres mailowy|\
          адрес электронной почты|какая почта",
     ),
     (
@@ -88,20 +104,22 @@ const RULES: &[(Kind, &str)] = &[
         "by when|until when|what is the deadline|what deadline|when must|when do i have to|do kiedy|w jakim terminie|\
          jaki jest termin|до какого срока|в какой срок|до какого числа|до когда",
     ),
+    (Kind::Often, "how often|how frequently|jak często|co ile|z jaką częstotliwością|как часто|с какой периодичностью|раз во сколько"),
+    (Kind::Soon, "how soon|how quickly|how fast|jak szybko|jak prędko|как быстро|как скоро"),
     (
         Kind::Duration,
-        "how long|how soon|how quickly|how often|what period|notice period|within what time|how much time|how far in advance|\
-         how early|jak długo|jak długi|jak długa|jak szybko|jak często|w jakim czasie|w ciągu jakiego czasu|ile czasu|\
+        "how long|what period|notice period|within what time|how much time|how far in advance|\
+         how early|jak długo|jak długi|jak długa|w jakim czasie|w ciągu jakiego czasu|ile czasu|\
          ile mam czasu|ile mamy czasu|ile trwa|ile trwał|ile trwała|ile trwało|ile zajmuje|z jakim wyprzedzeniem|jaki okres|\
-         przez jaki czas|jaki jest okres|jak wcześnie|как долго|как быстро|как часто|сколько времени|какой срок|каков срок|\
-         за какое время|за какой срок|на какой срок|как скоро|за сколько|сколько длится|сколько длилась|сколько длился|\
+         przez jaki czas|jaki jest okres|jak wcześnie|как долго|сколько времени|какой срок|каков срок|\
+         за какое время|за какой срок|на какой срок|за сколько|сколько длится|сколько длилась|сколько длился|\
          сколько хранится|сколько хранятся|сколько хранить|сколько действует|сколько занимает|каков период|какой период|\
          какова длительность|какова продолжительность",
     ),
     (
         Kind::Time,
         "what time|what date|which day|what day|which year|what year|which month|what month|since when|which century|\
-         what century|o której|od kiedy|jakiego dnia|w którym roku|którego roku|w jakim roku|w jakim dniu|którego dnia|\
+         what century|o której|do której|od której|od kiedy|jakiego dnia|w którym roku|którego roku|w jakim roku|w jakim dniu|którego dnia|\
          w których godzinach|w jakich godzinach|w jakie dni|w którym wieku|w jakim wieku|во сколько|в котором часу|в каком году|\
          какого числа|в какой день|в какие дни|в какое время|в какие часы|до скольки|со скольки|в каком месяце|в каком веке|\
          когда именно",
@@ -147,7 +165,9 @@ const MONEY_NOUNS: &str = "price|prices|cost|costs|salary|fee|fees|pay|paid|budg
      суммы|зарплата|суточные|суточных|тариф|премия|доплата|взнос|штраф|оклад";
 const MONEY_FRAMES: &str = "what is|what's|what was|what are|what would|what does|what do|what will|jaka|jaki|jaką|jakie|jakiej|\
      ile|za ile|какова|какая|какой|какие|какую|почём|сколько|how much|do jakiej|какую сумму";
-const ROLES: &str = "manager|director|head|chief|owner|leader|boss|president|ceo|kierowni|dyrektor|prezes|szef|właścicie|\
+const ROLES: &str = "manager|director|head|chief|owner|leader|boss|president|ceo|chair|librarian|coordinator|officer|secretary|mayor|dean|rector|\
+     kierowni|dyrektor|prezes|szef|właścicie|naczelni|przewodnicz|ordynator|burmistrz|prezydent|dziekan|rektor|koordynator|inspektor|sekretarz|dozorc|\
+     комендант|заведующ|староста|мэр|декан|ректор|секретар|координатор|старший|\
      руководител|директор|начальник|заместител|глава|главой|председател|владел|спонсор|sponsor|opiekun";
 const BEING: &str = "who is|who was|who are|who's|kto jest|kto był|kto to|kim jest|kto pełni|кто является|кто такой|кто у нас|\
      кто наш|кто был|кто занимает|как зовут|jak nazywa się|jak się nazywa";
@@ -192,8 +212,40 @@ pub(super) fn expected(words: &[&str]) -> Kind {
         }
         Some(kind) => kind,
         None if how_much || has("how old|w wieku ilu") => Kind::Amount,
+        None if bare => KEYWORDS.iter().find(|(_, nouns)| has(nouns)).map_or(Kind::Any, |(kind, _)| *kind),
         None => Kind::Any,
     }
+}
+
+/// What a query of a few keywords asks for, by a noun in it.
+const KEYWORDS: &[(Kind, &str)] = &[
+    (
+        Kind::Contact,
+        "phone|telephone|extension|email|hotline|number for|number of the|telefon|telefonu|e-mail|infolinia|numer do|телефон|номер|почта",
+    ),
+    (Kind::Deadline, "deadline|due date|termin|срок подачи|срок сдачи"),
+    (
+        Kind::Duration,
+        "duration|period|notice period|warranty|guarantee|validity|okres|czas trwania|czas oczekiwania|gwarancja|ważność|срок|длительность|\
+         продолжительность|период|гарантия|время ожидания",
+    ),
+    (
+        Kind::Time,
+        "opening hours|office hours|visiting hours|hours|opening times|start date|godziny|godziny otwarcia|godziny pracy|godziny przyjęć|data|часы работы|часы|\
+         время работы|часы приёма|расписание|дата",
+    ),
+    (Kind::Temperature, "temperature|temperatura|температура"),
+    (Kind::Speed, "speed|prędkość|скорость"),
+    (
+        Kind::Amount,
+        "length|limit|capacity|size|rating|maximum|minimum|weight|power|długość|pojemność|rozmiar|wielkość|maksymalny|maksymalna|maksymalne|waga|moc|\
+         лимит|размер|длина|вместимость|мощность|максимальный|максимальная|максимальное|минимальный|вес|объём",
+    ),
+];
+
+/// True for a word that names a unit of time.
+pub(super) fn is_time_unit(word: &str) -> bool {
+    TIME_UNITS.split('|').any(|stem| word.starts_with(stem))
 }
 
 /// "Сколько мы храним", "ile trwa": how long, said with "how many" and a verb of lasting.

@@ -129,6 +129,16 @@ pub fn evidence(request: &Request<'_>) -> Vec<Scored> {
     pick::evidence(request)
 }
 
+/// What a question was read as: its concepts with their weights, for explanations.
+#[must_use]
+pub fn describe(request: &Request<'_>) -> String {
+    let question = question::Question::read(request.question, request.lang, request.idf);
+    let concept = |c: &question::Concept| {
+        format!("{} {:.2}{}{}", c.surface, c.weight, if c.entity { " name" } else { "" }, if c.identifies { " identifies" } else { "" })
+    };
+    format!("{:?}: {}", question.kind, question.concepts.iter().map(concept).collect::<Vec<_>>().join(", "))
+}
+
 /// The kind of answer a question asks for.
 #[must_use]
 pub fn expected_kind(question: &str) -> Kind {

@@ -8,6 +8,24 @@ pub(super) fn is_number_word(lower: &str) -> bool {
     number_value(lower).is_some() || VAGUE.contains(lower)
 }
 
+/// The value of an ordinal of one of the three languages: `second`, `drugiej`, `третьем`.
+pub(super) fn ordinal(lower: &str) -> Option<u32> {
+    const ENGLISH: &str = "first second third fourth fifth sixth seventh eighth ninth tenth";
+    const POLISH: &str = "pierwsz drug trzec czwart piąt szóst siódm ósm dziewiąt dziesiąt";
+    const RUSSIAN: &str = "перв втор трет четвёрт пят шест седьм восьм девят десят";
+    // What tells "piąty" from "piątek" and "пятый" from "пять" is the ending of an adjective.
+    const ENDINGS: &str =
+        "y a e i ą ego ej ym im iego iej ia ie ią emu iemu ый ий ой ая яя ое ее ом ем ого его ему ому ую юю ые ых ым ьем ья ьего ьей ью ье";
+    let place = |list: &str, word: &str| list.split(' ').position(|w| w == word).and_then(|at| u32::try_from(at + 1).ok());
+    if let Some(value) = place(ENGLISH, lower) {
+        return Some(value);
+    }
+    let lower = lower.replace("четверт", "четвёрт");
+    let inflected =
+        |list: &str| list.split(' ').position(|stem| lower.strip_prefix(stem).is_some_and(|end| ENDINGS.split(' ').any(|e| e == end)));
+    inflected(POLISH).or_else(|| inflected(RUSSIAN)).and_then(|at| u32::try_from(at + 1).ok())
+}
+
 /// The value of a small number word, so that "ten" meets "10".
 pub(super) fn number_value(lower: &str) -> Option<u32> {
     NUMBERS.get(lower).copied()

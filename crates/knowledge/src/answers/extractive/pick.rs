@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::candidates::{Candidate, Shape, Surroundings, collect, shape_of};
-use super::features::{Extractor, Features, cosine, rank_passages};
-use super::question::Question;
+use super::candidates::{Bag, Candidate, Shape, Surroundings, collect, shape_of};
+use super::features::{Extractor, Features, cosine, holds, rank_passages};
+use super::kinds::Kind;
+use super::question::{Concept, Question};
 use super::weights::Model;
 use super::{Extract, Passage, Picked, Request, Scored};
 use crate::ingest::sentences::sentences;
@@ -14,8 +15,8 @@ use crate::ingest::sentences::sentences;
 const MOST: usize = 3;
 /// Most sentences that are embedded for one question.
 const EMBEDDED: usize = 24;
-/// A further sentence is added when its score is at most this far below the best one's: 1.8 is a sixth of the odds.
-const COMPANION: f32 = 1.8;
+/// A further sentence is added when its score is at most this far below the best one's: 2.5 is a twelfth of the odds.
+const COMPANION: f32 = 2.5;
 /// Share of shared words from which two sentences say the same.
 const SAME: f32 = 0.75;
 /// What a sentence loses whose document says that it is no longer in force.
@@ -24,10 +25,25 @@ const SUPERSEDED: f32 = 2.5;
 const JUDGED: usize = 4;
 /// What is left of the probability when the question asks for a thing that cannot be overlooked and the sentence lacks it.
 const WITHOUT_KIND: f32 = 0.25;
+/// What is left of it when the question names a code, a year or one of several numbered things, and nothing around the sentence does.
+const WITHOUT_CODE: f32 = 0.3;
+/// What is left of it when the sentence is a table's row and no word of the question is in it: the row is another thing's.
+const OTHER_ROW: f32 = 0.4;
+/// What is left of it when a name of the question stands in other passages and not in this one.
+const OTHER_NAME: f32 = 0.4;
+/// What is left of it when the question says for whom, and neither sentence nor headings do.
+const OTHER_WHOM: f32 = 0.45;
+/// What is left of it when much of the question stands in the passages, but nowhere near the sentence.
+const OTHER_SUBJECT: f32 = 0.6;
+/// The share of the question's weight that is much.
+const MUCH: f32 = 0.45;
 /// What a line of code loses, unless the question itself names something of its kind.
 const CODE: f32 = 1.0;
 /// Longest list shown after its lead-in, in items.
 const LIST_ITEMS: usize = 8;
+
+/// Longest line shown whole behind a code, in characters.
+const CODE_LINE: usize = 400;
 
 struct Weighed {
     at: usize,
@@ -41,13 +57,45 @@ struct Reading {
     features: Vec<Features>,
 }
 
+impl Reading {
+    /// Whether some name of the question is known to the passages but stands neither in the sentence's passage nor its headings.
+    fn elsewhere(&self, candidate: &Candidate) -> bool {
+        let Some(own) = self.surroundings.get(candidate.passage) else { return false };
+        self.question
+            .concepts
+            .iter()
+            .filter(|c| c.entity && c.of.is_none())
+            .any(|c| !may_hold(&own.all, c) && self.surroundings.iter().any(|s| holds(&s.all, c) > 0.0))
+    }
+
+    /// Whether the question says for whom, and neither the sentence nor what stands above it does.
+    fn for_another(&self, candidate: &Candidate) -> bool {
+        let Some(around) = self.surroundings.get(candidate.passage) else { return false };
+        let near = |c: &Concept| [&candidate.own, &candidate.lead, &around.heading].iter().any(|bag| holds(bag, c) > 0.0);
+        self.question.whom.iter().filter_map(|i| self.question.concepts.get(*i)).any(|c| !near(c))
+    }
+}
+
+/// Whether a bag holds a name in whatever form: names are inflected more freely than stemmers know.
+fn may_hold(bag: &Bag, concept: &Concept) -> bool {
+    let beginning: String = concept.surface.chars().take(4).collect();
+    holds(bag, concept) > 0.0 || bag.positions.keys().any(|term| term.trim_start_matches('~').starts_with(&beginning))
+}
+
 fn read(request: &Request<'_>) -> Reading {
     let question = Question::read(request.question, request.lang, request.idf);
     let (candidates, surroundings) = collect(request.passages);
     let by_words: Vec<Features> = {
-        let ranks = rank_passages(&question, request.passages, &surroundings);
-        let extractor =
-            Extractor { question: &question, passages: request.passages, surroundings: &surroundings, ranks: &ranks, similarities: &[] };
+        let standings = rank_passages(&question, request.passages, &surroundings);
+        let found: Vec<bool> = question.concepts.iter().map(|c| surroundings.iter().any(|s| holds(&s.all, c) >= 0.6)).collect();
+        let extractor = Extractor {
+            question: &question,
+            passages: request.passages,
+            surroundings: &surroundings,
+            standings: &standings,
+            found: &found,
+            similarities: &[],
+        };
         candidates.iter().enumerate().map(|(at, c)| extractor.features(at, c)).collect()
     };
     let features = match request.embedder {
@@ -187,8 +235,24 @@ fn answer_one(request: &Request<'_>, model: Option<&Model>) -> Extract {
         // A sentence that others outrank has no lead.
         let next = if at == 0 { weighed.get(1).map_or(weight.score - 3.0, |w| w.score) } else { weight.score };
         let mut probability = model.probability(&Model::answer_features(features, weight.score, next));
-        if reading.question.kind.is_unmistakable() && kind_absence(features) > 0.9 {
+        if reading.question.kind.is_unmistakable() && kind_absence(features) > 0.7 {
             probability *= WITHOUT_KIND;
+        }
+        if feature(features, "code_missing_context") > 0.5 {
+            probability *= WITHOUT_CODE;
+        }
+        let candidate = reading.candidates.get(weight.at)?;
+        if candidate.shape == Shape::Row && feature(features, "own_coverage") < 0.15 {
+            probability *= OTHER_ROW;
+        }
+        if reading.question.kind != Kind::Any && reading.elsewhere(candidate) {
+            probability *= OTHER_NAME;
+        }
+        if reading.for_another(candidate) {
+            probability *= OTHER_WHOM;
+        }
+        if reading.question.kind != Kind::Any && feature(features, "known_word_missing") > MUCH {
+            probability *= OTHER_SUBJECT;
         }
         Some((probability, at))
     };
@@ -227,7 +291,7 @@ fn answer_one(request: &Request<'_>, model: Option<&Model>) -> Extract {
     for weighed in chosen {
         let Some(candidate) = reading.candidates.get(weighed.at) else { continue };
         let Some(passage) = request.passages.get(candidate.passage) else { continue };
-        let bytes = with_list(passage.text, candidate);
+        let bytes = with_rest(&reading.question, passage.text, candidate, with_list(passage.text, candidate));
         let start = passage.text.get(..bytes.start).map_or(0, |t| t.chars().count());
         let end = start + passage.text.get(bytes.clone()).map_or(0, |t| t.chars().count());
         // A list shown after its lead-in may already hold the next pick.
@@ -245,6 +309,10 @@ fn is_code(request: &Request<'_>, candidate: &Candidate) -> bool {
     let signs =
         text.matches(['_', '=', '/', '\\', '{', '}', '<', '>', '$', '`']).count() + text.matches(" -").count() + text.matches("--").count();
     candidate.shape != Shape::Row && signs >= 2 && signs * 12 >= text.chars().count().min(120)
+}
+
+fn feature(features: &Features, name: &str) -> f32 {
+    features.iter().zip(super::FEATURE_NAMES).find(|(_, n)| *n == name).map_or(0.0, |(value, _)| *value)
 }
 
 /// How far a sentence lacks the kind of thing asked for.
@@ -291,6 +359,18 @@ fn with_list(text: &str, candidate: &Candidate) -> Range<usize> {
         bytes.end = range.end;
     }
     bytes
+}
+
+/// What stands behind a code on its line is what the code means and what to do, though no word of the question is in it.
+fn with_rest(question: &Question, text: &str, candidate: &Candidate, bytes: Range<usize>) -> Range<usize> {
+    let code = |c: &Concept| c.identifies && c.of.is_none() && c.surface.chars().any(char::is_alphabetic);
+    let named = question.kind == Kind::Any && question.concepts.iter().any(|c| code(c) && holds(&candidate.own, c) > 0.0);
+    if !named || candidate.shape == Shape::Row || bytes != candidate.bytes {
+        return bytes;
+    }
+    let end = text.get(bytes.end..).and_then(|rest| rest.find('\n')).map_or(text.len(), |at| bytes.end + at);
+    let line = text.get(bytes.start..end).unwrap_or_default();
+    if line.chars().count() > CODE_LINE { bytes } else { bytes.start..bytes.start + line.trim_end().len() }
 }
 
 /// The text shown: one line; a row reads `column: cell; column: cell`.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use astrolabe_backends::analysis::{Alternative, Lang, analyse_question, detect_language};
+use astrolabe_backends::analysis::{Alternative, Lang, analyse, analyse_question, detect_language};
 
 use super::kinds::{self, Kind};
 use super::{lexicon, numbers, ranges};
@@ -18,8 +18,17 @@ pub(super) struct Concept {
     pub weight: f32,
     /// A name, code or number: it cannot be paraphrased.
     pub entity: bool,
-    /// No document holds the word or a synonym of it.
-    pub unseen: bool,
+    /// A code, a year, or which one of several: only the same one will do.
+    pub identifies: bool,
+    /// The concept that this number, ordinal or letter belongs to: the `year` of "year 8".
+    pub of: Option<usize>,
+}
+
+impl Concept {
+    /// Whether a stem is the word's own.
+    fn is(&self, stem: &str) -> bool {
+        self.alternatives.iter().any(|a| a.weight >= 0.7 && a.text == stem)
+    }
 }
 
 /// An analysed question.
@@ -30,10 +39,14 @@ pub(super) struct Question {
     pub kind: Kind,
     /// The concepts behind "how many", if any: the thing to be counted.
     pub focus: Vec<usize>,
+    /// The concepts behind "dla" or "для": for whom something holds.
+    pub whom: Vec<usize>,
     /// The concept that names the role of the person asked for.
     pub role: Option<usize>,
     /// Values it names as conditions.
     pub values: Vec<f64>,
+    /// Lengths of time it names, in minutes.
+    pub durations: Vec<f64>,
     /// Lower-case words and numbers of the question.
     pub words: HashSet<String>,
 }
@@ -50,7 +63,8 @@ const LIGHT: &str = "get|gets|got|have|has|had|make|makes|made|take|takes|took|u
      должен|должна|должны|должно|делать|сделать|делает|получить|получит|получу|получает|имеет|имеют|иметь|хочу|хочет|сейчас|\
      теперь|именно|является|являются|называется|находится|находятся|составляет|составляют|происходит|человек|людей|люди|вещь|\
      способ|способом|время|времени|раз|год|году|года|мой|моя|моё|мои|наш|наша|наше|наши|свой|свои|какого|положено|полагается|\
-     należy|przysługuje|случае|przypadku|case";
+     należy|przysługuje|случае|przypadku|case|какой|какая|какое|какие|какому|каким|каком|какую|какими|который|которая|которое|которые|\
+     котором|которой|którą|którym|której|którego|których|jaką|jakiej|jakiego|jakimi|jakich";
 
 /// Words whose meaning the expected kind already carries.
 fn carried(kind: Kind, word: &str) -> bool {
@@ -59,14 +73,14 @@ fn carried(kind: Kind, word: &str) -> bool {
             "cost|costs|price|pay|pays|paid|fee|fees|much|amount|kosztuje|kosztują|koszt|cena|płacimy|płaci|płacę|zapłacę|kwota|\
              kwoty|kwocie|стоит|стоимость|цена|платим|платить|плачу|заплачу|сумма|стоят"
         }
-        Kind::Duration => {
-            "long|quickly|soon|time|days|hours|weeks|months|years|minutes|take|takes|last|lasts|długo|szybko|czas|czasu|czasie|\
-             dni|godzin|godziny|miesięcy|lat|tygodni|minut|trwa|долго|быстро|время|времени|дней|часов|месяцев|лет|недель|минут|\
-             срок|длится"
+        Kind::Duration | Kind::Soon | Kind::Often => {
+            "long|often|frequently|często|часто|length|duration|period|validity|quickly|soon|time|days|hours|weeks|months|years|minutes|take|takes|last|lasts|długo|szybko|czas|czasu|czasie|\
+             dni|godzin|godziny|miesięcy|lat|tygodni|minut|trwa|okres|długość|termin|ważność|долго|быстро|время|времени|дней|часов|месяцев|лет|недель|минут|\
+             срок|длится|период|длительность|продолжительность"
         }
         Kind::Time | Kind::Deadline => {
-            "when|time|date|day|year|century|kiedy|dzień|dnia|roku|rok|godzinie|której|wieku|когда|время|году|года|год|день|дня|\
-             веке|часу"
+            "when|time|date|day|year|century|hours|opening|schedule|kiedy|dzień|dnia|roku|rok|godzinie|godziny|godzinach|otwarcia|data|której|wieku|когда|время|году|года|год|день|дня|\
+             веке|часу|часы|часов|дата|расписание"
         }
         Kind::Person | Kind::PersonName => "who|person|name|kto|osoba|osoby|nazywa|nazwisko|кто|зовут|имя|фамилия|человек",
         Kind::Percent => "percentage|percent|share|proportion|procent|odsetek|процент|доля|долю|процентов",
@@ -80,12 +94,16 @@ fn carried(kind: Kind, word: &str) -> bool {
              километров"
         }
         Kind::Place => "where|place|located|situated|gdzie|miejsce|miejscu|где|место|месте",
-        Kind::Contact => "number|phone|telephone|call|numer|numerem|telefon|номер|телефон|телефона|номеру",
+        Kind::Contact => {
+            "number|phone|telephone|call|ring|numer|numerem|telefon|telefonu|telefonem|номер|телефон|телефона|телефону|номеру|номером"
+        }
         Kind::Name => {
             "name|company|firm|manufacturer|brand|called|nazwa|firma|firmy|marka|marki|nazywa|название|компания|фирма|марка|\
              называется|марки"
         }
-        Kind::Amount => "big|large|high|size|limit|maximum|capacity|limitu|лимит|размер|maksymalny|максимальный",
+        Kind::Amount => {
+            "big|large|high|size|length|rating|limit|maximum|capacity|limitu|długość|wielkość|rozmiar|лимит|размер|maksymalny|максимальный"
+        }
         Kind::Count | Kind::Any => "",
     };
     list.split('|').any(|w| w == word)
@@ -114,9 +132,13 @@ impl Question {
             let opens =
                 text.get(..term.start).is_none_or(|before| before.trim_end().is_empty() || before.trim_end().ends_with(['.', '!', '?']));
             let capitals = raw.chars().filter(|c| c.is_uppercase()).count();
+            let after = query_word_before(text, term.start);
+            let stem = analyse(&after, lang).into_iter().next().map(|t| t.text).unwrap_or_default();
+            let numbered = digits && raw.bytes().all(|b| b.is_ascii_digit()) && raw.len() <= 3 && !followed_by_unit(text, term.end);
+            let noun = concepts.iter().rposition(|c| numbered && c.is(&stem) && !LIGHT.split('|').any(|w| w == after));
             let year = raw.len() == 4 && digits && raw.chars().all(|c| c.is_ascii_digit()) && raw.starts_with(['1', '2']);
             // A plain number is mostly a condition ("for 40 thousand", "after ten years") that the answer states as a range.
-            let quantity = !year && !raw.chars().any(char::is_alphabetic) || numbers::is_number_word(&surface);
+            let quantity = noun.is_none() && (!year && !raw.chars().any(char::is_alphabetic) || numbers::is_number_word(&surface));
             let entity = !quantity && (digits || (capitals > 0 && !opens) || capitals > 1);
             let mut alternatives = term.alternatives;
             lexicon::expand(&surface, lang, &mut alternatives);
@@ -136,15 +158,89 @@ impl Question {
             } else if unseen && !entity {
                 weight *= 0.7;
             }
-            concepts.push(Concept { surface, alternatives, weight, entity, unseen });
+            let identifies = entity && digits;
+            concepts.push(Concept { surface, alternatives, weight, entity, identifies, of: noun });
         }
+        name_ordinals(&mut concepts);
+        name_letters(text, lang, &mut concepts);
         let total: f32 = concepts.iter().map(|c| c.weight).sum();
         if total > 0.0 {
             concepts.iter_mut().for_each(|c| c.weight /= total);
         }
         let focus = focus(text, &concepts);
         let role = concepts.iter().position(|c| kinds::is_role(&c.surface)).filter(|_| kind == Kind::PersonName);
-        Self { lang, concepts, kind, focus, role, values: ranges::values(text), words: lower.into_iter().collect() }
+        let whom = (0..concepts.len()).filter(|i| concepts.get(*i).is_some_and(|c| behind_for(&lower, &c.surface))).collect();
+        Self {
+            lang,
+            concepts,
+            kind,
+            focus,
+            role,
+            whom,
+            values: ranges::values(text),
+            durations: ranges::durations(text),
+            words: lower.into_iter().collect(),
+        }
+    }
+}
+
+/// The word right before a byte of the text, in lower case; empty when a sentence ends between.
+fn query_word_before(text: &str, at: usize) -> String {
+    let before = text.get(..at).unwrap_or_default().trim_end();
+    let word = before.rsplit(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '\'' | '’'))).next().unwrap_or_default();
+    word.to_lowercase()
+}
+
+/// Whether a number is followed by another word, which it then counts: "8 days", unlike "year 8 pupils", cannot be told apart by form, so only
+/// units and signs count.
+fn followed_by_unit(text: &str, at: usize) -> bool {
+    let rest = text.get(at..).unwrap_or_default();
+    if rest.starts_with(['%', '°', ':', '.', ',']) && rest.chars().nth(1).is_some_and(|c| c.is_ascii_digit())
+        || rest.starts_with(['%', '°'])
+    {
+        return true;
+    }
+    let next: String = rest.trim_start().chars().take_while(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
+    !next.is_empty() && (kinds::is_time_unit(&next) || super::holdings::is_unit(&next))
+}
+
+/// Whether a word stands right behind "dla" or "для".
+fn behind_for(words: &[String], word: &str) -> bool {
+    words.windows(2).any(|pair| matches!(pair, [before, at] if matches!(before.as_str(), "dla" | "для") && at == word))
+}
+
+/// "The second building", "w czwartym korpusie": which one is meant, as by a number.
+fn name_ordinals(concepts: &mut [Concept]) {
+    for at in 0..concepts.len() {
+        let noun = concepts.get(at + 1).filter(|c| !LIGHT.split('|').any(|w| w == c.surface) && !kinds::is_time_unit(&c.surface)).is_some();
+        let Some(concept) = concepts.get_mut(at) else { continue };
+        if let Some(value) = numbers::ordinal(&concept.surface).filter(|_| noun) {
+            push(&mut concept.alternatives, value.to_string(), 1.0);
+            (concept.entity, concept.identifies, concept.of) = (true, true, Some(at + 1));
+        }
+    }
+}
+
+/// "Car park A": a single capital behind a noun, which the analysis takes for a function word.
+fn name_letters(text: &str, lang: Lang, concepts: &mut Vec<Concept>) {
+    let mut before = String::new();
+    for word in text.split_whitespace() {
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let mut chars = bare.chars();
+        if let (Some(letter), None) = (chars.next(), chars.next())
+            && letter.is_uppercase()
+            && !(letter == 'I' && lang == Lang::En)
+            && let Some(stem) = analyse(&before, lang).into_iter().next()
+            && let Some(noun) = concepts.iter().position(|c| c.is(&stem.text))
+        {
+            let surface = letter.to_lowercase().to_string();
+            if !concepts.iter().any(|c| c.surface == surface) {
+                let weight = concepts.iter().map(|c| c.weight).fold(0.0, f32::max);
+                let alternatives = vec![Alternative { text: surface.clone(), weight: 1.0 }];
+                concepts.push(Concept { surface, alternatives, weight, entity: true, identifies: true, of: Some(noun) });
+            }
+        }
+        before = bare.to_lowercase();
     }
 }
 
@@ -188,6 +284,11 @@ fn focus(text: &str, concepts: &[Concept]) -> Vec<usize> {
         }
         before = word;
     }
+    // "How many people", "how many fit on": no thing is named.
+    if english && rest.split_whitespace().nth(1).is_some_and(|w| matches!(w, "on" | "in" | "at" | "into" | "per" | "to")) {
+        found.clear();
+    }
+    found.retain(|at| concepts.get(*at).is_some_and(|c| !LIGHT.split('|').any(|w| w == c.surface)));
     // Without an auxiliary close by, only the first word is sure to name the thing.
     let bounded = rest.split_whitespace().take(4).any(|w| VERBS.split(' ').any(|verb| verb == w));
     if english && !bounded {

@@ -89,6 +89,57 @@ pub(super) fn holds_value(sentence: &str, values: &[f64]) -> bool {
     ranges.iter().any(|range| values.iter().any(|value| (range.low..=range.high).contains(value)))
 }
 
+/// Lengths of time that a text names, in minutes: "half an hour" and "30 minutes" are the same.
+pub(super) fn durations(text: &str) -> Vec<f64> {
+    let words = words(text);
+    let at = |i: usize| words.get(i).map_or("", String::as_str);
+    let mut found = Vec::new();
+    for (i, word) in words.iter().enumerate() {
+        match word.as_str() {
+            "half" | "pół" => {
+                let unit = if matches!(at(i + 1), "a" | "an") { at(i + 2) } else { at(i + 1) };
+                found.extend(minutes(unit).map(|m| m / 2.0));
+            }
+            "półtorej" | "półtora" | "полтора" | "полторы" => found.extend(minutes(at(i + 1)).map(|m| m * 1.5)),
+            "quarter" if minutes(at(i + 2)).or_else(|| minutes(at(i + 3))).is_some_and(|m| m == 60.0) => found.push(15.0),
+            "kwadrans" | "kwadransa" | "kwadransie" => found.push(15.0),
+            "полчаса" => found.push(30.0),
+            "полгода" | "полугода" => found.push(182.5 * 1440.0),
+            "fortnight" => found.push(14.0 * 1440.0),
+            "doba" | "dobę" | "doby" | "dobie" | "сутки" | "суток" if i.checked_sub(1).is_none_or(|b| value_of(at(b)).is_none()) =>
+            {
+                found.push(1440.0);
+            }
+            _ => {
+                if let Some(value) = value_of(word)
+                    && let Some(unit) = minutes(at(i + 1)).or_else(|| minutes(at(i + 2)))
+                {
+                    found.push(value * unit);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Minutes of a unit of time, by the beginning of its name.
+fn minutes(word: &str) -> Option<f64> {
+    const UNITS: &[(&str, f64)] = &[
+        ("minut|минут|min|мин", 1.0),
+        ("hour|godzin|час", 60.0),
+        ("day|dni|dzień|dnia|dób|doby|день|дня|дней|сут", 1440.0),
+        ("week|tydzień|tygodni|недел", 10_080.0),
+        ("month|miesi|месяц", 43_800.0),
+        ("year|rok|lat|год|лет", 525_600.0),
+    ];
+    UNITS.iter().find(|(stems, _)| stems.split('|').any(|stem| word.starts_with(stem))).map(|(_, minutes)| *minutes)
+}
+
+/// Whether two texts name the same length of time, months counted as 30 or 31 days.
+pub(super) fn same_duration(a: &[f64], b: &[f64]) -> bool {
+    a.iter().any(|x| b.iter().any(|y| (x - y).abs() <= 0.02 * x.max(*y)))
+}
+
 /// Words and dashes in order, lower-case, with `10 000` joined to one number.
 fn words(text: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
@@ -158,6 +209,20 @@ mod tests {
         ] {
             assert!(holds_value(sentence, &values(question)), "{question}");
         }
+    }
+
+    #[test]
+    fn a_length_of_time_is_the_same_in_other_units() {
+        for (a, b) in [
+            ("after half an hour", "30 minutes | head of operations"),
+            ("co trzy miesiące", "zmienia się co 90 dni"),
+            ("через полчаса", "через 30 минут"),
+            ("a fortnight", "14 days"),
+            ("za dobę", "w ciągu 24 godzin"),
+        ] {
+            assert!(same_duration(&durations(a), &durations(b)), "{a}: {:?} {:?}", durations(a), durations(b));
+        }
+        assert!(!same_duration(&durations("after an hour and 10 minutes"), &durations("45 minutes")));
     }
 
     #[test]

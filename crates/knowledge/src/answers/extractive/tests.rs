@@ -103,6 +103,58 @@ fn a_lead_in_brings_its_list() {
     );
 }
 
+const SCHOOL: &[(&str, &str)] = &[
+    (
+        "Trips > This year",
+        "Class | Destination | Cost\nYear 4 | Roman fort | 18 pounds\nYear 6 | Farm in the hills | 240 pounds\nYear 9 | Ypres, Belgium | 410 pounds",
+    ),
+    ("Lunch", "A hot lunch costs 2.60 pounds in years 1 to 6 and 3.10 pounds in years 7 to 11. Lunch is booked until Thursday noon."),
+    ("Parking", "Car park B is free for visitors. The gate closes at 18:00."),
+    ("Escalation", "Time without answer | Who is called\n15 minutes | secondary\n30 minutes | head of operations, Marta Kilian"),
+];
+
+#[test]
+fn which_one_of_several_numbered_things_is_meant_matters() {
+    let (extract, text) = ask_of("How much does the trip of year 9 cost?", SCHOOL);
+    assert!(extract.answered && text.contains("410 pounds"), "{text}");
+    let (extract, text) = ask_of("How much does the trip of year 12 cost?", SCHOOL);
+    assert!(!extract.answered, "{text}");
+    let (extract, text) = ask_of("Is car park A free?", SCHOOL);
+    assert!(!extract.answered, "{text}");
+}
+
+#[test]
+fn a_length_of_time_in_other_units_is_the_same() {
+    let (_, text) = ask_of("Who is called after half an hour without answer?", SCHOOL);
+    assert!(text.contains("Marta Kilian"), "{text}");
+}
+
+#[test]
+fn what_stands_behind_a_code_on_its_line_comes_along() {
+    let texts: &[(&str, &str)] = &[
+        (
+            "Коды",
+            "Ошибка Б-07: билет заблокирован. Снять блокировку может старший смены.\nОшибка Б-11: принтер этикеток не отвечает. Выключить его на десять секунд.",
+        ),
+        ("Прочее", "Библиотека открыта с десяти утра. Книги выдают на месяц."),
+    ];
+    let (extract, text) = ask_of("Б-11 что делать", texts);
+    assert!(extract.answered && text.contains("Выключить его на десять секунд") && !text.contains("Снять блокировку"), "{text}");
+}
+
+#[test]
+fn a_rule_for_one_is_not_a_rule_for_another() {
+    let texts: &[(&str, &str)] = &[
+        ("Parkowanie > Abonament mieszkańca", "Mieszkaniec płaci 15 zł miesięcznie za pierwszy samochód."),
+        ("Odpady", "Firma zabiera odpady raz w tygodniu. Reklamację składa się w urzędzie."),
+        ("Paszporty", "Paszport dla studenta kosztuje 70 zł."),
+    ];
+    let (extract, text) = ask_of("Ile kosztuje abonament dla firmy?", texts);
+    assert!(!extract.answered, "{text}");
+    let (extract, text) = ask_of("Ile kosztuje paszport dla studenta?", texts);
+    assert!(extract.answered && text.contains("70 zł"), "{text}");
+}
+
 #[test]
 fn two_questions_in_one_are_answered_each() {
     let (extract, text) =
@@ -169,6 +221,13 @@ fn the_kind_of_answer_is_told_from_the_question() {
         ("Ile kosztuje bilet?", Kind::Money),
         ("Сколько стоит билет?", Kind::Money),
         ("How long is the warranty?", Kind::Duration),
+        ("How often is the filter cleaned?", Kind::Often),
+        ("Jak szybko przyjedzie serwis?", Kind::Soon),
+        ("По какому телефону вызвать мастера?", Kind::Contact),
+        ("Do której czynne jest biuro?", Kind::Time),
+        ("VPN session length", Kind::Amount),
+        ("godziny otwarcia biura", Kind::Time),
+        ("срок гарантии", Kind::Duration),
         ("Jak długo trwa urlop?", Kind::Duration),
         ("Сколько дней отпуска положено?", Kind::Duration),
         ("When does the shop open?", Kind::Time),

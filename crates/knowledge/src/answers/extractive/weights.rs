@@ -1,4 +1,4 @@
-//! Weights of the scorer, as `examples/calibrate.rs` printed them. How they were found and what they reach: `docs/adr/0009-extractive-answers.md`.
+//! Weights of the scorer, as `examples/calibrate` printed them. How they were found and what they reach: `docs/adr/0009-extractive-answers.md`.
 
 use astrolabe_backends::analysis::Lang;
 
@@ -23,12 +23,11 @@ impl Model {
     #[must_use]
     pub fn for_language(lang: Lang, embedder: bool) -> Self {
         if embedder && Self::uses_similarity(lang) {
-            return Self { rank: RANK_SIMILAR, answer: ANSWER_SIMILAR, threshold: 0.25 };
+            return Self { rank: RANK_SIMILAR, answer: ANSWER_SIMILAR, threshold: 0.22 };
         }
         let threshold = match lang {
-            // Polish questions share fewer word forms with their answers, so the same evidence weighs more.
-            Lang::Pl => 0.2,
-            Lang::Ru => 0.27,
+            Lang::Pl => 0.28,
+            Lang::Ru => 0.25,
             Lang::En | Lang::Other => 0.28,
         };
         Self { rank: RANK, answer: ANSWER, threshold }
@@ -69,18 +68,18 @@ fn dot(weights: &[f32], features: &[f32]) -> f32 {
 }
 
 const RANK: Features = [
-    -0.00, 3.39, 3.59, 2.88, 0.41, 0.30, 0.25, -0.75, -0.14, -0.00, 1.24, -0.99, -0.26, -0.30, -0.03, 0.70, 0.14, 2.03, 0.42, -0.18, -0.09,
-    0.00, 0.93, 0.00, 0.00,
+    0.00, 2.51, 2.37, 1.18, 1.50, 0.65, -0.37, -0.17, 0.30, 0.00, 2.22, -1.67, -0.74, -0.99, 0.08, 0.12, -0.33, 0.84, 0.62, 0.32, 0.48,
+    0.08, 1.15, -3.15, -0.62, 0.97, 0.88, 0.34, 0.00, 0.00, 0.00, 0.00,
 ];
 const ANSWER: [f32; ANSWER_FEATURES] = [
-    -2.33, 0.67, 1.42, 2.17, -0.92, -1.19, -1.01, -0.07, -1.80, 1.11, 0.06, -2.73, -1.53, 1.09, 0.27, 0.78, 0.30, -1.23, -0.29, 0.00, 0.00,
-    0.00, 0.80, 0.00, 0.00, 0.64, 1.12,
+    -0.85, 0.60, 0.83, 1.11, 1.09, -0.75, -1.34, -0.21, -1.62, -1.51, 0.18, -3.05, -1.54, 0.07, 0.02, 0.90, 0.50, -0.11, -0.89, 0.00, 0.45,
+    0.07, 0.82, -0.06, 0.06, -1.00, 1.26, 0.46, -0.08, -1.05, 0.00, 0.00, 0.66, 0.96,
 ];
 const RANK_SIMILAR: Features = [
-    -0.00, 2.17, 2.79, 2.00, 0.28, -0.46, 0.32, -0.65, -0.12, -0.00, 1.25, -0.86, -0.42, -0.37, 0.07, 0.70, 0.13, 1.25, 0.77, -0.08, -0.12,
-    0.00, 0.94, 3.41, 3.26,
+    0.00, 1.61, 1.82, 1.25, 0.90, -0.87, 0.12, -0.43, -0.85, 0.00, 1.69, -1.17, -0.64, -1.42, 0.34, 0.26, 0.14, 0.33, 1.05, -0.08, 1.19,
+    -0.76, 1.28, -1.91, 0.07, 0.71, 0.88, 0.65, 0.00, 0.00, 3.68, 2.95,
 ];
 const ANSWER_SIMILAR: [f32; ANSWER_FEATURES] = [
-    -3.29, 0.36, 1.21, 1.78, -1.23, -1.17, -1.02, -0.09, -1.89, 1.23, -0.00, -2.75, -1.51, 0.90, 0.34, 0.67, 0.74, -1.57, 0.24, 0.00, 0.00,
-    0.00, 0.77, 1.30, 0.65, 1.02, 0.93,
+    -1.25, -0.73, 0.85, 1.55, -0.22, -0.16, -1.40, -0.25, -1.95, -0.91, 0.15, -3.13, -1.51, -0.44, 0.16, 0.89, 0.18, -0.71, -0.51, 0.08,
+    0.51, 1.05, 0.83, -0.92, -0.07, -1.22, 1.56, 0.38, -0.01, -0.34, 1.40, 0.42, 1.23, 1.22,
 ];
