@@ -34,6 +34,7 @@ pub const MIGRATIONS: Migrations = Migrations {
         Migration { version: 2, name: "documents", sql: include_str!("../migrations/0002_documents.sql") },
         Migration { version: 3, name: "asks", sql: include_str!("../migrations/0003_asks.sql") },
         Migration { version: 4, name: "chunk_hashes", sql: include_str!("../migrations/0004_chunk_hashes.sql") },
+        Migration { version: 5, name: "source_ranking", sql: include_str!("../migrations/0005_source_ranking.sql") },
         Migration { version: 6, name: "source_readers", sql: include_str!("../migrations/0006_source_readers.sql") },
         Migration { version: 8, name: "question_sets", sql: include_str!("../migrations/0008_question_sets.sql") },
     ],
@@ -50,7 +51,7 @@ pub fn routes(knowledge: Knowledge) -> OpenApiRouter {
         .routes(routes!(documents::routes::get_document, documents::routes::delete_document))
         .routes(routes!(documents::routes::get_document_content))
         .routes(routes!(documents::routes::retry_document))
-        .routes(routes!(search::routes::search))
+        .routes(routes!(search::routes::search, search::routes::search_by_address))
         .routes(routes!(index::routes::rebuild_index))
         .routes(routes!(answers::routes::ask))
         .routes(routes!(answers::routes::list_asks))

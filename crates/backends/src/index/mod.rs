@@ -33,7 +33,7 @@ use crate::analysis::Lang;
 pub use contract::{Pending, SearchIndex};
 pub use embedded::Embedded;
 pub use error::IndexError;
-pub use fusion::{Fused, RRF_K, mmr, rrf};
+pub use fusion::{Fused, RRF_K, dense_weight, fuse, mmr, rrf};
 pub use postgres::PostgresIndex;
 pub use store::EmbeddedIndex;
 

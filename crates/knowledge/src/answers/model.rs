@@ -315,31 +315,10 @@ fn without_markers(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use astrolabe_kernel::Id;
-
     use super::*;
-    use crate::search::Ranks;
 
     fn passage(text: &str) -> Found {
-        Found {
-            chunk_id: Id::derived(text.as_bytes()),
-            document_id: Id::derived(b"d"),
-            document: "d.md".to_owned(),
-            source_id: Id::derived(b"s"),
-            source: "s".to_owned(),
-            heading: String::new(),
-            start: 0,
-            end: 1,
-            text: text.to_owned(),
-            score: 1.0,
-            lang: "en".to_owned(),
-            page: None,
-            ranks: Ranks::default(),
-            title: String::new(),
-            text_hash: String::new(),
-            dense: None,
-            lexical: None,
-        }
+        Found::of_text(text)
     }
 
     /// What is sent of a model's text that comes in pieces of `size` bytes, and which passages it cites.

@@ -1,33 +1,132 @@
 //! Finding chunks by words and by meaning.
+//!
+//! Reading order: [`Search`] is what is wanted; [`run`] asks both sides of the index, fuses what they say and applies what sources say of their
+//! documents; [`passages`] folds what says the same and joins neighbours; [`documents`] ranks whole documents; [`explain`] tells how a score came
+//! about. What a caller may not read is left out by the index's filter, before anything is ranked or counted.
 
+mod boosts;
+mod documents;
+mod explain;
+mod facets;
+mod fold;
+mod highlight;
+mod passages;
+pub mod request;
 pub mod routes;
+mod run;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use astrolabe_backends::{
-    analysis::{Lang, Query, analyse_query},
-    embedder::Priority,
-    index::{Filter, Hit, RRF_K, rrf},
+    analysis::{Lang, Query},
+    index::Filter,
 };
-use astrolabe_kernel::{Error, Id, Principal, Result, principal::TenantId};
+use astrolabe_kernel::{Error, Id, Principal, Result, Timestamp, principal::TenantId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{
-    Knowledge,
-    answers::extractive::widen,
-    documents::Document,
-    ingest::{ChunkId, jobs::embed},
-    sources::Source,
-};
+use crate::{Knowledge, documents::Document, ingest::ChunkId, sources::Source};
 
-/// How many candidates each side brings.
-const CANDIDATES: usize = 60;
+pub use boosts::{Boost, Ranking};
+pub use documents::{DocumentResults, FoundDocument, documents_of};
+pub use explain::{Explanation, MatchedWord, SideScore};
+pub use facets::{Facets, SourceCount, ValueCount};
+pub use highlight::Span;
+pub use run::coverage;
 
-/// A chunk that was found.
+/// What a search is to find.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Search {
+    /// Words or a question.
+    pub text: String,
+    /// Which sides of the index are asked.
+    pub mode: SearchMode,
+    /// What may be found.
+    pub only: Only,
+    /// Passages or documents at most.
+    pub limit: usize,
+    /// Ranked chunks that earlier pages have used up.
+    pub from: usize,
+    /// 0 to 1: how much a passage that is like a better one is put back. 0 keeps the order of the scores.
+    pub diversity: f32,
+    /// Whether neighbours become one passage.
+    pub join: bool,
+    /// Whether each passage tells how its score came about.
+    pub explain: bool,
+}
+
+impl Search {
+    /// A search for `limit` chunks by both sides, in everything that the caller may read.
+    pub fn new(text: impl Into<String>, limit: usize) -> Self {
+        Self {
+            text: text.into(),
+            mode: SearchMode::Hybrid,
+            only: Only::default(),
+            limit,
+            from: 0,
+            diversity: 0.0,
+            join: false,
+            explain: false,
+        }
+    }
+}
+
+/// What may be found; `None` allows everything, and an empty list nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Only {
+    /// In these sources.
+    pub sources: Option<Vec<Id<Source>>>,
+    /// Documents with at least one of these tags.
+    pub tags: Option<Vec<String>>,
+    /// Chunks in this language.
+    pub lang: Option<Lang>,
+    /// Documents of one of these media types.
+    pub mimes: Option<Vec<String>>,
+    /// Documents that changed at this moment or later.
+    pub updated_from: Option<Timestamp>,
+    /// Documents that changed before this moment.
+    pub updated_until: Option<Timestamp>,
+    /// Documents without a list of readers, or with one of these ids in it; `None` for a caller who may read everything of the tenant.
+    pub readers: Option<Vec<String>>,
+}
+
+impl Only {
+    /// The same as the index takes it.
+    fn filter(&self, tenant: TenantId) -> Filter {
+        Filter {
+            sources: self.sources.as_ref().map(|ids| ids.iter().map(ToString::to_string).collect()),
+            readers: self.readers.clone(),
+            tags: self.tags.clone(),
+            lang: self.lang,
+            mimes: self.mimes.clone(),
+            updated_from: self.updated_from.map(Timestamp::micros),
+            updated_until: self.updated_until.map(Timestamp::micros),
+            ..Filter::tenant(tenant.to_string())
+        }
+    }
+}
+
+/// Which sides of the index a search asks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SearchMode {
+    /// By words.
+    Lexical,
+    /// By meaning.
+    Dense,
+    /// By both, fused.
+    #[default]
+    Hybrid,
+}
+
+/// A passage that was found: a chunk, or neighbouring chunks of one section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Found {
-    /// The chunk.
+    /// The chunk; the best one of a passage that was put together.
     pub chunk_id: ChunkId,
+    /// All chunks of the passage in reading order.
+    pub chunk_ids: Vec<ChunkId>,
     /// Its document.
     pub document_id: Id<Document>,
     /// The document's name.
@@ -42,21 +141,42 @@ pub struct Found {
     pub start: i64,
     /// One past the last character.
     pub end: i64,
-    /// The chunk's text.
+    /// The passage's text.
     pub text: String,
+    /// Where the text holds words of the query, as characters of `text`.
+    pub highlights: Vec<Span>,
     /// How well it fits, from 0 to 1; comparable within one answer only.
     pub score: f64,
     /// Language of the text, empty when unknown.
     pub lang: String,
+    /// Media type of the document.
+    pub mime: String,
+    /// Tags of the document.
+    pub tags: Vec<String>,
+    /// When the document last changed.
+    pub updated_at: Timestamp,
     /// Page, where the document has pages.
     pub page: Option<i64>,
     /// Where each side ranked it, from 1; null where a side did not find it.
     pub ranks: Ranks,
+    /// How many other chunks say the same and are not shown.
+    pub folded: u32,
+    /// How the score came about, when asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<Explanation>,
     /// The document's title.
     #[serde(skip)]
     pub(crate) title: String,
     #[serde(skip)]
     pub(crate) text_hash: String,
+    /// Place of the first and the last chunk in the document.
+    #[serde(skip)]
+    pub(crate) ordinals: (i64, i64),
+    /// The score of both sides together, before the boosts.
+    #[serde(skip)]
+    pub(crate) fused: f32,
+    #[serde(skip)]
+    pub(crate) boosts: Vec<Boost>,
     /// Cosine of question and chunk.
     #[serde(skip)]
     pub(crate) dense: Option<f32>,
@@ -80,8 +200,10 @@ pub struct Ranks {
 pub enum Retrieval {
     /// By words and by meaning.
     Hybrid,
-    /// By words alone: there is no embedding model.
+    /// By words alone: so it was asked for, or there is no embedding model.
     Lexical,
+    /// By meaning alone: so it was asked for.
+    Dense,
 }
 
 /// What a search found.
@@ -96,16 +218,8 @@ pub struct Results {
     pub vector: Option<Vec<f32>>,
     /// Whose chunks were searched.
     pub tenant: TenantId,
-}
-
-/// How much the side of meaning counts beside the side of words (1.0). MiniLM was trained on English: measured on the development
-/// collections, its ranks help there and mislead in Polish and Russian.
-pub(crate) fn dense_weight(lang: Lang) -> f32 {
-    match lang {
-        Lang::En => 0.8,
-        Lang::Pl | Lang::Ru => 0.15,
-        Lang::Other => 0.3,
-    }
+    /// Ranked chunks that this page and those before it used up; `None` when nothing comes behind them.
+    pub next: Option<usize>,
 }
 
 /// Checks a question: 1 to 2,000 characters that are not all white space.
@@ -134,95 +248,40 @@ impl Knowledge {
         }
         Ok(Some(ids))
     }
+}
 
-    /// Finds up to `limit` chunks of the caller's tenant, best first.
-    ///
-    /// # Errors
-    /// `warming_up` while the index loads.
-    pub async fn find(&self, principal: &Principal, question: &str, sources: Option<Vec<Id<Source>>>, limit: usize) -> Result<Results> {
-        self.find_query(principal, question, analyse_query(question, None), sources, limit).await
-    }
-
-    /// The same for an answer: synonyms of the question's words count a little, so that a question in the words of daily life finds the rule.
-    ///
-    /// # Errors
-    /// `warming_up` while the index loads.
-    pub(crate) async fn find_for_answer(
-        &self,
-        principal: &Principal,
-        question: &str,
-        sources: Option<Vec<Id<Source>>>,
-        limit: usize,
-    ) -> Result<Results> {
-        let mut query = analyse_query(question, None);
-        widen(&mut query);
-        self.find_query(principal, question, query, sources, limit).await
-    }
-
-    #[tracing::instrument(name = "search", skip_all)]
-    async fn find_query(
-        &self,
-        principal: &Principal,
-        question: &str,
-        query: Query,
-        sources: Option<Vec<Id<Source>>>,
-        limit: usize,
-    ) -> Result<Results> {
-        let started = std::time::Instant::now();
-        let index = self.index()?;
-        let vector = match self.embedder() {
-            Some(embedder) => embed(&embedder, vec![question.to_owned()], Priority::Interactive).await?.pop(),
-            None => None,
-        };
-        let filter = Filter {
-            sources: sources.map(|ids| ids.iter().map(ToString::to_string).collect()),
-            ..Filter::tenant(principal.tenant.to_string())
-        };
-        let dense = async {
-            match &vector {
-                Some(vector) => index.dense(&filter, vector, CANDIDATES).await,
-                None => Ok(Vec::new()),
-            }
-        };
-        let (lexical, dense) =
-            tokio::try_join!(index.lexical(&filter, &query.terms, CANDIDATES), dense).map_err(crate::runtime::index_error)?;
-        let retrieval = if vector.is_some() { Retrieval::Hybrid } else { Retrieval::Lexical };
-        let found = self.resolve(principal, &query, &lexical, &dense, limit).await?;
-        let mode = if vector.is_some() { "hybrid" } else { "lexical" };
-        metrics::histogram!("search_duration_seconds", "mode" => mode).record(started.elapsed().as_secs_f64());
-        Ok(Results { found, retrieval, query, vector, tenant: principal.tenant })
-    }
-
-    async fn resolve(&self, principal: &Principal, query: &Query, lexical: &[Hit], dense: &[Hit], limit: usize) -> Result<Vec<Found>> {
-        let weight = dense_weight(query.lang);
-        let fused = rrf(&[(1.0, lexical), (weight, dense)], RRF_K);
-        let best = (1.0 + weight) / (RRF_K + 1.0);
-        let mut tx = self.kernel.db.read().await?;
-        let mut found: Vec<Found> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
-        // More are read than wanted: what was deleted a moment ago and what says the same falls out.
-        for batch in fused.chunks(20) {
-            if found.len() >= limit {
-                break;
-            }
-            let ids: Vec<&str> = batch.iter().map(|f| f.chunk_id.as_str()).collect();
-            let mut rows = store::chunks(&mut tx, principal.tenant, &ids).await?;
-            for hit in batch {
-                let Some(at) = rows.iter().position(|r| r.chunk_id.to_string() == hit.chunk_id) else { continue };
-                let mut row = rows.swap_remove(at);
-                if !seen.insert(row.text_hash.clone()) {
-                    continue;
-                }
-                row.score = f64::from((hit.score / best).min(1.0));
-                row.ranks = Ranks { lexical: hit.ranks[0], dense: hit.ranks[1] };
-                row.lexical = hit.ranks[0].and_then(|r| lexical.get(r - 1)).map(|h| h.share);
-                row.dense = hit.ranks[1].and_then(|r| dense.get(r - 1)).map(|h| h.score);
-                found.push(row);
-                if found.len() == limit {
-                    break;
-                }
-            }
+#[cfg(test)]
+impl Found {
+    /// A passage of a document that is nothing but this text.
+    pub(crate) fn of_text(text: &str) -> Self {
+        Self {
+            chunk_id: Id::derived(text.as_bytes()),
+            chunk_ids: vec![Id::derived(text.as_bytes())],
+            document_id: Id::derived(b"d"),
+            document: "d.md".to_owned(),
+            source_id: Id::derived(b"s"),
+            source: "s".to_owned(),
+            heading: String::new(),
+            start: 0,
+            end: i64::try_from(text.chars().count()).unwrap(),
+            text: text.to_owned(),
+            highlights: Vec::new(),
+            score: 1.0,
+            lang: "en".to_owned(),
+            mime: "text/plain".to_owned(),
+            tags: Vec::new(),
+            updated_at: Timestamp::from_micros(0),
+            page: None,
+            ranks: Ranks::default(),
+            folded: 0,
+            explanation: None,
+            title: String::new(),
+            text_hash: text.to_owned(),
+            ordinals: (0, 0),
+            fused: 1.0,
+            boosts: Vec::new(),
+            dense: None,
+            lexical: None,
         }
-        Ok(found)
     }
 }

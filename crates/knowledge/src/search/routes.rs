@@ -1,48 +1,48 @@
-//! The search endpoint.
+//! The search endpoints.
 
 use astrolabe_kernel::{
-    Error, Result,
-    http::{BodyProblems, Caller, CommonProblems, Json, NotFoundProblem},
+    Result,
+    http::{BodyProblems, Caller, CommonProblems, Json, NotFoundProblem, Query},
 };
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Found, Retrieval, check_question};
+use super::{
+    Facets, Found, FoundDocument, Retrieval, SearchMode,
+    request::{Group, SearchParameters, SearchRequest},
+};
 use crate::Knowledge;
-
-/// What to look for.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"query": "how long are backups kept", "limit": 5}))]
-pub struct SearchRequest {
-    /// Words or a question.
-    #[schema(min_length = 1, max_length = 2000, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
-    pub query: String,
-    /// Ids or names of the sources to look in; all when absent or empty.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_items = 50, value_type = Option<Vec<crate::sources::SourceName>>)]
-    pub sources: Option<Vec<String>>,
-    /// How many chunks at most; 10 when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 100)]
-    pub limit: Option<u32>,
-}
 
 /// What was found.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct SearchResponse {
-    /// Best first.
+    /// Passages, best first; none when documents were asked for.
     pub items: Vec<Found>,
+    /// Documents, best first, when they were asked for (`group`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents: Option<Vec<FoundDocument>>,
+    /// How many chunks match the filters and the words that the query requires or excludes, of those that the caller may read; exact, except that a
+    /// phrase counts as its words. A search ranks all of them; it is not the number of hits.
+    pub total: u64,
+    /// The same by source, tag, language and media type, when asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facets: Option<Facets>,
     /// How they were found.
     pub mode: Retrieval,
+    /// The language that the query was taken to be in: `en`, `pl`, `ru` or `und`.
+    pub lang: String,
+    /// What was missing, and how the search was degraded: `no_embedder` when it was to go by meaning too and there is no embedding model.
+    pub notices: Vec<String>,
+    /// Pass it as `cursor` to get the next page; null when there is nothing behind this one. At most 200 chunks are ranked.
+    pub next_cursor: Option<String>,
     /// Milliseconds it took.
     pub took_ms: f64,
     /// The request's trace.
     pub trace_id: String,
 }
 
-/// Search chunks by words and by meaning.
+/// Search by words and by meaning.
 #[utoipa::path(post, path = "/api/v1/search", tag = "search", request_body = SearchRequest,
     responses((status = 200, description = "What was found.", body = SearchResponse), CommonProblems, NotFoundProblem, BodyProblems))]
 pub async fn search(
@@ -53,22 +53,44 @@ pub async fn search(
     run(&knowledge, &caller, &request).await.map(Json)
 }
 
-/// The search behind the endpoint and the command.
+/// Search by words and by meaning, by an address that can be kept.
+#[utoipa::path(get, path = "/api/v1/search", tag = "search", params(SearchParameters),
+    responses((status = 200, description = "What was found.", body = SearchResponse), CommonProblems, NotFoundProblem))]
+pub async fn search_by_address(
+    State(knowledge): State<Knowledge>,
+    caller: Caller,
+    Query(parameters): Query<SearchParameters>,
+) -> Result<Json<SearchResponse>> {
+    run(&knowledge, &caller, &parameters.into()).await.map(Json)
+}
+
+/// The search behind the endpoints.
 ///
 /// # Errors
-/// `invalid_request` naming the wrong field; `warming_up` while the index loads.
+/// `invalid_request` naming the wrong field; `invalid_state` for a search by meaning without an embedding model; `warming_up` while the index loads.
 pub async fn run(knowledge: &Knowledge, caller: &Caller, request: &SearchRequest) -> Result<SearchResponse> {
     let started = std::time::Instant::now();
-    check_question("query", &request.query)?;
-    let limit = request.limit.unwrap_or(10);
-    if !(1..=100).contains(&limit) {
-        return Err(Error::field("limit", "must be between 1 and 100"));
-    }
-    let sources = knowledge.resolve_sources(&caller.principal, request.sources.as_deref()).await?;
-    let results = knowledge.find(&caller.principal, &request.query, sources, limit as usize).await?;
+    let principal = &caller.principal;
+    let search = request.checked(knowledge, principal).await?;
+    let (items, documents, retrieval, lang, next) = if request.group == Some(Group::Document) {
+        let results = knowledge.find_documents(principal, &search).await?;
+        (Vec::new(), Some(results.found), results.retrieval, results.query.lang, None)
+    } else {
+        let results = knowledge.search(principal, &search).await?;
+        (results.found, None, results.retrieval, results.query.lang, results.next)
+    };
+    let total = knowledge.count_matching(principal, &search).await?;
+    let facets = if request.facets == Some(true) { Some(knowledge.facets(principal, &search).await?) } else { None };
+    let degraded = search.mode == SearchMode::Hybrid && retrieval == Retrieval::Lexical;
     Ok(SearchResponse {
-        items: results.found,
-        mode: results.retrieval,
+        items,
+        documents,
+        total,
+        facets,
+        mode: retrieval,
+        lang: lang.code().to_owned(),
+        notices: if degraded { vec!["no_embedder".to_owned()] } else { Vec::new() },
+        next_cursor: next.map(|at| at.to_string()),
         took_ms: started.elapsed().as_secs_f64() * 1000.0,
         trace_id: caller.trace.trace_id.clone(),
     })

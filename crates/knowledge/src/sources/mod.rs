@@ -10,7 +10,7 @@ use astrolabe_kernel::{Error, Id, Principal, Result, Timestamp, error::code, id:
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::Knowledge;
+use crate::{Knowledge, search::Ranking};
 
 /// A collection of documents.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -29,6 +29,8 @@ pub struct Source {
     pub chunk_overlap: i64,
     /// Ids of those who may read it, beside who manages the tenant; null for everybody in the tenant.
     pub readers: Option<Vec<String>>,
+    /// How its documents rank beside others.
+    pub ranking: Ranking,
     /// How many documents it has.
     pub document_count: i64,
     /// How many chunks can be found.
@@ -97,6 +99,9 @@ pub struct NewSource {
     #[serde(default)]
     #[schema(max_items = 1000, value_type = Option<Vec<Reader>>)]
     pub readers: Option<Vec<String>>,
+    /// How its documents rank beside others: by age, by tags; no difference when absent.
+    #[serde(default)]
+    pub ranking: Ranking,
 }
 
 /// What to change of a source; what is absent stays. Chunk settings hold for documents ingested from then on.
@@ -120,6 +125,9 @@ pub struct SourceChange {
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     #[schema(max_items = 1000, value_type = Option<Vec<Reader>>)]
     pub readers: Option<Option<Vec<String>>>,
+    /// New settings of how its documents rank; all of them are replaced.
+    #[serde(default)]
+    pub ranking: Option<Ranking>,
 }
 
 impl NewSource {
@@ -132,6 +140,7 @@ impl NewSource {
         check_text("description", &self.description, 2000)?;
         check_tags(&self.tags)?;
         rights::check(self.readers.as_deref())?;
+        self.ranking.validate()?;
         let size = self.chunk_size.unwrap_or(600);
         let overlap = self.chunk_overlap.unwrap_or(80);
         if !(200..=4000).contains(&size) {
@@ -157,6 +166,7 @@ impl SourceChange {
             check_text("description", description, 2000)?;
         }
         rights::check(self.readers.as_ref().and_then(Option::as_deref))?;
+        self.ranking.as_ref().map_or(Ok(()), Ranking::validate)?;
         self.tags.as_deref().map_or(Ok(()), check_tags)
     }
 }

@@ -58,6 +58,7 @@ pub(super) async fn create(knowledge: &Knowledge, caller: &Caller, new: &NewSour
         chunk_size,
         chunk_overlap,
         readers: new.readers.clone(),
+        ranking: new.ranking.clone(),
         document_count: 0,
         chunk_count: 0,
         documents_by_state: ["queued", "running", "ready", "failed", "canceled"].map(|s| (s.to_owned(), 0)).into(),
@@ -99,6 +100,7 @@ pub async fn update_source(
     source.description = change.description.unwrap_or(source.description);
     source.tags = change.tags.unwrap_or(source.tags);
     source.readers = change.readers.unwrap_or(source.readers);
+    source.ranking = change.ranking.unwrap_or(source.ranking);
     source.updated_at = now;
     store::update(&mut tx, tenant, &source, now).await.map_err(|e| taken(e, &source.name))?;
     tx.audit(kernel, record(&caller, "sources.update", id, json!({"name": source.name, "readers": source.readers}))).await?;

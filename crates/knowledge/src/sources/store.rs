@@ -1,6 +1,6 @@
 //! The source table's statements.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use astrolabe_kernel::{
     Id, Result, Timestamp, Tx, args,
@@ -9,6 +9,7 @@ use astrolabe_kernel::{
 };
 
 use super::Source;
+use crate::search::Ranking;
 
 impl FromRow for Source {
     fn from_row(row: &Row) -> Result<Self> {
@@ -20,6 +21,7 @@ impl FromRow for Source {
             chunk_size: row.get("chunk_size")?,
             chunk_overlap: row.get("chunk_overlap")?,
             readers: if row.is_null("readers")? { None } else { Some(row.json("readers")?) },
+            ranking: row.json("ranking")?,
             document_count: 0,
             chunk_count: 0,
             documents_by_state: BTreeMap::new(),
@@ -29,7 +31,7 @@ impl FromRow for Source {
     }
 }
 
-const COLUMNS: &str = "id, name, description, tags, chunk_size, chunk_overlap, readers, created_at, updated_at";
+const COLUMNS: &str = "id, name, description, tags, chunk_size, chunk_overlap, readers, ranking, created_at, updated_at";
 
 /// One source.
 pub async fn get(tx: &mut Tx, tenant: TenantId, id: Id<Source>) -> Result<Option<Source>> {
@@ -73,6 +75,18 @@ pub async fn page(tx: &mut Tx, tenant: TenantId, only: Option<&[Id<Source>]>, af
     let mut sources: Vec<Source> = tx.all(sql, &args).await?;
     count(tx, tenant, &mut sources).await?;
     Ok(sources)
+}
+
+/// How the documents of each source rank, of those sources that say something about it.
+pub async fn rankings(tx: &mut Tx, tenant: TenantId) -> Result<HashMap<Id<Source>, Ranking>> {
+    struct One(Id<Source>, Ranking);
+    impl FromRow for One {
+        fn from_row(row: &Row) -> Result<Self> {
+            Ok(Self(row.id("id")?, row.json("ranking")?))
+        }
+    }
+    let rows: Vec<One> = tx.all("SELECT id, ranking FROM sources WHERE tenant_id = $1", args![tenant]).await?;
+    Ok(rows.into_iter().filter(|r| r.1 != Ranking::default()).map(|r| (r.0, r.1)).collect())
 }
 
 async fn with_counts(tx: &mut Tx, tenant: TenantId, source: Option<Source>) -> Result<Option<Source>> {
@@ -119,8 +133,8 @@ async fn count(tx: &mut Tx, tenant: TenantId, sources: &mut [Source]) -> Result<
 /// Adds a source.
 pub async fn insert(tx: &mut Tx, tenant: TenantId, source: &Source) -> Result<()> {
     tx.execute(
-        "INSERT INTO sources (id, tenant_id, name, description, tags, chunk_size, chunk_overlap, created_at, updated_at, readers)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)",
+        "INSERT INTO sources (id, tenant_id, name, description, tags, chunk_size, chunk_overlap, created_at, updated_at, readers, ranking)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10)",
         args![
             source.id,
             tenant,
@@ -130,17 +144,18 @@ pub async fn insert(tx: &mut Tx, tenant: TenantId, source: &Source) -> Result<()
             source.chunk_size,
             source.chunk_overlap,
             source.created_at,
-            source.readers.as_ref().map(|ids| serde_json::json!(ids))
+            source.readers.as_ref().map(|ids| serde_json::json!(ids)),
+            serde_json::json!(source.ranking)
         ],
     )
     .await?;
     Ok(())
 }
 
-/// Changes name, description, tags and readers.
+/// Changes name, description, tags, readers and ranking.
 pub async fn update(tx: &mut Tx, tenant: TenantId, source: &Source, now: Timestamp) -> Result<()> {
     tx.execute(
-        "UPDATE sources SET name = $1, description = $2, tags = $3, updated_at = $4, readers = $7 WHERE tenant_id = $5 AND id = $6",
+        "UPDATE sources SET name = $1, description = $2, tags = $3, updated_at = $4, readers = $7, ranking = $8 WHERE tenant_id = $5 AND id = $6",
         args![
             &source.name,
             &source.description,
@@ -148,7 +163,8 @@ pub async fn update(tx: &mut Tx, tenant: TenantId, source: &Source, now: Timesta
             now,
             tenant,
             source.id,
-            source.readers.as_ref().map(|ids| serde_json::json!(ids))
+            source.readers.as_ref().map(|ids| serde_json::json!(ids)),
+            serde_json::json!(source.ranking)
         ],
     )
     .await?;

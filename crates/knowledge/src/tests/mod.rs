@@ -13,4 +13,4 @@ mod rights;
 mod sources;
 pub(crate) mod support;
 
-use support::Setup;
+pub(crate) use support::Setup;

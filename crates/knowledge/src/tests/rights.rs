@@ -11,7 +11,7 @@ use super::Setup;
 use crate::{
     answers::AskRequest,
     documents::routes as documents,
-    search::routes::{SearchRequest, run},
+    search::{request::SearchRequest, routes::run},
     sources::{NewSource, Source, SourceChange, routes},
 };
 

@@ -18,5 +18,6 @@ mod limits;
 mod openapi;
 mod quality;
 mod repeats;
+mod search;
 mod support;
 mod system;
