@@ -17,6 +17,8 @@ use crate::{Knowledge, answers::extractive::widen, ingest::jobs::embed, runtime:
 
 /// How many candidates each side brings to a search for passages.
 const CANDIDATES: usize = 100;
+/// How many it brings to a query with phrases: chunks that have the words apart fall out afterwards.
+const PHRASE_CANDIDATES: usize = 600;
 
 /// What the sides of the index say to a query.
 pub(super) struct Sides {
@@ -108,6 +110,8 @@ impl Knowledge {
             None => (None, 0.0),
         };
         let filter = filter_of(principal, &search.only, &query);
+        let phrases = query.phrases.len() + query.excluded_phrases.len();
+        let candidates = if phrases > 0 { candidates.max(PHRASE_CANDIDATES) } else { candidates };
         let by_words = search.mode != SearchMode::Dense;
         let lexical = async { if by_words { index.lexical(&filter, &query.terms, candidates).await } else { Ok(Vec::new()) } };
         let dense = async {
