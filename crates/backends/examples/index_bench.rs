@@ -1,4 +1,4 @@
-//! The embedded index's part of `bench/search.sh`, which prepares the texts and vectors and compares the answers with a
+//! The embedded index's part of `bench/search/run.sh`, which prepares the texts and vectors and compares the answers with a
 //! full scan's and with other engines'.
 //!
 //! - `embed MODEL TEXTS VECTORS`: writes the vectors of the lines of a file, 32-bit floats one after the other.

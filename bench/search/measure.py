@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures search in the embedded index beside FAISS and pgvector, on the same vectors and queries. Started by bench/search.sh.
+"""Measures search in the embedded index beside FAISS and pgvector, on the same vectors and queries. Started by bench/search/run.sh.
 
 What is measured, and how:
 
@@ -26,9 +26,9 @@ import faiss
 import numpy
 import psycopg
 
-from measure import machine
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from results import add  # noqa: E402
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 DIMS = 384
 WARM_UP = 100
 TARGET = 0.98
@@ -39,7 +39,7 @@ class Bench:
     def __init__(self, options):
         self.options = options
         self.rows = []
-        self.json = {"machine": machine(), "load": os.getloadavg()[0], "date": str(datetime.date.today()), "sizes": {}}
+        self.json = {"load": os.getloadavg()[0], "date": str(datetime.date.today()), "sizes": {}}
         self.queries = numpy.fromfile(options.work / "queries.f32", dtype=numpy.float32).reshape(-1, DIMS)
         self.vectors = numpy.memmap(options.work / "vectors.f32", dtype=numpy.float32, mode="r").reshape(-1, DIMS)
 
@@ -236,24 +236,12 @@ class Bench:
                 print(f"  growth of {case}, {quantile[:3]}: {', '.join(steps) or 'one size'}")
 
     def write(self):
-        path = ROOT / "bench" / "RESULTS.md"
-        revision = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
-        command = f"bench/search.sh --write {' '.join(map(str, self.options.sizes))}"
-        lines = [
-            f"## Search, {self.json['date']}, revision {revision or 'unknown'}",
-            "",
-            f"{self.json['machine']}. Profile `{self.options.profile}`. Load before the run: {self.json['load']:.2f}. Command: `{command}`.",
-            "What is measured and how: `bench/search.py`; the data: `bench/search_data.py`.",
-            "",
-            "| chunks | engine | search | recall@10 | p50 ms | p95 ms | |",
-            "| ---: | --- | --- | ---: | ---: | ---: | --- |",
-            *(f"| {' | '.join(row)} |" for row in self.rows),
-            "",
-        ]
-        text = path.read_text(encoding="utf-8")
-        mark = "<!-- newest first -->\n"
-        head, tail = text.split(mark)
-        path.write_text(head + mark + "\n" + "\n".join(lines) + tail, encoding="utf-8")
+        rows = "\n".join(f"| {' | '.join(row)} |" for row in self.rows)
+        text = (
+            f"Profile `{self.options.profile}`. What is measured and how: `bench/search/measure.py`; the data: `bench/search/data.py`.\n\n"
+            "| chunks | engine | search | recall@10 | p50 ms | p95 ms | |\n| ---: | --- | --- | ---: | ---: | ---: | --- |\n" + rows + "\n"
+        )
+        add("Search", f"bench/search/run.sh --write {' '.join(map(str, self.options.sizes))}", self.json["load"], text)
 
 
 def main():
@@ -270,7 +258,7 @@ def main():
     options = parser.parse_args()
     bench = Bench(options)
     only = options.only.split(",")
-    print(f"{bench.json['machine']}; load {bench.json['load']:.2f}")
+    print(f"load {bench.json['load']:.2f}")
     print("  {:>9}  {:<34} {:<14} {:>6} {:>8} {:>8}".format("chunks", "engine", "search", "recall", "p50 ms", "p95 ms"))
     for chunks in options.sizes:
         truth = bench.truth(chunks)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures search in the embedded index beside FAISS and pgvector, on the same vectors and queries. Needs a quiet machine.
 #
-#   bench/search.sh [--write] [--json FILE] [--only ours,faiss,pgvector] [--graph CHUNKS] [CHUNKS ...]
+#   bench/search/run.sh [--write] [--json FILE] [--only ours,faiss,pgvector] [--graph CHUNKS] [CHUNKS ...]
 #
 #   CHUNKS              sizes to measure (10000 100000); 1000000 needs 8 GB of disk, and 20 minutes the first time
 #   --write             add the figures to bench/RESULTS.md
@@ -13,7 +13,7 @@
 #
 # Data and indexes are kept in $ASTROLABE_TEST_DIR/search-bench, so that a second run measures only.
 set -euo pipefail
-. "$(dirname "$0")/../scripts/lib.sh"
+. "$(dirname "$0")/../../scripts/lib.sh"
 
 arguments=() sizes=() only=ours,faiss,pgvector
 while [ $# -gt 0 ]; do
@@ -40,7 +40,7 @@ scripts/models.sh >&2
 python=$(venv search 'faiss-cpu==1.15.1' 'numpy==2.4.6' 'psycopg[binary]==3.3.9')/bin/python
 work=$SCRATCH/search-bench
 largest=$(printf '%s\n' "${sizes[@]}" | sort -n | tail -n 1)
-nice -n 5 "$python" bench/search_data.py --program "$program" --model "$ASTROLABE_MODELS_DIR/all-MiniLM-L6-v2" --work "$work" --chunks "$largest" "${collections[@]}"
+nice -n 5 "$python" bench/search/data.py --program "$program" --model "$ASTROLABE_MODELS_DIR/all-MiniLM-L6-v2" --work "$work" --chunks "$largest" "${collections[@]}"
 postgres=''
 [[ $only != *pgvector* ]] || postgres=$(scripts/postgres.sh start) || warn 'PostgreSQL does not start: pgvector is left out'
-"$python" bench/search.py --program "$program" --profile "$profile" --work "$work" --postgres "$postgres" --only "$only" "${arguments[@]}" "${sizes[@]}"
+"$python" bench/search/measure.py --program "$program" --profile "$profile" --work "$work" --postgres "$postgres" --only "$only" "${arguments[@]}" "${sizes[@]}"

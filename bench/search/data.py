@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the texts and vectors of bench/search.sh: real ones first, then mixtures of them.
+"""Makes the texts and vectors of bench/search/run.sh: real ones first, then mixtures of them.
 
 A real chunk is three sentences of a document of the collections, with its embedding. A mixed chunk takes a real one, a near one
 (among its 24 nearest) and a farther one (among its 200 nearest): its vector is the first moved towards both by random shares, plus a
