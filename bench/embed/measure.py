@@ -50,14 +50,16 @@ class Engine:
         )  # fmt: skip
         # A library that takes more threads than it was told to would be measured with them.
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+        self.log = tempfile.TemporaryFile("w+", encoding="utf-8")
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment)
         self.hello = self.answer()
         self.ways = self.hello.get("ways", [""])
 
     def answer(self):
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"{self.name} ended without an answer: start it by hand to see why")
+            self.log.seek(0)
+            sys.exit(f"{self.name} ended without an answer (exit code {self.process.wait()}): {self.log.read()[-2000:]}")
         return json.loads(line)
 
     def ask(self, word):
