@@ -19,5 +19,6 @@ mod openapi;
 mod quality;
 mod repeats;
 mod search;
+mod searching;
 mod support;
 mod system;
