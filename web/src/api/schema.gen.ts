@@ -523,9 +523,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** Search by words and by meaning, by an address that can be kept. */
+        get: operations["search_by_address"];
         put?: never;
-        /** Search chunks by words and by meaning. */
+        /** Search by words and by meaning. */
         post: operations["search"];
         delete?: never;
         options?: never;
@@ -959,6 +960,16 @@ export interface components {
         AskState: "running" | "completed" | "failed";
         /** @example aud_01JD3V9M7Q4R8T2W6X0Y5Z1ABC */
         audId_Entry: string;
+        /** @description A factor on a score, and where it came from. */
+        Boost: {
+            /**
+             * Format: double
+             * @description What the score was multiplied by.
+             */
+            factor: number;
+            /** @description `freshness`, or `tag:` and the tag. */
+            from: string;
+        };
         /** @example chk_01JD3V9M7Q4R8T2W6X0Y5Z1ABC */
         chkId: string;
         /** @description A passage that an answer rests on. */
@@ -1108,6 +1119,44 @@ export interface components {
         };
         /** @description A string or pattern that is expected in an answer, as the description shows it. */
         Expected: string;
+        /**
+         * @description How a score came about. Raw scores and how rare a word is are shown only to those who may read everything of the tenant, because they are
+         *     computed over everything; others get ranks, words and boosts.
+         */
+        Explanation: {
+            /** @description What the source's settings multiplied it by. */
+            boosts: components["schemas"]["Boost"][];
+            /**
+             * Format: float
+             * @description How well the embedding model knows the query's words, 0 to 1, which decides how much the side of meaning counts; null when it was not asked.
+             */
+            coverage?: number | null;
+            dense?: components["schemas"]["SideScore"] | null;
+            /**
+             * Format: float
+             * @description The score of both sides together, 0 to 1, before the boosts.
+             */
+            fused?: number | null;
+            lexical?: components["schemas"]["SideScore"] | null;
+            /** @description The query's words that the chunk, its title or its headings have. */
+            matched: components["schemas"]["MatchedWord"][];
+            /** @description Whether scores are kept back because the caller may not read everything. */
+            restricted: boolean;
+        };
+        /**
+         * @description How many chunks match the filters, by what they have in common. Only values with a chunk that the caller may read are there, the most frequent
+         *     first; of the tenant's values of a kind, the 50 with the most documents are looked at. Where tags are asked for, only those are counted.
+         */
+        Facets: {
+            /** @description By language: `en`, `pl`, `ru`, or `und` for every other. */
+            langs: components["schemas"]["ValueCount"][];
+            /** @description By media type. */
+            mimes: components["schemas"]["ValueCount"][];
+            /** @description By source. */
+            sources: components["schemas"]["SourceCount"][];
+            /** @description By tag; a chunk counts for each tag of its document. */
+            tags: components["schemas"]["ValueCount"][];
+        };
         /** @example fbk_01JD3V9M7Q4R8T2W6X0Y5Z1ABC */
         fbkId_Feedback: string;
         /** @description What a person thinks of an answer. */
@@ -1144,10 +1193,12 @@ export interface components {
             /** @description What is wrong and how to mend it. */
             message: string;
         };
-        /** @description A chunk that was found. */
+        /** @description A passage that was found: a chunk, or neighbouring chunks of one section. */
         Found: {
-            /** @description The chunk. */
+            /** @description The chunk; the best one of a passage that was put together. */
             chunk_id: components["schemas"]["chkId"];
+            /** @description All chunks of the passage in reading order. */
+            chunk_ids: components["schemas"]["chkId"][];
             /** @description The document's name. */
             document: string;
             /** @description Its document. */
@@ -1157,10 +1208,20 @@ export interface components {
              * @description One past the last character.
              */
             end: number;
+            explanation?: components["schemas"]["Explanation"] | null;
+            /**
+             * Format: int32
+             * @description How many other chunks say the same and are not shown.
+             */
+            folded: number;
             /** @description Heading path of the chunk. */
             heading: string;
+            /** @description Where the text holds words of the query, as characters of `text`. */
+            highlights: components["schemas"]["Span"][];
             /** @description Language of the text, empty when unknown. */
             lang: string;
+            /** @description Media type of the document. */
+            mime: string;
             /**
              * Format: int64
              * @description Page, where the document has pages.
@@ -1182,9 +1243,46 @@ export interface components {
              * @description First character in the document's text.
              */
             start: number;
-            /** @description The chunk's text. */
+            /** @description Tags of the document. */
+            tags: string[];
+            /** @description The passage's text. */
             text: string;
+            /** @description When the document last changed. */
+            updated_at: components["schemas"]["Timestamp"];
         };
+        /** @description A document that was found, with its best passages. */
+        FoundDocument: {
+            /** @description Its name. */
+            document: string;
+            /** @description The document. */
+            document_id: components["schemas"]["docId_Document"];
+            /** @description How many of its chunks were among the candidates. */
+            matching_chunks: number;
+            /** @description Media type. */
+            mime: string;
+            /** @description Its best passages, at most three, best first. */
+            passages: components["schemas"]["Found"][];
+            /**
+             * Format: double
+             * @description How well it fits, from 0 to 1; comparable within one answer only.
+             */
+            score: number;
+            /** @description The source's name. */
+            source: string;
+            /** @description Its source. */
+            source_id: components["schemas"]["srcId_Source"];
+            /** @description Tags. */
+            tags: string[];
+            /** @description Its title. */
+            title: string;
+            /** @description When it last changed. */
+            updated_at: components["schemas"]["Timestamp"];
+        };
+        /**
+         * @description What is listed.
+         * @enum {string}
+         */
+        Group: "passage" | "document";
         /**
          * @description A heading of the extracted text and the section it opens.
          *
@@ -1269,6 +1367,18 @@ export interface components {
          * @enum {string}
          */
         JobState: "queued" | "running" | "ready" | "failed" | "canceled";
+        /** @description A word of the query that a chunk has. */
+        MatchedWord: {
+            /** @description The form that was found: a stem, or a form without diacritics behind `~`. */
+            form: string;
+            /**
+             * Format: float
+             * @description How rare the form is in the tenant's chunks (inverse document frequency).
+             */
+            idf?: number | null;
+            /** @description The word as it stands in the query. */
+            word: string;
+        };
         /** @description The signed-in caller. */
         Me: {
             /** @description Who it is. */
@@ -1276,6 +1386,8 @@ export interface components {
             /** @description Whose data it sees. */
             tenant: components["schemas"]["Home"];
         };
+        /** @description A media type, as the description shows it. */
+        MediaType: string;
         /**
          * @description Who wrote an answer.
          * @enum {string}
@@ -1352,6 +1464,8 @@ export interface components {
             description?: string;
             /** @description Its name, unique in the tenant. */
             name: string;
+            /** @description How its documents rank beside others: by age, by tags; no difference when absent. */
+            ranking?: components["schemas"]["Ranking"];
             /**
              * @description Ids of those who may read it, beside who manages the tenant: of principals or capabilities. Everybody in the tenant when absent or null;
              *     nobody else when empty.
@@ -1702,6 +1816,8 @@ export interface components {
                 id: components["schemas"]["srcId_Source"];
                 /** @description Its name, unique in the tenant. */
                 name: string;
+                /** @description How its documents rank beside others. */
+                ranking: components["schemas"]["Ranking"];
                 /** @description Ids of those who may read it, beside who manages the tenant; null for everybody in the tenant. */
                 readers?: string[] | null;
                 /** @description Words to filter by. */
@@ -1912,6 +2028,28 @@ export interface components {
             /** @description The questions in their order. */
             results: components["schemas"]["QuestionResult"][];
         };
+        /** @description How the documents of a source rank beside others. The default changes nothing. */
+        Ranking: {
+            /**
+             * Format: double
+             * @description How much of its score a document loses with age, 0 to 1: nothing at 0, the default; at 0.5 a very old one keeps half.
+             * @default 0
+             */
+            freshness: number;
+            /**
+             * Format: int32
+             * @description After how many days half of that is lost; 180 by default.
+             * @default 180
+             */
+            half_life_days: number;
+            /**
+             * @description By tag of a document, what its score is multiplied by: 0.1 to 10, at most 32 tags.
+             * @default {}
+             */
+            tags: {
+                [key: string]: number;
+            };
+        };
         /** @description Where each side ranked a chunk. */
         Ranks: {
             /** @description By meaning. */
@@ -1963,7 +2101,7 @@ export interface components {
          * @description How the chunks were found.
          * @enum {string}
          */
-        Retrieval: "hybrid" | "lexical";
+        Retrieval: "hybrid" | "lexical" | "dense";
         /** @description How many of some questions came out right. */
         RightOf: {
             /**
@@ -2078,36 +2216,97 @@ export interface components {
             pending: number;
         };
         /**
+         * @description Which sides of the index a search asks.
+         * @enum {string}
+         */
+        SearchMode: "lexical" | "dense" | "hybrid";
+        /**
          * @description What to look for.
          * @example {
          *       "limit": 5,
-         *       "query": "how long are backups kept"
+         *       "query": "how long are backups kept",
+         *       "tags": [
+         *         "policy"
+         *       ]
          *     }
          */
         SearchRequest: {
+            /** @description The `next_cursor` of the page before, with everything else as it was; absent for the first page. */
+            cursor?: string | null;
+            /**
+             * Format: float
+             * @description How much a passage that is like a better one is put back, 0 to 1; 0 when absent.
+             */
+            diversity?: number | null;
+            /** @description Whether each passage tells how its score came about; false when absent. */
+            explain?: boolean | null;
+            /** @description Whether to count by source, tag, language and media type; false when absent. */
+            facets?: boolean | null;
+            group?: components["schemas"]["Group"] | null;
+            /** @description Whether chunks that follow one another in a section become one passage; true when absent. */
+            join?: boolean | null;
+            /** @description Only chunks in this language: `en`, `pl`, `ru`, or `und` for every other. */
+            lang?: string | null;
             /**
              * Format: int32
-             * @description How many chunks at most; 10 when absent.
+             * @description How many passages or documents at most; 10 when absent.
              */
             limit?: number | null;
+            /** @description Only documents of one of these media types, such as `text/markdown`. */
+            mimes?: components["schemas"]["MediaType"][] | null;
+            mode?: components["schemas"]["SearchMode"] | null;
             /** @description Words or a question. */
             query: string;
-            /** @description Ids or names of the sources to look in; all when absent or empty. */
+            /** @description Ids or names of the sources to look in; all when absent or empty, as with the other lists. */
             sources?: components["schemas"]["SourceName"][] | null;
+            /** @description Only documents with at least one of these tags. */
+            tags?: components["schemas"]["Tag"][] | null;
+            updated_from?: components["schemas"]["Timestamp"] | null;
+            updated_until?: components["schemas"]["Timestamp"] | null;
         };
         /** @description What was found. */
         SearchResponse: {
-            /** @description Best first. */
+            /** @description Documents, best first, when they were asked for (`group`). */
+            documents?: components["schemas"]["FoundDocument"][] | null;
+            facets?: components["schemas"]["Facets"] | null;
+            /** @description Passages, best first; none when documents were asked for. */
             items: components["schemas"]["Found"][];
+            /** @description The language that the query was taken to be in: `en`, `pl`, `ru` or `und`. */
+            lang: string;
             /** @description How they were found. */
             mode: components["schemas"]["Retrieval"];
+            /** @description Pass it as `cursor` to get the next page; null when there is nothing behind this one. At most 200 chunks are ranked. */
+            next_cursor?: string | null;
+            /** @description What was missing, and how the search was degraded: `no_embedder` when it was to go by meaning too and there is no embedding model. */
+            notices: string[];
             /**
              * Format: double
              * @description Milliseconds it took.
              */
             took_ms: number;
+            /**
+             * Format: int64
+             * @description How many chunks match the filters and the words that the query requires or excludes, of those that the caller may read; exact, except that a
+             *     phrase counts as its words. A search ranks all of them; it is not the number of hits.
+             */
+            total: number;
             /** @description The request's trace. */
             trace_id: string;
+        };
+        /** @description What one side of the index said of a chunk. */
+        SideScore: {
+            /** @description Its rank on this side, from 1. */
+            rank: number;
+            /**
+             * Format: float
+             * @description BM25, or the cosine.
+             */
+            score?: number | null;
+            /**
+             * Format: float
+             * @description The score as a share of the highest that the query could reach, 0 to 1.
+             */
+            share?: number | null;
         };
         /** @description A collection of documents. */
         Source: {
@@ -2143,6 +2342,8 @@ export interface components {
             id: components["schemas"]["srcId_Source"];
             /** @description Its name, unique in the tenant. */
             name: string;
+            /** @description How its documents rank beside others. */
+            ranking: components["schemas"]["Ranking"];
             /** @description Ids of those who may read it, beside who manages the tenant; null for everybody in the tenant. */
             readers?: string[] | null;
             /** @description Words to filter by. */
@@ -2165,13 +2366,33 @@ export interface components {
             description?: string | null;
             /** @description A new name. */
             name?: string | null;
+            ranking?: components["schemas"]["Ranking"] | null;
             /** @description A new list of readers; null for everybody in the tenant. It is in force with the next search. */
             readers?: components["schemas"]["Reader"][] | null;
             /** @description New tags. */
             tags?: components["schemas"]["Tag"][] | null;
         };
+        /** @description How many chunks a source has. */
+        SourceCount: {
+            /**
+             * Format: int64
+             * @description Chunks.
+             */
+            count: number;
+            /** @description Its name. */
+            source: string;
+            /** @description The source. */
+            source_id: components["schemas"]["srcId_Source"];
+        };
         /** @description The id or the name of a source, as the description shows it. */
         SourceName: string;
+        /** @description A range of characters of a text. */
+        Span: {
+            /** @description One past the last character. */
+            end: number;
+            /** @description First character. */
+            start: number;
+        };
         /** @example src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC */
         srcId_Source: string;
         /**
@@ -2304,6 +2525,16 @@ export interface components {
             result?: unknown;
             /** @description How it ended: `ok`, `refused` or `failed`. */
             status: string;
+        };
+        /** @description How many chunks have a value. */
+        ValueCount: {
+            /**
+             * Format: int64
+             * @description Chunks.
+             */
+            count: number;
+            /** @description The value. */
+            value: string;
         };
         /**
          * @description What became of a question.
@@ -6012,6 +6243,174 @@ export interface operations {
                 content: {
                     "application/x-ndjson": components["schemas"]["StreamLine"];
                     "text/event-stream": components["schemas"]["StreamEvent"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller, its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    search_by_address: {
+        parameters: {
+            query: {
+                /**
+                 * @description The `next_cursor` of the page before.
+                 * @example 10
+                 */
+                cursor?: string;
+                /**
+                 * @description How much a passage that is like a better one is put back.
+                 * @example 0.3
+                 */
+                diversity?: number;
+                /**
+                 * @description Whether each passage tells how its score came about.
+                 * @example true
+                 */
+                explain?: boolean;
+                /**
+                 * @description Whether to count by source, tag, language and media type.
+                 * @example true
+                 */
+                facets?: boolean;
+                /**
+                 * @description Passages or whole documents.
+                 * @example passage
+                 */
+                group?: components["schemas"]["Group"];
+                /**
+                 * @description Whether neighbours become one passage.
+                 * @example true
+                 */
+                join?: boolean;
+                /**
+                 * @description Language of the chunks.
+                 * @example en
+                 */
+                lang?: string;
+                /**
+                 * @description How many at most.
+                 * @example 10
+                 */
+                limit?: number;
+                /**
+                 * @description Media types, separated by commas.
+                 * @example text/markdown,text/html
+                 */
+                mimes?: string;
+                /**
+                 * @description By words, by meaning or by both.
+                 * @example hybrid
+                 */
+                mode?: components["schemas"]["SearchMode"];
+                /**
+                 * @description Words or a question.
+                 * @example how long are backups kept
+                 */
+                query: string;
+                /**
+                 * @description Ids or names of sources, separated by commas.
+                 * @example manuals,handbook
+                 */
+                sources?: string;
+                /**
+                 * @description Tags, separated by commas: documents with at least one of them.
+                 * @example policy,it
+                 */
+                tags?: string;
+                /**
+                 * @description Documents that changed at this moment or later.
+                 * @example 2026-01-01T00:00:00Z
+                 */
+                updated_from?: components["schemas"]["Timestamp"];
+                /**
+                 * @description Documents that changed before this moment.
+                 * @example 2026-12-31T00:00:00Z
+                 */
+                updated_until?: components["schemas"]["Timestamp"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was found. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchResponse"];
                 };
             };
             /** @description A parameter, header or field is wrong; `errors` names it. */
