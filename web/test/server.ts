@@ -78,6 +78,7 @@ export function source(parts: Partial<Source> = {}): Source {
     description: "",
     chunk_size: 600,
     chunk_overlap: 80,
+    ranking: { freshness: 0, half_life_days: 180, tags: {} },
     tags: [],
     document_count: 1,
     chunk_count: 2,
