@@ -42,7 +42,7 @@ pub fn ask(
     })
 }
 
-/// Right answers of a collection of documents, as `bench/questions.py` counts them; answerable and unanswerable.
+/// Right answers of a collection of documents, as `astrolabe eval --questions` counts them; answerable and unanswerable.
 #[derive(Default, Clone, Copy)]
 pub struct Office {
     pub right: (usize, usize),
