@@ -34,6 +34,20 @@ impl World {
         (document, read["job_id"].as_str().unwrap().to_owned())
     }
 
+    /// A question set with one question.
+    async fn question_set(&self) -> String {
+        let set = json!({"name": "nightly", "questions": [{"id": "keys", "question": "Where are the keys?"}]});
+        self.app.post("/api/v1/question-sets").json(set).send().await.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// An answer, and the feedback on it.
+    async fn rated(&self) -> (String, String) {
+        let ask = self.app.post("/api/v1/ask").json(json!({"question": "Where are the keys?"})).send().await.json();
+        let ask = ask["id"].as_str().unwrap().to_owned();
+        let feedback = self.app.post(&format!("/api/v1/asks/{ask}/feedback")).json(json!({"rating": "up"})).send().await.json();
+        (ask, feedback["id"].as_str().unwrap().to_owned())
+    }
+
     /// Does an operation the way it succeeds. Returns the answer and what the entry is to be about.
     async fn perform(&self, operation: &str) -> (Reply, String) {
         let app = &self.app;
@@ -88,6 +102,45 @@ impl World {
                 let reply = app.post(path).json(json!({"agent": "support", "input": "Open a ticket about the printer"})).send().await;
                 let subject = reply.json()["run_id"].as_str().unwrap().to_owned();
                 (reply, subject)
+            }
+            "POST /api/v1/asks/{id}/feedback" => {
+                let (ask, feedback) = self.rated().await;
+                (app.post(&path.replace("{id}", &ask)).json(json!({"rating": "down", "reason": "wrong"})).send().await, feedback)
+            }
+            "DELETE /api/v1/asks/{id}/feedback" => {
+                let (ask, feedback) = self.rated().await;
+                (app.call(method, &path.replace("{id}", &ask)).send().await, feedback)
+            }
+            "POST /api/v1/feedback/{id}/question" => {
+                let ((_, feedback), set) = (self.rated().await, self.question_set().await);
+                (app.post(&path.replace("{id}", &feedback)).json(json!({"question_set_id": set})).send().await, feedback)
+            }
+            "POST /api/v1/index/rebuild" => {
+                let reply = app.post(path).send().await;
+                let subject = id(&reply);
+                (reply, subject)
+            }
+            "POST /api/v1/question-sets" => {
+                let reply = app.post(path).json(json!({"name": "nightly"})).send().await;
+                let subject = id(&reply);
+                (reply, subject)
+            }
+            "PUT /api/v1/question-sets/{id}" => {
+                let set = self.question_set().await;
+                (app.call(method, &path.replace("{id}", &set)).json(json!({"name": "weekly"})).send().await, set)
+            }
+            "DELETE /api/v1/question-sets/{id}" | "POST /api/v1/question-sets/{id}/runs" => {
+                let set = self.question_set().await;
+                (app.call(method, &path.replace("{id}", &set)).send().await, set)
+            }
+            "PUT /api/v1/question-sets/{id}/questions" => {
+                let set = self.question_set().await;
+                let lines = b"{\"id\":\"a\",\"question\":\"Where is the desk?\"}\n".to_vec();
+                (app.call(method, &path.replace("{id}", &set)).body("application/x-ndjson", lines).send().await, set)
+            }
+            "POST /api/v1/question-sets/{id}/questions" => {
+                let set = self.question_set().await;
+                (app.post(&path.replace("{id}", &set)).json(json!({"id": "b", "question": "Where is the desk?"})).send().await, set)
             }
             "DELETE /api/v1/sessions/current" => {
                 let code = sessions::new_code(&app.app.kernel, &Principal::local_admin()).await.unwrap();

@@ -12,8 +12,19 @@ async fn source(app: &TestApp) -> String {
 }
 
 /// Every operation with a JSON body, and a body that it takes.
-fn bodies(source: &str, ticket: &str) -> Vec<(Method, String, serde_json::Value)> {
+async fn bodies(app: &TestApp) -> Vec<(Method, String, serde_json::Value)> {
+    let made = async |path: &str, body: serde_json::Value| app.post(path).json(body).send().await.json()["id"].as_str().unwrap().to_owned();
+    let source = source(app).await;
+    let ticket = made("/api/v1/tickets", json!({"title": "x"})).await;
+    let set = made("/api/v1/question-sets", json!({"name": "nightly"})).await;
+    let ask = made("/api/v1/ask", json!({"question": "text"})).await;
+    let feedback = made(&format!("/api/v1/asks/{ask}/feedback"), json!({"rating": "up"})).await;
     vec![
+        (Method::POST, format!("/api/v1/asks/{ask}/feedback"), json!({"rating": "up", "comment": "text"})),
+        (Method::POST, format!("/api/v1/feedback/{feedback}/question"), json!({"question_set_id": set, "id": "text"})),
+        (Method::POST, "/api/v1/question-sets".to_owned(), json!({"name": "text", "description": "text"})),
+        (Method::PUT, format!("/api/v1/question-sets/{set}"), json!({"name": "text", "description": "text"})),
+        (Method::POST, format!("/api/v1/question-sets/{set}/questions"), json!({"id": "text", "question": "text"})),
         (Method::POST, "/api/v1/sources".to_owned(), json!({"name": "another", "description": "text"})),
         (Method::PATCH, format!("/api/v1/sources/{source}"), json!({"description": "text"})),
         (Method::POST, "/api/v1/search".to_owned(), json!({"query": "text"})),
@@ -24,15 +35,10 @@ fn bodies(source: &str, ticket: &str) -> Vec<(Method, String, serde_json::Value)
     ]
 }
 
-async fn ticket(app: &TestApp) -> String {
-    app.post("/api/v1/tickets").json(json!({"title": "x"})).send().await.json()["id"].as_str().unwrap().to_owned()
-}
-
 #[tokio::test]
 async fn an_unknown_field_is_refused_by_name_in_every_body() {
     let app = TestApp::new().await;
-    let (source, ticket) = (source(&app).await, ticket(&app).await);
-    let with_body = bodies(&source, &ticket);
+    let with_body = bodies(&app).await;
     let api = serde_json::to_value(&app.description).unwrap();
     let described: usize = api["paths"]
         .as_object()
@@ -57,8 +63,7 @@ async fn an_unknown_field_is_refused_by_name_in_every_body() {
 #[tokio::test]
 async fn a_nul_in_any_text_is_refused_by_the_fields_name() {
     let app = TestApp::new().await;
-    let (source, ticket) = (source(&app).await, ticket(&app).await);
-    for (method, path, body) in bodies(&source, &ticket) {
+    for (method, path, body) in bodies(&app).await {
         for (field, value) in body.as_object().unwrap() {
             let Some(text) = value.as_str() else { continue };
             let mut bad = body.clone();
