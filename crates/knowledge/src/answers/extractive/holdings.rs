@@ -32,6 +32,8 @@ pub(super) struct Holdings {
     role: bool,
     name: bool,
     place: bool,
+    /// Says where something is, without a name or a number.
+    located: bool,
     contact: bool,
     /// First bytes of the plain numbers in the sentence.
     pub counts_at: Vec<usize>,
@@ -62,7 +64,7 @@ impl Holdings {
             Kind::Person => graded(self.person_name || self.role, self.name),
             Kind::PersonName => graded(self.person_name, false),
             Kind::Name => graded(self.name, false),
-            Kind::Place => graded(self.place, self.name),
+            Kind::Place => graded(self.place, self.name || self.located),
             Kind::Contact => graded(self.contact, false),
         }
     }
@@ -117,6 +119,7 @@ pub(super) fn holdings(sentence: &str, asked: &dyn Fn(&str) -> bool) -> Holdings
         || words.iter().any(|w| w.raw.starts_with(['+', '*']) && digits(w) >= 2)
         || dialled(sentence);
     found.place = words.iter().any(|w| listed(&PLACES, &w.lower)) && (found.name || found.count || found.amount);
+    found.located = words.iter().any(|w| listed(&LOCATING, &w.lower));
     found
 }
 
@@ -431,6 +434,16 @@ static PLACES: Words = LazyLock::new(|| {
      szafka|комната|комнате|кабинет|кабинете|этаж|этаже|здание|здании|улица|ул|улице|офис|офисе|\
      склад|складе|ворота|вход|входа|город|городе|папке|разделе|вкладке|шкафу|in|at|near|behind|\
      next|w|na|przy|obok|в|на|у|возле",
+    )
+});
+
+/// Words that hardly stand in a sentence that does not say where something is.
+static LOCATING: Words = LazyLock::new(|| {
+    words_of(
+        "between|beside|behind|near|opposite|under|underneath|above|corridor|hallway|cellar|basement|attic|kitchen|cupboard|\
+     shelf|stairs|staircase|yard|garage|lobby|między|obok|naprzeciwko|pod|nad|korytarz|korytarzu|piwnica|piwnicy|strychu|kuchni|\
+     półka|półce|schodami|schodach|podwórzu|garażu|holu|между|рядом|напротив|под|над|коридоре|подвале|чердаке|кухне|полке|\
+     лестнице|лестницей|дворе|гараже|гаражом|холле|площадка|площадке",
     )
 });
 

@@ -52,11 +52,11 @@ pub(super) struct Question {
 }
 
 /// Words that carry little of a question's topic beside its other words; by stem-free lower-case form.
-const LIGHT: &str = "get|gets|got|have|has|had|make|makes|made|take|takes|took|use|uses|used|using|go|goes|come|comes|give|gives|\
+const LIGHT: &str = "find|finds|see|look|looks|get|gets|got|have|has|had|make|makes|made|take|takes|took|use|uses|used|using|go|goes|come|comes|give|gives|\
      given|want|need|needs|may|might|must|shall|let|put|still|please|tell|say|says|said|know|called|call|long|many|much|old|new|\
      soon|often|far|big|large|high|happen|happens|happened|someone|somebody|anyone|something|anything|thing|things|kind|type|one|\
      ones|there|right|now|currently|today|actually|exactly|usually|per|each|every|any|own|time|times|number|amount|name|names|\
-     person|people|way|mieć|mam|masz|mamy|mają|mogę|może|można|możemy|mogą|trzeba|należy|muszę|musi|musimy|chcę|chce|wolno|\
+     person|people|way|znaleźć|znajdę|szukać|найти|найду|искать|mieć|mam|masz|mamy|mają|mogę|może|można|możemy|mogą|trzeba|należy|muszę|musi|musimy|chcę|chce|wolno|\
      dostać|dostanę|dostaje|zrobić|robić|robi|robię|jeszcze|teraz|obecnie|ktoś|coś|rzecz|sprawa|sposób|sposobem|należą|należność|\
      wynosi|wynoszą|odbywa|znajduje|znajdują|nazywa|nazywał|nazywała|ile|ilu|jak|jakim|czas|czasu|razy|raz|roku|rok|moja|mój|\
      moje|nasz|nasza|nasze|nami|nam|swój|swoje|człowiek|ludzi|osób|osoba|osoby|można|нужно|надо|можно|могу|может|можем|могут|\
