@@ -15,6 +15,15 @@ use crate::{Error, Result, error::code};
 
 const ACQUIRE: Duration = Duration::from_secs(10);
 
+/// How often, and after which pause, opening is tried again while another process switches the journal mode of a new file: five seconds in all.
+const MODE_TRIES: u32 = 100;
+const MODE_PAUSE: Duration = Duration::from_millis(50);
+
+/// SQLITE_BUSY (5).
+fn is_busy(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "5")
+}
+
 /// Whether a connection may be used again. SQLite rolls a transaction back by itself when the disk is full; the driver then takes the
 /// connection for one inside a transaction for ever. It is given up for a new one, or no write would work again after space was made.
 fn usable(connection: &mut SqliteConnection, _: PoolConnectionMetadata) -> BoxFuture<'_, sqlx::Result<bool>> {
@@ -68,13 +77,20 @@ impl Db {
             .with_internal(e)
         };
         // The writer opens first, so that the readers find the file and its journal mode.
-        let write = SqlitePoolOptions::new()
-            .before_acquire(usable)
-            .max_connections(1)
-            .acquire_timeout(ACQUIRE * 3)
-            .connect_with(options.clone())
-            .await
-            .map_err(unusable)?;
+        let writer = || {
+            let pool = SqlitePoolOptions::new().before_acquire(usable).max_connections(1).acquire_timeout(ACQUIRE * 3);
+            pool.connect_with(options.clone())
+        };
+        // A new file is switched to its journal mode by one process at a time, and SQLite refuses the others instead of letting them wait.
+        let mut write = writer().await;
+        for _ in 0..MODE_TRIES {
+            match &write {
+                Err(error) if is_busy(error) => tokio::time::sleep(MODE_PAUSE).await,
+                _ => break,
+            }
+            write = writer().await;
+        }
+        let write = write.map_err(unusable)?;
         let read = SqlitePoolOptions::new()
             .before_acquire(usable)
             .max_connections(connections.max(1))
