@@ -23,7 +23,7 @@ astrolabe ingest docs/handbook --source handbook --data-dir "$DATA" >/dev/null
 # CI tries the same examples every time, so that a red run is the change's doing; people get new ones.
 if [ -n "${CI:-}" ]; then generation=(--generation-deterministic); else generation=(--generation-database none); fi
 status=0
-ASTROLABE_TOKEN=$(cat "$DATA/token") "$tool/bin/schemathesis" --config-file scripts/schemathesis.toml run "$URL/api/openapi.json" \
+ASTROLABE_TOKEN=$(cat "$DATA/token") PYTHONPATH=scripts SCHEMATHESIS_HOOKS=schemathesis_hooks "$tool/bin/schemathesis" --config-file scripts/schemathesis.toml run "$URL/api/openapi.json" \
   --checks all --phases examples,coverage,fuzzing,stateful --mode all --max-examples "${EXAMPLES:-50}" --workers "${WORKERS:-1}" \
   --continue-on-failure --request-timeout 30 "${generation[@]}" "$@" || status=$?
 if grep -q '"panicked\|panicked at' "$work/server.log"; then

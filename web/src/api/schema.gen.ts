@@ -1117,8 +1117,13 @@ export interface components {
             /** @description The trace it belongs to. */
             trace_id: string;
         };
-        /** @description A string or pattern that is expected in an answer, as the description shows it. */
+        /** @description A string that is expected in an answer, as the description shows it. */
         Expected: string;
+        /**
+         * Format: regex
+         * @description A regular expression that an answer is expected to match, as the description shows it.
+         */
+        ExpectedPattern: string;
         /**
          * @description How a score came about. Raw scores and how rare a word is are shown only to those who may read everything of the tenant, because they are
          *     computed over everything; others get ranks, words and boosts.
@@ -1157,6 +1162,11 @@ export interface components {
             /** @description By tag; a chunk counts for each tag of its document. */
             tags: components["schemas"]["ValueCount"][];
         };
+        /**
+         * Format: double
+         * @description What a score is multiplied by.
+         */
+        Factor: number;
         /** @example fbk_01JD3V9M7Q4R8T2W6X0Y5Z1ABC */
         fbkId_Feedback: string;
         /** @description What a person thinks of an answer. */
@@ -1902,8 +1912,8 @@ export interface components {
             /** @description Strings of which the answer has to hold one. */
             answer_any?: components["schemas"]["Expected"][];
             /** @description Regular expressions of which the answer has to match one, instead of holding a string. */
-            answer_patterns?: components["schemas"]["Expected"][];
-            /** @description Whether the sources answer it; when false, the right answer is that nothing was found. True when absent. */
+            answer_patterns?: components["schemas"]["ExpectedPattern"][];
+            /** @description Whether the sources answer it; when false, the right answer is that nothing was found, whatever else is expected. True when absent. */
             answerable?: boolean;
             /** @description The document that has to be cited: its name, or the end of it from a `/` on. */
             document?: string | null;
@@ -1927,7 +1937,7 @@ export interface components {
             /** @description Strings of which the answer has to hold one. */
             answer_any?: components["schemas"]["Expected"][];
             /** @description Regular expressions of which the answer has to match one. */
-            answer_patterns?: components["schemas"]["Expected"][];
+            answer_patterns?: components["schemas"]["ExpectedPattern"][];
             /** @description Whether the sources answer it. */
             answerable?: boolean | null;
             /** @description The document that has to be cited. */
@@ -2047,7 +2057,7 @@ export interface components {
              * @default {}
              */
             tags: {
-                [key: string]: number;
+                [key: string]: components["schemas"]["Factor"];
             };
         };
         /** @description Where each side ranked a chunk. */

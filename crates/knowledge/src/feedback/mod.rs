@@ -106,7 +106,7 @@ impl Reason {
 pub struct NewFeedback {
     /// Whether the answer was good.
     pub rating: Rating,
-    /// What is wrong with it; only with `down`.
+    /// What is wrong with it; a good answer may lack something, too.
     #[serde(default)]
     pub reason: Option<Reason>,
     /// In your own words.
@@ -121,9 +121,6 @@ impl NewFeedback {
     /// # Errors
     /// `invalid_request` naming the first wrong field.
     pub fn validate(&self) -> Result<()> {
-        if self.rating == Rating::Up && self.reason.is_some() {
-            return Err(Error::field("reason", "goes with the rating `down` alone"));
-        }
         if self.comment.chars().count() > 2000 {
             return Err(Error::field("comment", "must be at most 2000 characters"));
         }
@@ -147,14 +144,14 @@ pub struct QuestionFromFeedback {
     pub question_set_id: Id<QuestionSet>,
     /// Its id in the set; the feedback's id when absent.
     #[serde(default)]
-    #[schema(min_length = 1, max_length = 100, pattern = "^[^\\u0000]*$")]
+    #[schema(min_length = 1, max_length = 100, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
     pub id: Option<String>,
     /// Whether the sources answer it.
     #[serde(default)]
     pub answerable: Option<bool>,
     /// The document that has to be cited.
     #[serde(default)]
-    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\u0000]*$")]
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
     pub document: Option<String>,
     /// Strings of which the answer has to hold one.
     #[serde(default)]
@@ -162,7 +159,7 @@ pub struct QuestionFromFeedback {
     pub answer_any: Vec<String>,
     /// Regular expressions of which the answer has to match one.
     #[serde(default)]
-    #[schema(max_items = 20, value_type = Vec<crate::question_sets::Expected>)]
+    #[schema(max_items = 20, value_type = Vec<crate::question_sets::ExpectedPattern>)]
     pub answer_patterns: Vec<String>,
 }
 

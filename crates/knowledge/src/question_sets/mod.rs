@@ -124,7 +124,9 @@ pub fn validate_questions(questions: &[Question]) -> Result<()> {
     for (i, question) in questions.iter().enumerate() {
         question.validate(&format!("questions[{i}]"))?;
         if let Some(first) = seen.insert(&question.id, i) {
-            return Err(Error::field(format!("questions[{i}].id"), format!("is the id of questions[{first}] already")));
+            let field = format!("questions[{i}].id");
+            let what = format!("is the id of questions[{first}] already");
+            return Err(Error::new(astrolabe_kernel::error::code::CONFLICT, format!("{field}: {what}")).and_field(field, what));
         }
     }
     Ok(())
@@ -239,17 +241,17 @@ pub struct QuestionResult {
 #[schema(example = json!({"id": "vpn", "question": "How long does a VPN session last?", "document": "network/vpn-access.md", "answer_any": ["12 hours"]}))]
 pub struct Question {
     /// Its name in the set, such as `en-01`.
-    #[schema(min_length = 1, max_length = 100, pattern = "^[^\\u0000]*$")]
+    #[schema(min_length = 1, max_length = 100, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
     pub id: String,
     /// The question.
     #[schema(min_length = 1, max_length = 2000, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
     pub question: String,
-    /// Whether the sources answer it; when false, the right answer is that nothing was found. True when absent.
+    /// Whether the sources answer it; when false, the right answer is that nothing was found, whatever else is expected. True when absent.
     #[serde(default = "yes")]
     pub answerable: bool,
     /// The document that has to be cited: its name, or the end of it from a `/` on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\u0000]*$")]
+    #[schema(min_length = 1, max_length = 500, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
     pub document: Option<String>,
     /// Strings of which the answer has to hold one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -257,7 +259,7 @@ pub struct Question {
     pub answer_any: Vec<String>,
     /// Regular expressions of which the answer has to match one, instead of holding a string.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(max_items = 20, value_type = Vec<Expected>)]
+    #[schema(max_items = 20, value_type = Vec<ExpectedPattern>)]
     pub answer_patterns: Vec<String>,
     /// For people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -265,9 +267,15 @@ pub struct Question {
     pub note: String,
 }
 
-/// A string or pattern that is expected in an answer, as the description shows it.
+/// A regular expression that an answer is expected to match, as the description shows it.
 #[derive(ToSchema)]
-#[schema(min_length = 1, max_length = 500, pattern = "^[^\\u0000]*$")]
+#[schema(min_length = 1, max_length = 500, format = "regex")]
+#[expect(dead_code, reason = "describes the items of lists of expected patterns")]
+pub struct ExpectedPattern(String);
+
+/// A string that is expected in an answer, as the description shows it.
+#[derive(ToSchema)]
+#[schema(min_length = 1, max_length = 500, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
 #[expect(dead_code, reason = "describes the items of lists of expected strings")]
 pub struct Expected(String);
 
@@ -304,12 +312,6 @@ impl Question {
         }
         if self.note.chars().count() > 2000 {
             return Err(Error::field(field("note"), "must be at most 2000 characters"));
-        }
-        if !self.answerable && (self.document.is_some() || !self.answer_any.is_empty() || !self.answer_patterns.is_empty()) {
-            return Err(Error::field(
-                field("answerable"),
-                "a question that the sources do not answer has neither document nor expected answers",
-            ));
         }
         Ok(())
     }

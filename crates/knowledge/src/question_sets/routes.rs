@@ -5,7 +5,7 @@ use astrolabe_kernel::{
     audit::{Outcome, Record},
     db::is_unique_violation,
     error::code,
-    http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, PreconditionProblem, Query},
+    http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, PreconditionProblem, Query, parse_json},
     jobs::{JobState, NewJob},
     page::{Page, PageQuery},
 };
@@ -360,13 +360,10 @@ fn read_lines(body: &[u8]) -> Result<Vec<Question>> {
     let mut questions = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
         let at = format!("line {}", number + 1);
-        let question: Question = serde_json::from_str(line).map_err(|e| {
-            let said = e.to_string();
-            Error::field(at.clone(), said.rsplit_once(" at line ").map_or(said.as_str(), |(t, _)| t))
+        let question: Question = parse_json(line.as_bytes()).map_err(|e| match e.fields().first() {
+            Some(wrong) => Error::field(format!("{at}.{}", wrong.field), wrong.message.clone()),
+            None => Error::field(at.clone(), e.message()),
         })?;
-        if [&question.id, &question.question, &question.note].into_iter().chain(question.answer_any.iter()).any(|t| t.contains('\0')) {
-            return Err(Error::field(at, "must not contain the character U+0000"));
-        }
         question.validate(&at)?;
         questions.push(question);
     }

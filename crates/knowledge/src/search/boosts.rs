@@ -17,9 +17,14 @@ pub struct Ranking {
     #[schema(minimum = 1, maximum = 36500)]
     pub half_life_days: u32,
     /// By tag of a document, what its score is multiplied by: 0.1 to 10, at most 32 tags.
-    #[schema(value_type = BTreeMap<String, f64>)]
+    #[schema(value_type = BTreeMap<crate::sources::Tag, Factor>)]
     pub tags: BTreeMap<String, f64>,
 }
+
+/// What a score is multiplied by.
+#[derive(Debug, ToSchema)]
+#[schema(minimum = 0.1, maximum = 10)]
+pub struct Factor(#[expect(dead_code, reason = "only its description is used")] f64);
 
 impl Default for Ranking {
     fn default() -> Self {

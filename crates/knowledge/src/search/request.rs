@@ -96,13 +96,16 @@ pub struct SearchParameters {
     #[param(max_length = 5000, pattern = "^[^\\u0000]*$", example = "manuals,handbook")]
     pub sources: Option<String>,
     /// Tags, separated by commas: documents with at least one of them.
-    #[param(max_length = 2000, pattern = "^[^\\u0000]*$", example = "policy,it")]
+    #[param(pattern = "^[^\\u0000,]{0,64}(,[^\\u0000,]{0,64}){0,31}$", example = "policy,it")]
     pub tags: Option<String>,
     /// Language of the chunks.
     #[param(pattern = "^(en|pl|ru|und)$", example = "en")]
     pub lang: Option<String>,
     /// Media types, separated by commas.
-    #[param(max_length = 2000, pattern = "^[A-Za-z0-9!#$&^_.+/,-]*$", example = "text/markdown,text/html")]
+    #[param(
+        pattern = "^([A-Za-z0-9]{1,40}/[A-Za-z0-9.+-]{1,50})?(,([A-Za-z0-9]{1,40}/[A-Za-z0-9.+-]{1,50})?){0,15}$",
+        example = "text/markdown,text/html"
+    )]
     pub mimes: Option<String>,
     /// Documents that changed at this moment or later.
     #[param(example = "2026-01-01T00:00:00Z")]
@@ -189,20 +192,11 @@ impl SearchRequest {
             Some("und") => Some(Lang::Other),
             Some(_) => return Err(Error::field("lang", "must be en, pl, ru or und (every other language)")),
         };
-        if let (Some(from), Some(until)) = (self.updated_from, self.updated_until)
-            && from >= until
-        {
-            return Err(Error::field("updated_until", "must be later than updated_from: no document can match both"));
-        }
         let from = match self.cursor.as_deref() {
             None => 0,
-            Some(cursor) if cursor.len() <= 4 && cursor.bytes().all(|b| b.is_ascii_digit()) => cursor.parse().unwrap_or(0),
+            Some(cursor) if (1..=4).contains(&cursor.len()) && cursor.bytes().all(|b| b.is_ascii_digit()) => cursor.parse().unwrap_or(0),
             Some(_) => return Err(Error::field("cursor", "must be the next_cursor of the page before")),
         };
-        let group = self.group.unwrap_or_default();
-        if group == Group::Document && self.cursor.is_some() {
-            return Err(Error::field("cursor", "documents come on one page: raise limit instead"));
-        }
         let sources = knowledge.resolve_sources(principal, self.sources.as_deref()).await?;
         Ok(Search {
             text: self.query.clone(),

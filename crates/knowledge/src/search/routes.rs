@@ -74,7 +74,9 @@ pub async fn run(knowledge: &Knowledge, caller: &Caller, request: &SearchRequest
     let search = request.checked(knowledge, principal).await?;
     let (items, documents, retrieval, lang, next) = if request.group == Some(Group::Document) {
         let results = knowledge.find_documents(principal, &search).await?;
-        (Vec::new(), Some(results.found), results.retrieval, results.query.lang, None)
+        // Documents come on one page, so there is nothing behind it.
+        let found = if search.from == 0 { results.found } else { Vec::new() };
+        (Vec::new(), Some(found), results.retrieval, results.query.lang, None)
     } else {
         let results = knowledge.search(principal, &search).await?;
         (results.found, None, results.retrieval, results.query.lang, results.next)
