@@ -269,7 +269,7 @@ pub struct Question {
 
 /// A regular expression that an answer is expected to match, as the description shows it.
 #[derive(ToSchema)]
-#[schema(min_length = 1, max_length = 500, format = "regex")]
+#[schema(min_length = 1, max_length = 500, format = "regex", pattern = "^[^\\u0000]*$")]
 #[expect(dead_code, reason = "describes the items of lists of expected patterns")]
 pub struct ExpectedPattern(String);
 
