@@ -1117,13 +1117,8 @@ export interface components {
             /** @description The trace it belongs to. */
             trace_id: string;
         };
-        /** @description A string that is expected in an answer, as the description shows it. */
+        /** @description A string or pattern that is expected in an answer, as the description shows it. */
         Expected: string;
-        /**
-         * Format: regex
-         * @description A regular expression that an answer is expected to match, as the description shows it.
-         */
-        ExpectedPattern: string;
         /**
          * @description How a score came about. Raw scores and how rare a word is are shown only to those who may read everything of the tenant, because they are
          *     computed over everything; others get ranks, words and boosts.
@@ -1911,8 +1906,11 @@ export interface components {
         Question: {
             /** @description Strings of which the answer has to hold one. */
             answer_any?: components["schemas"]["Expected"][];
-            /** @description Regular expressions of which the answer has to match one, instead of holding a string. */
-            answer_patterns?: components["schemas"]["ExpectedPattern"][];
+            /**
+             * @description Regular expressions of which the answer has to match one, instead of holding a string, in the [syntax of the regex
+             *     crate](https://docs.rs/regex/latest/regex/#syntax). What is none is looked for as it is written.
+             */
+            answer_patterns?: components["schemas"]["Expected"][];
             /** @description Whether the sources answer it; when false, the right answer is that nothing was found, whatever else is expected. True when absent. */
             answerable?: boolean;
             /** @description The document that has to be cited: its name, or the end of it from a `/` on. */
@@ -1936,8 +1934,8 @@ export interface components {
         QuestionFromFeedback: {
             /** @description Strings of which the answer has to hold one. */
             answer_any?: components["schemas"]["Expected"][];
-            /** @description Regular expressions of which the answer has to match one. */
-            answer_patterns?: components["schemas"]["ExpectedPattern"][];
+            /** @description Regular expressions of which the answer has to match one; what is none is looked for as it is written. */
+            answer_patterns?: components["schemas"]["Expected"][];
             /** @description Whether the sources answer it. */
             answerable?: boolean | null;
             /** @description The document that has to be cited. */

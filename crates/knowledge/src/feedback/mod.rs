@@ -157,9 +157,9 @@ pub struct QuestionFromFeedback {
     #[serde(default)]
     #[schema(max_items = 20, value_type = Vec<crate::question_sets::Expected>)]
     pub answer_any: Vec<String>,
-    /// Regular expressions of which the answer has to match one.
+    /// Regular expressions of which the answer has to match one; what is none is looked for as it is written.
     #[serde(default)]
-    #[schema(max_items = 20, value_type = Vec<crate::question_sets::ExpectedPattern>)]
+    #[schema(max_items = 20, value_type = Vec<crate::question_sets::Expected>)]
     pub answer_patterns: Vec<String>,
 }
 

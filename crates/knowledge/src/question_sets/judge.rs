@@ -68,12 +68,13 @@ pub fn judge(question: &Question, answer: &Answer) -> Verdict {
     if !answer.answered {
         return Verdict::NotAnswered;
     }
-    let patterns: Vec<Regex> = question.answer_patterns.iter().filter_map(|p| pattern(p).ok()).collect();
+    let patterns: Vec<Result<Regex, &String>> = question.answer_patterns.iter().map(|p| pattern(p).map_err(|_| p)).collect();
     let expected = |text: &str| {
-        question.answer_any.iter().any(|gold| holds(text, gold)) || {
-            let text = fold(text);
-            patterns.iter().any(|p| p.is_match(&text))
-        }
+        question.answer_any.iter().any(|gold| holds(text, gold))
+            || patterns.iter().any(|p| match p {
+                Ok(regex) => regex.is_match(&fold(text)),
+                Err(plain) => holds(text, plain),
+            })
     };
     let names_text = !question.answer_any.is_empty() || !patterns.is_empty();
     if names_text && !expected(&answer.answer) {

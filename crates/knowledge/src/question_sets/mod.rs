@@ -257,9 +257,10 @@ pub struct Question {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 20, value_type = Vec<Expected>)]
     pub answer_any: Vec<String>,
-    /// Regular expressions of which the answer has to match one, instead of holding a string.
+    /// Regular expressions of which the answer has to match one, instead of holding a string, in the [syntax of the regex
+    /// crate](https://docs.rs/regex/latest/regex/#syntax). What is none is looked for as it is written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(max_items = 20, value_type = Vec<ExpectedPattern>)]
+    #[schema(max_items = 20, value_type = Vec<Expected>)]
     pub answer_patterns: Vec<String>,
     /// For people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -267,16 +268,10 @@ pub struct Question {
     pub note: String,
 }
 
-/// A regular expression that an answer is expected to match, as the description shows it.
-#[derive(ToSchema)]
-#[schema(min_length = 1, max_length = 500, format = "regex", pattern = "^[^\\u0000]*$")]
-#[expect(dead_code, reason = "describes the items of lists of expected patterns")]
-pub struct ExpectedPattern(String);
-
-/// A string that is expected in an answer, as the description shows it.
+/// A string or pattern that is expected in an answer, as the description shows it.
 #[derive(ToSchema)]
 #[schema(min_length = 1, max_length = 500, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
-#[expect(dead_code, reason = "describes the items of lists of expected strings")]
+#[expect(dead_code, reason = "describes the items of lists of what is expected")]
 pub struct Expected(String);
 
 fn yes() -> bool {
@@ -307,12 +302,16 @@ impl Question {
                 within(&format!("{name}[{i}]"), text, 500)?;
             }
         }
-        for (i, text) in self.answer_patterns.iter().enumerate() {
-            judge::pattern(text).map_err(|why| Error::field(field(&format!("answer_patterns[{i}]")), why))?;
-        }
         if self.note.chars().count() > 2000 {
             return Err(Error::field(field("note"), "must be at most 2000 characters"));
         }
         Ok(())
+    }
+
+    /// The expected patterns that are no regular expressions, each with its place in the list and what is wrong with it. [`judge()`] looks for
+    /// them as they are written.
+    pub fn plain_patterns(&self) -> Vec<(usize, String)> {
+        let wrong = |(at, text): (usize, &String)| judge::pattern(text).err().map(|why| (at, why));
+        self.answer_patterns.iter().enumerate().filter_map(wrong).collect()
     }
 }

@@ -141,8 +141,12 @@ fn ones_own_questions_are_asked_and_judged() {
     let over = binary.run(&["eval", "--source", "manuals", "--questions", file]);
     assert!(over.code == 0 && over.out.contains("3/4 right"), "{over:?}");
     server.stop();
-    std::fs::write(&questions, "{\"id\":\"1\",\"question\":\"x\",\"answer_patterns\":[\"(\"]}\n").unwrap();
+    std::fs::write(&questions, "{\"id\":\"1\",\"question\":\"How long are backups kept?\",\"answer_patterns\":[\"35 days(\"]}\n").unwrap();
+    let plain = binary.run(&["eval", "--questions", file]);
+    assert!(plain.code == 0 && plain.out.contains("0/1 right"), "{plain:?}");
+    assert!(plain.err.contains("line 1: answer_patterns[0] is not a regular expression: unclosed group; it is looked for"), "{plain:?}");
+    std::fs::write(&questions, "{\"id\":\"1\",\"question\":\"\"}\n").unwrap();
     let broken = binary.run(&["eval", "--questions", file]);
     assert_eq!(broken.code, 2, "{broken:?}");
-    assert!(broken.err.contains("line 1: answer_patterns[0]: is not a regular expression"), "{broken:?}");
+    assert!(broken.err.contains("line 1: question: must be 1 to 2000 characters"), "{broken:?}");
 }

@@ -15,6 +15,7 @@ use super::{super::progress::Progress, Eval, millis};
 use crate::{
     cli::{Context, Done},
     client::{Client, Need},
+    output::write_err,
 };
 
 /// What became of one question.
@@ -72,6 +73,12 @@ fn read(file: &Path) -> Result<Vec<Question>> {
             at(number, said.rsplit_once(" at line ").map_or(said.as_str(), |(t, _)| t))
         })?;
         question.validate("").map_err(|e| at(number, e.message()))?;
+        for (i, why) in question.plain_patterns() {
+            write_err(&format!(
+                "warning: {}, line {number}: answer_patterns[{i}] {why}; it is looked for as it is written",
+                file.display()
+            ));
+        }
         if let Some(first) = seen.insert(question.id.clone(), number) {
             return Err(at(number, &format!("id {:?} is in line {first} already", question.id)));
         }
