@@ -2,12 +2,15 @@
 # The server and the page's development server; both reload on change. Ctrl+C stops both.
 #
 #   DATA_DIR=data   data directory
-#   PORT=8080       port of the server; the page is at the address that vite prints
+#   PORT=8080       port of the server
+#   WEB_PORT=5173   port of the page that reloads; the server's own page is the one that was built last
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 DATA=${DATA_DIR:-data}
 PORT=${PORT:-8080}
+WEB_PORT=${WEB_PORT:-5173}
+need_no_server "$DATA"
 build_server dev
 astrolabe migrate --data-dir "$DATA" >/dev/null
 vite=''
@@ -19,14 +22,18 @@ finish() {
 trap finish EXIT
 trap 'exit 0' INT TERM
 start_server "$DATA" "$DATA/server.log" "127.0.0.1:$PORT"
-say "the server is at $URL; its log is $DATA/server.log; sign in: $(astrolabe login-link --data-dir "$DATA")"
+say "the server is at $URL; its log is $DATA/server.log"
+link=$(astrolabe login-link --data-dir "$DATA")
 
 if command -v npm >/dev/null; then
-  ASTROLABE_URL=$URL scripts/web.sh --exec npx vite &
+  ASTROLABE_URL=$URL scripts/web.sh --exec npx vite --port "$WEB_PORT" --strictPort &
   vite=$!
+  # A session belongs to the address where it began, so the link has to lead to the page that reloads.
+  link=http://localhost:$WEB_PORT${link#"$URL"}
 else
   say 'npm is missing: only the server reloads'
 fi
+say "sign in with $link"
 
 # Names, sizes and times of everything the binary is made of; a change of any of them is a change of this text.
 fingerprint() { find crates Cargo.toml Cargo.lock \( -name '*.rs' -o -name '*.sql' -o -name '*.toml' -o -name '*.txt' -o -name '*.css' -o -name Cargo.lock \) -printf '%p %s %T@\n' | sort | cksum; }

@@ -41,10 +41,10 @@ need() {
   command -v "$1" >/dev/null || die "$1 is missing: $2"
 }
 
-# Builds the server with a cargo profile and sets BINARY.
+# build_server PROFILE [ARG...]: builds the server with a cargo profile and sets BINARY.
 build_server() {
   need cargo 'install Rust 1.95 or later with rustup'
-  cargo build --locked --profile "$1" -p astrolabe-server
+  cargo build --locked --profile "$1" -p astrolabe-server "${@:2}"
   BINARY=$(binary_of "$1")
 }
 
@@ -71,6 +71,19 @@ url_of() {
 # The process that the lock file of a data directory names.
 pid_of() {
   sed -n 's/.*"pid":\([0-9]*\).*/\1/p' "$1/lock" 2>/dev/null
+}
+
+# Prints the process of the server that runs on a data directory; fails when there is none.
+server_on() {
+  local pid
+  pid=$(pid_of "$1" || true)
+  [ -n "$pid" ] && [ -n "$(url_of "$1")" ] && grep -qs astrolabe "/proc/$pid/cmdline" && printf '%s\n' "$pid"
+}
+
+# Stops with a word on the way out when a server runs on a data directory: a second one could not, and would only empty the first one's log.
+need_no_server() {
+  ! server_on "$1" >/dev/null ||
+    die "a server already runs on $1, at $(url_of "$1"): add documents with make ingest DOCS=path, or stop it with make down (Ctrl+C where it was started)"
 }
 
 # Waits until the server with SERVER_PID on data directory $1 is ready, at most two minutes; shows the log $2 otherwise.

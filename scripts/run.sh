@@ -6,7 +6,7 @@
 #   scripts/run.sh --stop                stop the server that runs on the data directory
 #   scripts/run.sh --command ARG...      build, and run one `astrolabe` command on the data directory
 #
-#   DOCS=path         ingest this folder as source "docs" instead of the handbook and the examples
+#   DOCS=path         ingest this folder (or file) as source "docs" instead of the handbook and the examples
 #   PORT=8080         port to listen on; 0 picks a free one
 #   DATA_DIR=data     data directory
 #   RUN_PROFILE=quick cargo profile: quick (fast to build, fast embedder), dev, release
@@ -21,8 +21,7 @@ PORT=${PORT:-8080}
 case ${1:-} in
   '') ;;
   --stop)
-    pid=$(pid_of "$DATA" || true)
-    if [ -z "$pid" ] || [ -z "$(url_of "$DATA")" ] || ! kill -0 "$pid" 2>/dev/null || ! tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q 'astrolabe'; then
+    if ! pid=$(server_on "$DATA"); then
       say "no server runs on $DATA"
       exit 0
     fi
@@ -38,8 +37,7 @@ case ${1:-} in
     ;;
   --command)
     shift
-    build_server "$PROFILE" 2>&1 | grep -v '^ *Finished' >&2 || true
-    BINARY=$(binary_of "$PROFILE")
+    build_server "$PROFILE" --quiet
     exec "${serve_env[@]:?}" "$BINARY" "$@" --data-dir "$DATA"
     ;;
   *)
@@ -51,9 +49,15 @@ esac
 
 need cargo 'install Rust 1.95 or later with rustup'
 need curl 'apt-get install curl'
-if [ -n "${DOCS:-}" ] && [ ! -d "$DOCS" ] && [ ! -f "$DOCS" ]; then
-  die "DOCS=$DOCS is neither a folder nor a file"
+if [ -n "${DOCS:-}" ]; then
+  [ -e "$DOCS" ] || die "DOCS=$DOCS does not exist; a relative path starts at $ROOT"
+  [ -r "$DOCS" ] || die "DOCS=$DOCS cannot be read: correct its rights"
+  # The same files as `astrolabe ingest` takes; building for minutes first would be a bad way to say it.
+  [ ! -d "$DOCS" ] || [ -n "$(find -L "$DOCS" -type f \( -iname '*.md' -o -iname '*.markdown' -o -iname '*.txt' -o -iname '*.text' -o -iname '*.htm' -o -iname '*.*html' \) -print -quit 2>/dev/null)" ] ||
+    die "DOCS=$DOCS holds no Markdown, text or HTML file"
 fi
+
+need_no_server "$DATA"
 
 started=$SECONDS
 scripts/web.sh --optional
@@ -70,13 +74,16 @@ trap stop_server EXIT
 trap 'echo; say "stopping"; exit 0' INT TERM
 start_server "$DATA" "$DATA/server.log" "127.0.0.1:$PORT"
 
+# Exit 3: some files could not be read, which were named; the others can be asked about.
 add() {
+  local status=0
   say "ingesting $1 as source $2"
-  astrolabe ingest "$1" --source "$2" --data-dir "$DATA"
+  astrolabe ingest "$1" --source "$2" --data-dir "$DATA" || status=$?
+  [ "$status" -eq 0 ] || [ "$status" -eq 3 ] || exit "$status"
 }
 if [ -n "${DOCS:-}" ]; then
   add "$DOCS" docs
-  question='What is in these documents?'
+  question='YOUR QUESTION'
 else
   add docs/handbook handbook
   add examples/en examples-en
