@@ -333,7 +333,8 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
 
 fn suggest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     known
-        .map(|k| (strsim::jaro_winkler(name, k), k))
+        // The name without its section is the commonest way to get it wrong.
+        .map(|k| (if k.split_once('.').is_some_and(|(_, own)| own == name) { 1.0 } else { strsim::jaro_winkler(name, k) }, k))
         .filter(|(score, _)| *score > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map_or_else(|| "; `astrolabe config show` lists them all".to_owned(), |(_, k)| format!("; did you mean {k}?"))
@@ -395,6 +396,8 @@ mod tests {
         let error = settings.add_env(env(&[("ASTROLABE_SERVER_LISTN", "x")])).unwrap_err();
         assert!(error.message().contains("did you mean ASTROLABE_SERVER_LISTEN?"), "{error}");
         let error = settings.set("server.limits", "1", "--set").unwrap_err();
+        assert!(error.message().contains("did you mean server.limit?"), "{error}");
+        let error = settings.set("limit", "1", "--set").unwrap_err();
         assert!(error.message().contains("did you mean server.limit?"), "{error}");
     }
 

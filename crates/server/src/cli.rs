@@ -28,23 +28,26 @@ const EXAMPLES: &str = "Examples:
   astrolabe ask \"how long are backups kept?\"         an answer with its sources
   astrolabe check && astrolabe backup today.tar.gz   look after the data
 
-Exit codes: 0 done, 1 defect of ours, 2 wrong usage or input, 3 done in part, 4 not allowed, 5 not found,
+Exit codes: 0 done, 1 defect of ours, 2 wrong usage or input, 3 done in part, 4 not allowed, 5 not found, \
 6 conflict with what is there, 7 not now or not reachable.";
+
+/// The heading of the options that every command has.
+const EVERYWHERE: &str = "Options of every command";
 
 /// Options that every command has.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     /// Where the data is: records, documents, index, keys, token.
-    #[arg(long, global = true, env = "ASTROLABE_DATA_DIR", default_value = "data", value_name = "DIR")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "ASTROLABE_DATA_DIR", default_value = "data", value_name = "DIR")]
     pub data_dir: PathBuf,
     /// Configuration file (TOML); `astrolabe config show` lists what can be in it.
-    #[arg(long, global = true, env = "ASTROLABE_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, env = "ASTROLABE_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Set one setting, over file and environment.
-    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Print one JSON document instead of text.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub json: bool,
 }
 

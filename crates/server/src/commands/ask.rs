@@ -12,7 +12,7 @@ use crate::{
 /// Answer a question from the documents, with citations.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The answer is in the question's language. Without a chat model it is put together from sentences of the documents; when they
+    after_help = "The answer is in the question's language. Without a chat model it is put together from sentences of the documents; when they \
 do not answer the question, it says so, and the exit code is 3.
 
 Examples:

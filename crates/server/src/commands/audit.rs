@@ -35,8 +35,8 @@ enum What {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Changed, removed and moved entries are found by the chain itself. That the newest entries were cut off is only seen against a head that was
-kept: give it as --anchor. HEAD is the newest signed head that the archive knows. Print the head with this command now and then, and keep
+    after_help = "Changed, removed and moved entries are found by the chain itself. That the newest entries were cut off is only seen against a head that was \
+kept: give it as --anchor. HEAD is the newest signed head that the archive knows. Print the head with this command now and then, and keep \
 it where the operator cannot change it. The exit code is 6 when something is wrong.
 
 Examples:

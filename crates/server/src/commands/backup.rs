@@ -14,7 +14,7 @@ use crate::{
 /// Write records, documents, index, keys and token into one file.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The server may go on working: the copy is consistent, as if it had been made in one moment. The file holds every document and the keys,
+    after_help = "The server may go on working: the copy is consistent, as if it had been made in one moment. The file holds every document and the keys, \
 so it is readable by its owner alone; keep it as safe as the data itself. Model weights are not in it.
 
 Examples:

@@ -25,7 +25,7 @@ use crate::{
 /// Examine the data directory and report what is wrong.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Nothing is changed. With a running server everything but the index is examined; the server brings the index to what the database says when
+    after_help = "Nothing is changed. With a running server everything but the index is examined; the server brings the index to what the database says when \
 it starts. The exit code is 3 when something is wrong.
 
 Example:

@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(300);
 /// Build the search index again from the database.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The index is emptied and filled again from the records. Nothing is read or embedded again: texts, passages and vectors are in the
+    after_help = "The index is emptied and filled again from the records. Nothing is read or embedded again: texts, passages and vectors are in the \
 database. Until it is done, searches find what is in by then. With a running server the work is done there.
 
 A damaged index file is noticed and mended without this command when the server starts.

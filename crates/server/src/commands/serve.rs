@@ -23,7 +23,7 @@ use crate::{
 /// Run the API, the worker and the page.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Nothing has to be configured: records, documents and keys are kept in the data directory, and only this machine can reach
+    after_help = "Nothing has to be configured: records, documents and keys are kept in the data directory, and only this machine can reach \
 the server. Stop it with Ctrl+C: requests in progress are finished; press it again to stop at once.
 
 Examples:

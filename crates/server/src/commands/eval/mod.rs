@@ -16,16 +16,16 @@ use crate::cli::{Context, Done, Remote};
 /// Measure how good search and answers are.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A collection in the layout of BEIR is ingested into a place of its own, searched with every judged query, and removed; the data directory is not
-touched. Results are whole documents. Files that end in .xz are unpacked on the way. With --mode twice the collection is ingested once and
---json prints a list. With --engine postgres the server at DATABASE_URL gets a database of its own for the time; its role needs CREATEDB.
+    after_help = "A collection in the layout of BEIR is ingested into a place of its own, searched with every judged query, and removed; the data directory is not \
+touched. Results are whole documents. Files that end in .xz are unpacked on the way. With --mode twice the collection is ingested once and \
+--json prints a list. With --engine postgres the server at DATABASE_URL gets a database of its own for the time; its role needs CREATEDB. \
 For words alone `--set knowledge.embeddings=false` saves the time of embedding.
 
---answers also asks every query that has gold `answers`. Shares are of the answered ones: gold_string (the answer holds a gold string, compared as
-SQuAD does), gold_string_plain (letter by letter), right_citation (a cited document is relevant). --unanswerable names queries that the
+--answers also asks every query that has gold `answers`. Shares are of the answered ones: gold_string (the answer holds a gold string, compared as \
+SQuAD does), gold_string_plain (letter by letter), right_citation (a cited document is relevant). --unanswerable names queries that the \
 collection cannot answer, and refused is their share that was not answered.
 
-With --source and --questions your own questions are asked, with or without a running server; the exit code is 3 when fewer than --at-least are
+With --source and --questions your own questions are asked, with or without a running server; the exit code is 3 when fewer than --at-least are \
 right. The handbook's page on evaluation has the format.
 
 Examples:

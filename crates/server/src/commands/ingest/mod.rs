@@ -27,10 +27,11 @@ const LOOK: Duration = Duration::from_millis(300);
 /// Add files and folders to a source.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Markdown (.md), text (.txt) and HTML (.html) files are added; folders are walked. A file that is there already with the same content
-changes nothing; with new content it replaces the old. The source is made when there is none.
+    after_help = "Markdown (.md), text (.txt) and HTML (.html) files are added; folders are walked, without hidden entries and files of other \
+kinds. A file that is there already with the same content changes nothing; with new content it replaces the old. The source is made when there \
+is none.
 
-With a running server the files go there; without one the work is done here, on the data directory.
+With a running server the files go there; without one the work is done here, on the data directory. \
 The exit code is 3 when a file could not be read or a document failed.
 
 Examples:
@@ -95,8 +96,11 @@ struct Failed {
 /// As [`ingest`]; `invalid_request` when there is nothing to ingest.
 pub async fn run(context: &Context, args: &Ingest) -> Result<Done> {
     let files = walk(&args.paths);
-    if files.found.is_empty() && files.failures.is_empty() {
-        return Err(Error::new(code::INVALID_REQUEST, "there is no Markdown, text or HTML file at the paths given"));
+    if files.found.is_empty() {
+        let mut why: Vec<String> = files.failures.iter().map(|f| format!("{}: {}", f.file, f.message)).collect();
+        why.extend(files.left_out().map(|other| format!("there are {other}")));
+        let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join("; ")) };
+        return Err(Error::new(code::INVALID_REQUEST, format!("there is no Markdown, text or HTML file to add{why}")));
     }
     ingest(context, &args.remote, vec![(args.source.clone(), files)], &args.tags).await
 }
@@ -110,6 +114,9 @@ pub async fn ingest(context: &Context, remote: &Remote, jobs: Vec<(String, Files
     match client.server() {
         Some(server) => context.output.note(format!("sending to the server at {server}")),
         None => context.output.note(format!("working alone on {}", context.common.data_dir.display())),
+    }
+    for other in jobs.iter().filter_map(|(_, files)| files.left_out()) {
+        context.output.note(format!("left out {other}: only Markdown, text and HTML can be read"));
     }
     let result = work(context, &client, jobs, tags).await;
     client.close().await;

@@ -1,7 +1,7 @@
 //! Finding the files of folders: in a stable order, without following links in circles, and with a line for each that cannot be used.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -30,9 +30,28 @@ pub struct Files {
     pub found: Vec<Found>,
     /// What cannot be used.
     pub failures: Vec<Failure>,
+    /// How many files of other kinds were left out, by their ending in small letters; empty for files without one.
+    pub left_out: BTreeMap<String, usize>,
 }
 
 impl Files {
+    /// What was left out, the commonest kinds first: `12 files of other kinds (9 pdf, 3 png)`. `None` when nothing was.
+    pub fn left_out(&self) -> Option<String> {
+        const KINDS: usize = 5;
+        let total: usize = self.left_out.values().sum();
+        let mut kinds: Vec<(&str, usize)> = self.left_out.iter().map(|(e, n)| (e.as_str(), *n)).collect();
+        kinds.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+        let mut named: Vec<String> = kinds
+            .iter()
+            .take(KINDS)
+            .map(|(e, n)| if e.is_empty() { format!("{n} without an ending") } else { format!("{n} {e}") })
+            .collect();
+        if kinds.len() > KINDS {
+            named.push("…".to_owned());
+        }
+        (total > 0).then(|| format!("{total} {} of other kinds ({})", if total == 1 { "file" } else { "files" }, named.join(", ")))
+    }
+
     fn fail(&mut self, path: &Path, code: &str, message: impl Into<String>) {
         self.failures.push(Failure { file: path.display().to_string(), code: code.into(), message: message.into() });
     }
@@ -89,6 +108,7 @@ fn folder(root: &Path, path: &Path, depth: usize, seen: &mut HashSet<PathBuf>, f
                 let name = entry.strip_prefix(root).map_or_else(|_| entry.clone(), Path::to_path_buf);
                 add(&entry, &name, meta.len(), files);
             }
+            Ok(meta) if meta.is_file() => *files.left_out.entry(ending(&entry)).or_default() += 1,
             Ok(_) => {}
             Err(error) => {
                 let link = entry.is_symlink();
@@ -103,7 +123,11 @@ fn folder(root: &Path, path: &Path, depth: usize, seen: &mut HashSet<PathBuf>, f
 }
 
 fn wanted(path: &Path) -> bool {
-    path.extension().and_then(|e| e.to_str()).is_some_and(|e| ENDINGS.contains(&e.to_ascii_lowercase().as_str()))
+    ENDINGS.contains(&ending(path).as_str())
+}
+
+fn ending(path: &Path) -> String {
+    path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default()
 }
 
 fn add(path: &Path, name: &Path, size: u64, files: &mut Files) {
@@ -137,13 +161,14 @@ mod tests {
     fn a_folder_is_walked_in_order_and_names_are_paths_below_it() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("b/c")).unwrap();
-        for name in ["z.md", "b/a.txt", "b/c/d.HTML", "b/skip.png", ".hidden.md"] {
+        for name in ["z.md", "b/a.txt", "b/c/d.HTML", "b/skip.png", "b/more.PNG", "LICENCE", ".hidden.md"] {
             std::fs::write(root.path().join(name), "x").unwrap();
         }
         let files = walk(&[root.path().to_path_buf()]);
         let names: Vec<_> = files.found.iter().map(|f| f.name.as_str()).collect();
         assert_eq!(names, ["b/a.txt", "b/c/d.HTML", "z.md"]);
         assert!(files.failures.is_empty());
+        assert_eq!(files.left_out().as_deref(), Some("3 files of other kinds (2 png, 1 without an ending)"));
     }
 
     #[cfg(unix)]
