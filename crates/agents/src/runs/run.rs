@@ -280,7 +280,8 @@ impl Work {
                     code: error.code().name.to_owned(),
                     message: error.message().to_owned(),
                 });
-                (status, None, format!("{}: {}", name.as_str(), error.message()))
+                let (name, message) = (name.as_str(), error.message());
+                (status, None, if message.starts_with(name) { message.to_owned() } else { format!("{name}: {message}") })
             }
         };
         self.event("step.completed", &json!({"step": i + 1, "tool": name, "status": status})).await?;

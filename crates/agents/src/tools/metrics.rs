@@ -71,8 +71,10 @@ fn number(value: f64) -> String {
 /// Our own figures, from the same registry as `/metrics`.
 fn own(read: &crate::OwnMetrics, wanted: Option<Metric>) -> Vec<Figure> {
     let samples = read();
-    let sum =
-        |name: &str, keep: &dyn Fn(&str) -> bool| -> f64 { samples.iter().filter(|(n, l, _)| n == name && keep(l)).map(|(.., v)| v).sum() };
+    // Folded from 0.0, because the sum of no numbers is -0.
+    let sum = |name: &str, keep: &dyn Fn(&str) -> bool| -> f64 {
+        samples.iter().filter(|(n, l, _)| n == name && keep(l)).fold(0.0, |sum, (.., value)| sum + value)
+    };
     let all = |_: &str| true;
     let requests = sum("http_requests_total", &all);
     let errors = sum("http_requests_total", &|labels| labels.contains("status=\"5"));
