@@ -165,6 +165,38 @@ journey("a question that the sources do not answer is refused", async (page) => 
   assert.equal(await page.getByTestId("answer").count(), 0);
 });
 
+journey("the settings of a source are changed with the keyboard alone, and are there afterwards", async (page) => {
+  await page.goto(`${base}/sources/${sourceId}`);
+  await page.getByRole("button", { name: "Settings" }).focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("dialog").waitFor();
+  // The focus is in the name; the description is the next field.
+  await page.keyboard.press("Tab");
+  await page.keyboard.type("All about Marrow Point");
+  await page.keyboard.press("Tab");
+  await page.keyboard.type("sea, safety");
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("ArrowDown");
+  await page.getByRole("radio", { name: "Only these people" }).and(page.locator(":checked")).waitFor();
+  await page.keyboard.press("Tab");
+  await page.keyboard.type("user:keeper");
+  await page.getByRole("button", { name: "Weigh a tag" }).press("Enter");
+  await page.keyboard.type("draft");
+  await page.keyboard.press("Tab");
+  await page.keyboard.type("0.5");
+  await page.keyboard.press("Enter");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.getByText("All about Marrow Point").waitFor();
+  const source = await page.evaluate((id) => fetch(`/api/v1/sources/${id}`).then((reply) => reply.json()), sourceId);
+  assert.deepEqual(source.tags, ["sea", "safety"]);
+  assert.deepEqual(source.readers, ["user:keeper"]);
+  assert.deepEqual(source.ranking, { freshness: 0, half_life_days: 180, tags: { draft: 0.5 } });
+  await page.getByRole("button", { name: "Settings" }).click();
+  assert.equal(await page.getByRole("textbox", { name: "Ids of people" }).inputValue(), "user:keeper");
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+});
+
 journey("a bad answer gets a thumb and a reason, becomes a question, and its set is run and plotted", async (page) => {
   await ask(page, QUESTION);
   await page.getByRole("button", { name: "Bad answer" }).click();
@@ -313,7 +345,13 @@ for (const colorScheme of ["light", "dark"]) {
           await page.goto(`${base}/sources/${sourceId}`);
           await page.getByRole("table").waitFor();
         },
+        "settings of a source": async () => {
+          await page.getByRole("button", { name: "Settings" }).click();
+          await page.getByRole("dialog").waitFor();
+        },
         "delete a document": async () => {
+          await page.keyboard.press("Escape");
+          await page.getByRole("dialog").waitFor({ state: "detached" });
           await page.getByRole("button", { name: `Delete ${items[0].name}` }).click();
           await page.getByRole("alertdialog").waitFor();
         },

@@ -38,6 +38,21 @@ test("a question asked with Enter is answered with citations that lead to the pa
   expect(link.getAttribute("href")).toBe("/documents/doc_1?start=10&end=40&ask=ask_1");
 });
 
+test("a list in an answer is a list, and cited table rows are a table", async () => {
+  const answer = "Bring:\n- a smoker\n  - dry hay\n- a book [1]\nDuty: Watering; Day: Monday [1]";
+  serve({ ...WITH_SOURCES, "POST /api/v1/ask": () => stream(frames(askEvents(askResult({ answer })))) });
+  await open("/");
+  await userEvent.type(await screen.findByRole("textbox", { name: "Your question" }), "What to bring?{Enter}");
+  const shown = within(await screen.findByTestId("answer"));
+  await shown.findByRole("columnheader", { name: "Day" });
+  const [outer] = shown.getAllByRole("list");
+  expect([...(outer?.children ?? [])].map((item) => item.querySelector("div > span")?.textContent)).toEqual([
+    "a smoker",
+    "a book 1",
+  ]);
+  expect(within(outer as HTMLElement).getAllByRole("listitem")).toHaveLength(3);
+});
+
 test("a screen reader hears whole sentences and how it ended", async () => {
   serve({ ...WITH_SOURCES, "POST /api/v1/ask": () => stream(frames(askEvents(RESULT))) });
   await open("/");

@@ -151,3 +151,51 @@ test("a passage that the text no longer has is said", async () => {
   await open("/documents/doc_1?start=500&end=600");
   expect(await screen.findByText(/no longer in this text/)).toBeTruthy();
 });
+
+test("the settings of a source send what was changed, and nothing else", async () => {
+  const ranking = { freshness: 0.335, half_life_days: 90, tags: { draft: 0.5 } };
+  let now = source({ description: "old", ranking });
+  const { seen } = serve({
+    ...QUIET,
+    "GET /api/v1/sources/src_1": () => json(now),
+    "GET /api/v1/sources/src_1/documents": () => json({ items: [], next_cursor: null }),
+    "PATCH /api/v1/sources/src_1": ({ body }) => {
+      now = { ...now, ...(body as Partial<typeof now>) };
+      return json(now);
+    },
+  });
+  const sent = () => seen.filter(({ method }) => method === "PATCH").map(({ body }) => body);
+  await open("/sources/src_1");
+  const user = userEvent.setup();
+  const save = async () => {
+    await user.click(screen.getByRole("button", { name: "Save" }));
+    await waitFor(() => expect(screen.queryByRole("dialog")).toBeNull());
+  };
+  await user.click(await screen.findByRole("button", { name: "Settings" }));
+  const description = await screen.findByRole("textbox", { name: "Description (optional)" });
+  await user.clear(description);
+  await user.type(description, "Everything about bees");
+  await user.click(screen.getByRole("radio", { name: "Only these people" }));
+  await user.type(
+    screen.getByRole("textbox", { name: "Ids of people, one on each line" }),
+    "user:ann{Enter} ,user:bo ",
+  );
+  await save();
+  expect(sent()).toEqual([{ description: "Everything about bees", readers: ["user:ann", ",user:bo"] }]);
+  expect(await screen.findByText("Everything about bees")).toBeTruthy();
+
+  await user.click(screen.getByRole("button", { name: "Settings" }));
+  await user.click(await screen.findByRole("radio", { name: "Everybody" }));
+  await user.click(screen.getByRole("button", { name: "Weigh a tag" }));
+  await user.keyboard("policy");
+  await save();
+  expect(sent().at(-1)).toEqual({
+    readers: null,
+    ranking: { ...ranking, tags: { draft: 0.5, policy: 1.5 } },
+  });
+
+  await user.click(screen.getByRole("button", { name: "Settings" }));
+  await screen.findByRole("dialog");
+  await save();
+  expect(sent()).toHaveLength(2);
+});

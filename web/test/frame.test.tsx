@@ -121,10 +121,10 @@ test("activity lists jobs and audit entries", async () => {
     "POST /api/v1/jobs/job_1/retry": () => json({ ...job, state: "queued" }),
   });
   await open("/activity");
-  expect(await screen.findByText("ingest_document")).toBeTruthy();
+  expect(await screen.findByText("Read a document")).toBeTruthy();
   expect(screen.getByText("not text")).toBeTruthy();
   expect(screen.getByRole("link", { name: "doc_1" }).getAttribute("href")).toBe("/documents/doc_1");
   expect(await screen.findByText("sources.create")).toBeTruthy();
-  await userEvent.click(screen.getByRole("button", { name: "Retry: ingest_document doc_1" }));
+  await userEvent.click(screen.getByRole("button", { name: "Retry: Read a document doc_1" }));
   await waitFor(() => expect(seen.some(({ path }) => path.endsWith("/retry"))).toBe(true));
 });

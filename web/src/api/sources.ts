@@ -1,7 +1,7 @@
 import { type QueryClient, queryOptions } from "@tanstack/react-query";
 import { getJson, query, sendJson } from "./client.ts";
 import { follow, openStream, type StreamState } from "./stream.ts";
-import type { DocumentEvent, NewSource, Page, Source } from "./types.ts";
+import type { DocumentEvent, NewSource, Page, Source, SourceChange } from "./types.ts";
 
 /** How often the sources are read again while documents are on their way, in milliseconds. */
 const BUSY_MS = 2_000;
@@ -31,6 +31,11 @@ export function sourceQuery(id: string) {
 /** Creates a source; a name that is taken is refused with the code `source_exists`. */
 export function createSource(input: NewSource): Promise<Source> {
   return sendJson<Source>("POST", "/api/v1/sources", input);
+}
+
+/** Changes the settings of a source that are given. */
+export function changeSource(id: string, change: SourceChange): Promise<Source> {
+  return sendJson<Source>("PATCH", `/api/v1/sources/${encodeURIComponent(id)}`, change);
 }
 
 /** Deletes a source with all its documents. */

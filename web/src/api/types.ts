@@ -34,6 +34,8 @@ export const DOCUMENT_STATES = [
 export type Source = Schemas["Source"];
 /** What a new source needs. */
 export type NewSource = Schemas["NewSource"];
+/** What to change of a source; what is absent stays. */
+export type SourceChange = Schemas["SourceChange"];
 /** A document of a source. `size` is in bytes. */
 export type Document = Schemas["Document"];
 /** A heading of a document's text. `start` is its line, `end` one past its section. */

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { cutSpan, inlineSpans, markdownBlocks, textBlocks } from "./markup.ts";
+import { answerBlocks, cutSpan, inlineSpans, markdownBlocks, textBlocks } from "./markup.ts";
 
 const TEXT = `---
 tags: [a]
@@ -126,4 +126,27 @@ test("text of any shape ends", () => {
   for (const text of ["", "\n\n", "```", "---", "> ", "- ", "# ", "|", "a\n```\nb", "---\na"]) {
     expect(() => [markdownBlocks(text), textBlocks(text)]).not.toThrow();
   }
+});
+
+test("cited rows of one table stand in one table, and sentences around them stay paragraphs", () => {
+  const rows = "Duty: Watering; Person: Jolanta; Day: Monday [1] Duty: Weeding; Person: Piotr; or Ann; Day: Friday [1]";
+  const text = `Everybody has a duty. [2] ${rows} That is all. [2]`;
+  const [before, table, after] = answerBlocks(text);
+  expect([before?.kind, table?.kind, after?.kind]).toEqual(["paragraph", "table", "paragraph"]);
+  expect(table?.kind === "table" && table.rows.map((row) => row.map((cell) => cell.text))).toEqual([
+    ["Duty", "Person", "Day"],
+    ["Watering", "Jolanta", "Monday [1]"],
+    ["Weeding", "Piotr; or Ann", "Friday [1]"],
+  ]);
+  for (const span of table?.spans ?? []) expect(text.slice(span.start, span.end)).toBe(span.text);
+});
+
+test("a sentence with one colon, or a row that is not cited yet, is no table", () => {
+  expect(answerBlocks("Bring this: a smoker; dry hay; a book [1]").map(({ kind }) => kind)).toEqual(["paragraph"]);
+  expect(answerBlocks("Duty: Watering; Person: Jolanta").map(({ kind }) => kind)).toEqual(["paragraph"]);
+});
+
+test("a sentence after a cited list does not belong to its last item", () => {
+  const blocks = answerBlocks("Bring:\n- a smoker\n• dry hay [1]\nThe book lies in the shed. [2]");
+  expect(blocks.map(({ kind }) => kind)).toEqual(["paragraph", "item", "item", "paragraph"]);
 });

@@ -49,11 +49,12 @@ interface Line {
 }
 
 const HEADING = /^ {0,3}(#{1,6})\s+(.*?)\s*#*\s*$/;
-const ITEM = /^(\s*)([-*+]|\d{1,4}[.)])\s+/;
+const ITEM = /^(\s*)([-*+•‣◦▪·]|\d{1,4}[.)]|\p{Ll}\))\s+/u;
 const FENCE = /^ {0,3}(```|~~~)/;
 const RULE = /^ {0,3}([-*_])(?:\s*\1){2,}\s*$/;
 const TABLE = /^\s*\|.*\|\s*$/;
 const QUOTE = /^ {0,3}> ?/;
+const CITED = /\[\d{1,3}(?:\s*,\s*\d{1,3})*\]\s*$/;
 
 function linesOf(text: string): Line[] {
   const lines: Line[] = [];
@@ -91,7 +92,7 @@ export function inlineSpans(text: string, offset: number): Span[] {
 /** What a list item's lead says: its depth and its bullet or number. */
 function itemOf(item: RegExpExecArray): { kind: "item"; depth: number; marker: string } {
   const indent = (item[1] ?? "").replace(/\t/g, "    ").length;
-  const marker = /\d/.test(item[2] ?? "") ? (item[2] as string) : "•";
+  const marker = /[\d)]/.test(item[2] ?? "") ? (item[2] as string) : "•";
   return { kind: "item", depth: Math.min(Math.floor(indent / 2), 4), marker };
 }
 
@@ -166,6 +167,8 @@ export function markdownBlocks(text: string): Block[] {
       const next = (lines[last + 1] as Line).text;
       if (next.trim() === "" || HEADING.test(next) || FENCE.test(next) || ITEM.test(next) || TABLE.test(next)) break;
       if (!quote && QUOTE.test(next)) break;
+      // A cited item of an answer is complete: what follows comes from elsewhere.
+      if (item && CITED.test((lines[last] as Line).text)) break;
       last++;
     }
     const end = (lines[last] as Line).end;
@@ -178,6 +181,69 @@ export function markdownBlocks(text: string): Block[] {
     at = last + 1;
   }
   return blocks;
+}
+
+/** A row of a table in an answer, which reads `column: cell; column: cell [1]`; undefined for any other sentence. */
+function namedCells(text: string, start: number, end: number): { names: Span[]; cells: Span[] } | undefined {
+  const names: Span[] = [];
+  const cells: Span[] = [];
+  let at = start;
+  for (const piece of text.slice(start, end).split("; ")) {
+    const name = /^[^:;.!?[\]\n]{1,40}(?=: \S)/.exec(piece)?.[0];
+    const from = name === undefined ? at : at + name.length + 2;
+    const last = cells.at(-1);
+    if (name === undefined && last) {
+      // A semicolon of the cell itself.
+      cells[cells.length - 1] = { ...last, text: text.slice(last.start, at + piece.length), end: at + piece.length };
+    } else {
+      names.push({ text: name ?? "", start: at, end: at + (name?.length ?? 0), style: "plain" });
+      cells.push({ text: text.slice(from, at + piece.length), start: from, end: at + piece.length, style: "plain" });
+    }
+    at += piece.length + 2;
+  }
+  return names.filter((name) => name.text !== "").length > 1 ? { names, cells } : undefined;
+}
+
+/**
+ * Cuts an answer into blocks: markdown, in which cited sentences that are rows of a table make a table. Rows of the same
+ * columns that follow each other share it.
+ */
+export function answerBlocks(text: string): Block[] {
+  return markdownBlocks(text).flatMap((block) => {
+    if (block.kind !== "paragraph") return [block];
+    const blocks: Block[] = [];
+    let open: number | undefined;
+    const close = (end: number) => {
+      if (open === undefined || end <= open) return;
+      blocks.push({ kind: "paragraph", start: open, end, spans: inlineSpans(text.slice(open, end), open) });
+      open = undefined;
+    };
+    let at = block.start;
+    for (const [piece] of text
+      .slice(block.start, block.end)
+      .matchAll(/.*?(?:\[\d{1,3}(?:\s*,\s*\d{1,3})*\]\s*)+|.+$/gs)) {
+      const end = at + piece.trimEnd().length;
+      const row = CITED.test(piece) ? namedCells(text, at, end) : undefined;
+      const last = blocks.at(-1);
+      if (!row) {
+        open ??= at;
+      } else if (open === undefined && last?.kind === "table" && sameColumns(last.rows[0] ?? [], row.names)) {
+        const rows = [...last.rows, row.cells];
+        blocks[blocks.length - 1] = { ...last, end, rows, spans: rows.flat() };
+      } else {
+        close(at);
+        const rows = [row.names, row.cells];
+        blocks.push({ kind: "table", start: at, end, rows, spans: rows.flat() });
+      }
+      at += piece.length;
+    }
+    close(block.end);
+    return blocks;
+  });
+}
+
+function sameColumns(a: readonly Span[], b: readonly Span[]): boolean {
+  return a.map(({ text }) => text).join("\n") === b.map(({ text }) => text).join("\n");
 }
 
 /** The cells of a line of a table (`a | b | c`), with their places. */

@@ -1,4 +1,4 @@
-import { type CSSProperties, createElement, type ReactNode } from "react";
+import { createElement, type ReactNode } from "react";
 import type { Block, Span } from "../lib/markup.ts";
 import css from "./prose.module.css";
 
@@ -8,6 +8,47 @@ export function spanElement(span: Span, key: string, children: ReactNode): React
   if (span.style === "emphasis") return <em key={key}>{children}</em>;
   if (span.style === "code") return <code key={key}>{children}</code>;
   return <span key={key}>{children}</span>;
+}
+
+type Item = Extract<Block, { kind: "item" }>;
+type Render = (spans: readonly Span[], block: Block) => ReactNode;
+
+/** Items that follow each other, as one list; deeper ones as a list inside of the item above them. */
+function List({ items, render }: { items: readonly Item[]; render: Render }) {
+  const depth = Math.min(...items.map((item) => item.depth));
+  const own: { item: Item; below: Item[] }[] = [];
+  for (const item of items) {
+    const last = own.at(-1);
+    if (last && item.depth > depth) last.below.push(item);
+    else own.push({ item, below: [] });
+  }
+  return createElement(
+    items[0]?.marker === "•" ? "ul" : "ol",
+    { className: css.list },
+    own.map(({ item, below }) => (
+      <li key={item.start} className={css.item}>
+        <span className={css.marker} aria-hidden={item.marker === "•"}>
+          {item.marker}
+        </span>
+        <div>
+          {render(item.spans, item)}
+          {below.length > 0 && <List items={below} render={render} />}
+        </div>
+      </li>
+    )),
+  );
+}
+
+/** Blocks, with items that follow each other taken together. */
+function grouped(blocks: readonly Block[]): (Exclude<Block, Item> | Item[])[] {
+  const groups: (Exclude<Block, Item> | Item[])[] = [];
+  for (const block of blocks) {
+    const last = groups.at(-1);
+    if (block.kind !== "item") groups.push(block);
+    else if (Array.isArray(last)) last.push(block);
+    else groups.push([block]);
+  }
+  return groups;
 }
 
 /**
@@ -23,14 +64,15 @@ export function Prose({
 }: {
   blocks: readonly Block[];
   top: number;
-  render: (spans: readonly Span[], block: Block) => ReactNode;
+  render: Render;
   className?: string;
   /** Gives the element id of a heading, so that an outline can lead to it. */
   anchor?: (block: Block) => string | undefined;
 }) {
   return (
     <div className={`${css.prose} ${className ?? ""}`}>
-      {blocks.map((block) => {
+      {grouped(blocks).map((block) => {
+        if (Array.isArray(block)) return <List key={`item${block[0]?.start}`} items={block} render={render} />;
         const key = `${block.kind}${block.start}`;
         switch (block.kind) {
           case "heading":
@@ -59,9 +101,9 @@ export function Prose({
                 <table>
                   <tbody>
                     {block.rows.map((row, index) => (
-                      <tr key={`${row[0]?.start}`}>
+                      <tr key={`${index === 0 ? "head" : ""}${row[0]?.start}`}>
                         {row.map((cell) =>
-                          index === 0 ? (
+                          index === 0 && cell.text !== "" ? (
                             <th key={`${cell.start}`} scope="col">
                               {render([cell], block)}
                             </th>
@@ -79,13 +121,6 @@ export function Prose({
             return <blockquote key={key}>{render(block.spans, block)}</blockquote>;
           case "rule":
             return <hr key={key} />;
-          case "item":
-            return (
-              <p key={key} className={css.item} style={{ "--depth": block.depth } as CSSProperties}>
-                <span className={css.marker}>{block.marker}</span>
-                <span>{render(block.spans, block)}</span>
-              </p>
-            );
           default:
             return <p key={key}>{render(block.spans, block)}</p>;
         }

@@ -4,7 +4,8 @@ import type { ReactNode } from "react";
 import { actOnJob, auditQuery, jobsQuery } from "../../api/activity.ts";
 import type { AuditEntry, DocumentState, Job } from "../../api/types.ts";
 import { formatTime, formatWhen } from "../../lib/format.ts";
-import { useI18n } from "../../lib/i18n/index.ts";
+import { en } from "../../lib/i18n/en.ts";
+import { type MessageKey, useI18n } from "../../lib/i18n/index.ts";
 import { Button } from "../../ui/button.tsx";
 import { Loading, Page } from "../../ui/page.tsx";
 import { ProblemView } from "../../ui/problem.tsx";
@@ -86,6 +87,12 @@ function Subject({ id }: { id: string }) {
   );
 }
 
+/** What a kind of job does, in words; a kind that the page does not know keeps its own name. */
+function jobKind(kind: string, t: ReturnType<typeof useI18n>["t"]): string {
+  const key = `activity.job.kind.${kind}`;
+  return key in en ? t(key as MessageKey) : kind;
+}
+
 function JobRow({ job, now }: { job: Job; now: number }) {
   const { t, language } = useI18n();
   const client = useQueryClient();
@@ -97,7 +104,7 @@ function JobRow({ job, now }: { job: Job; now: number }) {
   const action = broken ? "retry" : job.state === "ready" ? undefined : "cancel";
   return (
     <li className={css.row}>
-      <code className={css.kind}>{job.kind}</code>
+      <span className={css.kind}>{jobKind(job.kind, t)}</span>
       <span className={broken ? `${css.state} ${css.bad}` : css.state}>
         {job.state === "ready" ? t("activity.job.done") : t(`document.state.${job.state}`)}
         {job.state === "running" && job.total > 0 && ` ${job.done}/${job.total}`}
@@ -114,7 +121,7 @@ function JobRow({ job, now }: { job: Job; now: number }) {
           small
           emphasis="quiet"
           isDisabled={act.isPending}
-          aria-label={`${t(`activity.job.${action}`)}: ${job.kind} ${job.subject}`}
+          aria-label={`${t(`activity.job.${action}`)}: ${jobKind(job.kind, t)} ${job.subject}`}
           onPress={() => act.mutate(action)}
         >
           {t(`activity.job.${action}`)}

@@ -2,7 +2,7 @@ import { type ReactNode, useMemo, useRef, useState } from "react";
 import type { Answer, Citation } from "../../api/types.ts";
 import { splitCitations } from "../../lib/citations.ts";
 import { type MessageKey, useI18n } from "../../lib/i18n/index.ts";
-import { type Block, markdownBlocks, type Span } from "../../lib/markup.ts";
+import { answerBlocks, type Block, type Span } from "../../lib/markup.ts";
 import { scrollBehavior } from "../../lib/motion.ts";
 import { Icon } from "../../ui/icons.tsx";
 import { Mark } from "../../ui/mark.tsx";
@@ -158,7 +158,7 @@ function AnswerText({
   streaming: boolean;
 }) {
   const { t } = useI18n();
-  const blocks = useMemo(() => markdownBlocks(text), [text]);
+  const blocks = useMemo(() => answerBlocks(text), [text]);
   const render = (spans: readonly Span[], block: Block): ReactNode =>
     spans.map((span) => {
       if (block.kind === "pre" || span.style === "code") return spanElement(span, `${span.start}`, span.text);

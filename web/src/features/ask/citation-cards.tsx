@@ -6,13 +6,13 @@ import { useI18n } from "../../lib/i18n/index.ts";
 import { Icon } from "../../ui/icons.tsx";
 import css from "./citation-cards.module.css";
 
-/** The cited text without the titles it may begin with: the card shows those above it. */
+/** The cited text without the titles it may begin with, which the card shows above it, and without empty lines. */
 function snippet({ heading, text }: Citation): string {
   let rest = text.trim();
   for (const title of heading.split(" > ")) {
     if (title !== "" && rest.startsWith(`${title}\n`)) rest = rest.slice(title.length).trimStart();
   }
-  return rest;
+  return rest.replace(/\n{2,}/g, "\n");
 }
 
 /** The passages behind an answer, each leading into its document. */

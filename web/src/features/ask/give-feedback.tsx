@@ -4,6 +4,7 @@ import { giveFeedback, ownFeedback, withdrawFeedback } from "../../api/quality.t
 import { type Feedback, type NewFeedback, REASONS, type Reason } from "../../api/types.ts";
 import { useI18n } from "../../lib/i18n/index.ts";
 import { Button } from "../../ui/button.tsx";
+import form from "../../ui/form.module.css";
 import { Icon } from "../../ui/icons.tsx";
 import { ProblemView } from "../../ui/problem.tsx";
 import css from "./give-feedback.module.css";
@@ -84,16 +85,16 @@ function Details({
         onSend(reason, comment.trim());
       }}
     >
-      <fieldset className={css.reasons}>
+      <fieldset className={form.group}>
         <legend>{t("feedback.reason")}</legend>
         {REASONS.map((each) => (
-          <label key={each} className={css.reason}>
+          <label key={each} className={form.check}>
             <input type="radio" name={ids.group} checked={reason === each} onChange={() => setReason(each)} />
             {t(`feedback.reason.${each}`)}
           </label>
         ))}
       </fieldset>
-      <div className={css.comment}>
+      <div className={form.field}>
         <label htmlFor={ids.comment}>{t("feedback.comment")}</label>
         <textarea
           id={ids.comment}

@@ -15,6 +15,7 @@ import { ProblemView } from "../../ui/problem.tsx";
 import { Progress } from "../../ui/progress.tsx";
 import { DocumentList } from "./document-list.tsx";
 import { DropArea } from "./drop-area.tsx";
+import { EditSource } from "./edit-source.tsx";
 import css from "./source-page.module.css";
 import { type Landing, useSourceEvents } from "./use-source-events.ts";
 
@@ -77,6 +78,7 @@ function SourceView({ source, back }: { source: Source; back: React.ReactNode })
           <Link to="/" search={{ sources: source.id }} className={buttonClass("secondary")}>
             {t("source.ask")}
           </Link>
+          <EditSource source={source} />
           <ConfirmDialog
             title={t("source.delete.title", { name: source.name })}
             body={t("source.delete.body", { n: source.document_count })}

@@ -6,6 +6,7 @@ import type { Source } from "../../api/types.ts";
 import { startUpload } from "../../api/uploads.ts";
 import { formatWhen } from "../../lib/format.ts";
 import { useI18n } from "../../lib/i18n/index.ts";
+import cards from "../../ui/cards.module.css";
 import { Loading, Page } from "../../ui/page.tsx";
 import { ProblemView } from "../../ui/problem.tsx";
 import { DropArea } from "./drop-area.tsx";
@@ -54,7 +55,7 @@ export function SourcesPage() {
           <NewSource emphasis="quiet" />
         </div>
       ) : (
-        <ul className={css.grid}>
+        <ul className={cards.grid}>
           {items.map((source) => (
             <SourceCard key={source.id} source={source} now={sources.dataUpdatedAt} />
           ))}
@@ -67,15 +68,15 @@ export function SourcesPage() {
 function SourceCard({ source, now }: { source: Source; now: number }) {
   const { t, language } = useI18n();
   return (
-    <li className={css.card}>
-      <h2 className={css.name}>
+    <li className={cards.card}>
+      <h2 className={cards.name}>
         <Link to="/sources/$sourceId" params={{ sourceId: source.id }}>
           {source.name}
         </Link>
       </h2>
-      {source.description && <p className={css.description}>{source.description}</p>}
+      {source.description && <p className={cards.description}>{source.description}</p>}
       <StateCounts source={source} />
-      <p className={css.facts}>
+      <p className={cards.facts}>
         <span>{t("documents.count", { n: source.document_count })}</span>
         <span>{t("documents.chunks", { n: source.chunk_count })}</span>
         <span>{t("documents.updated", { when: formatWhen(source.updated_at, now, language) })}</span>

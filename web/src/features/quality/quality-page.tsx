@@ -13,7 +13,9 @@ import type { Feedback, QuestionSet } from "../../api/types.ts";
 import { formatTime, formatWhen } from "../../lib/format.ts";
 import { useI18n } from "../../lib/i18n/index.ts";
 import { Button } from "../../ui/button.tsx";
+import cards from "../../ui/cards.module.css";
 import { Dialog, dialogActions } from "../../ui/dialog.tsx";
+import form from "../../ui/form.module.css";
 import { Icon } from "../../ui/icons.tsx";
 import { Loading, Page } from "../../ui/page.tsx";
 import { ProblemView } from "../../ui/problem.tsx";
@@ -33,7 +35,7 @@ export function QualityPage() {
       ) : items.length === 0 ? (
         <p className={css.none}>{t("quality.none")}</p>
       ) : (
-        <ul className={css.grid}>
+        <ul className={cards.grid}>
           {items.map((set) => (
             <SetCard key={set.id} set={set} now={sets.dataUpdatedAt} />
           ))}
@@ -48,13 +50,13 @@ function SetCard({ set, now }: { set: QuestionSet; now: number }) {
   const { t, language } = useI18n();
   const total = set.last_run?.figures?.total;
   return (
-    <li className={css.card}>
-      <h2 className={css.name}>
+    <li className={cards.card}>
+      <h2 className={cards.name}>
         <Link to="/quality/$setId" params={{ setId: set.id }}>
           {set.name}
         </Link>
       </h2>
-      {set.description && <p className={css.soft}>{set.description}</p>}
+      {set.description && <p className={cards.description}>{set.description}</p>}
       <p className={css.score}>
         {set.last_run && total
           ? t("quality.last", {
@@ -64,7 +66,7 @@ function SetCard({ set, now }: { set: QuestionSet; now: number }) {
             })
           : t("quality.never")}
       </p>
-      <p className={css.facts}>{t("quality.count", { n: set.question_count })}</p>
+      <p className={cards.facts}>{t("quality.count", { n: set.question_count })}</p>
     </li>
   );
 }
@@ -103,13 +105,13 @@ function NewSetForm({ onClose }: { onClose: () => void }) {
   });
   return (
     <form
-      className={css.form}
+      className={form.form}
       onSubmit={(event) => {
         event.preventDefault();
         if (name.trim() !== "") create.mutate({ name: name.trim(), sources: source === "" ? [] : [source] });
       }}
     >
-      <div className={css.field}>
+      <div className={form.field}>
         <label htmlFor={ids.name}>{t("quality.new.name")}</label>
         <input
           id={ids.name}
@@ -121,7 +123,7 @@ function NewSetForm({ onClose }: { onClose: () => void }) {
           onChange={(event) => setName(event.target.value)}
         />
       </div>
-      <div className={css.field}>
+      <div className={form.field}>
         <label htmlFor={ids.source}>{t("quality.new.sources")}</label>
         <select id={ids.source} value={source} onChange={(event) => setSource(event.target.value)}>
           <option value="">{t("quality.new.sources.all")}</option>
@@ -231,7 +233,7 @@ function ChooseSet({
   });
   return (
     <form
-      className={css.form}
+      className={form.form}
       onSubmit={(event) => {
         event.preventDefault();
         if (set !== "") make.mutate();
@@ -241,7 +243,7 @@ function ChooseSet({
       {sets.length === 0 ? (
         <p>{t("quality.blame.needSet")}</p>
       ) : (
-        <div className={css.field}>
+        <div className={form.field}>
           <label htmlFor={id}>{t("quality.blame.set")}</label>
           <select id={id} value={set} onChange={(event) => setSet(event.target.value)}>
             {sets.map((each) => (

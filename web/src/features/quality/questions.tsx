@@ -5,6 +5,7 @@ import type { Question, QuestionSetContent } from "../../api/types.ts";
 import { useI18n } from "../../lib/i18n/index.ts";
 import { Button, buttonClass } from "../../ui/button.tsx";
 import { Dialog, dialogActions } from "../../ui/dialog.tsx";
+import form from "../../ui/form.module.css";
 import { Icon } from "../../ui/icons.tsx";
 import { ProblemView } from "../../ui/problem.tsx";
 import css from "./quality.module.css";
@@ -104,7 +105,7 @@ function AddQuestion({ set, onClose }: { set: QuestionSetContent; onClose: () =>
   });
   return (
     <form
-      className={css.form}
+      className={form.form}
       onSubmit={(event) => {
         event.preventDefault();
         if (text.trim() === "") return;
@@ -114,7 +115,7 @@ function AddQuestion({ set, onClose }: { set: QuestionSetContent; onClose: () =>
         add.mutate(question);
       }}
     >
-      <div className={css.field}>
+      <div className={form.field}>
         <label htmlFor={ids.text}>{t("quality.results.question")}</label>
         <textarea
           id={ids.text}
@@ -127,13 +128,13 @@ function AddQuestion({ set, onClose }: { set: QuestionSetContent; onClose: () =>
           onChange={(event) => setText(event.target.value)}
         />
       </div>
-      <label className={css.check}>
+      <label className={form.check}>
         <input type="checkbox" checked={answerable} onChange={(event) => setAnswerable(event.target.checked)} />
         {t("quality.questions.answerable")}
       </label>
       {answerable && (
         <>
-          <div className={css.field}>
+          <div className={form.field}>
             <label htmlFor={ids.expected}>{t("quality.questions.expected")}</label>
             <input
               id={ids.expected}
@@ -142,7 +143,7 @@ function AddQuestion({ set, onClose }: { set: QuestionSetContent; onClose: () =>
               onChange={(event) => setExpected(event.target.value)}
             />
           </div>
-          <div className={css.field}>
+          <div className={form.field}>
             <label htmlFor={ids.document}>{t("quality.questions.document")}</label>
             <input
               id={ids.document}
