@@ -268,8 +268,16 @@ async fn a_tool_that_is_not_configured_says_which_setting_it_needs() {
             "{result}"
         );
         assert_eq!(result["errors"][0]["code"], "tool_not_configured");
-        assert!(result["output"].as_str().unwrap().contains(setting), "{result}");
+        let output = result["output"].as_str().unwrap();
+        assert!(output.contains(setting) && output.matches(tool).count() == 1, "{result}");
     }
+}
+
+#[tokio::test]
+async fn a_share_of_errors_without_errors_is_zero_and_not_minus_zero() {
+    let app = TestApp::new().await;
+    let result = run(&app, "ops", "Show me the metrics").await;
+    assert!(result["output"].as_str().unwrap().contains("http 5xx share: 0"), "{result}");
 }
 
 #[tokio::test]

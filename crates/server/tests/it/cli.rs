@@ -216,6 +216,9 @@ fn help_teaches_and_wrong_usage_has_its_exit_code() {
     }
     assert_eq!(binary.run(&["bake"]).code, 2);
     assert_eq!(binary.run(&["ingest", "x"]).code, 2, "--source is missing");
+    let nothing = binary.run(&["ingest", "/nowhere/at all", "--source", "empty"]);
+    assert_eq!(nothing.code, 2);
+    assert!(nothing.err.contains("/nowhere/at all: there is no such file or folder"), "{}", nothing.err);
     for shell in ["bash", "zsh", "fish"] {
         assert!(binary.run(&["completions", shell]).out.contains("login-link"), "{shell}");
     }
