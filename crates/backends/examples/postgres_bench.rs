@@ -2,7 +2,7 @@
 //!
 //! `cargo run --profile quick -p astrolabe-backends --example postgres_bench -- URI CHUNKS...`, where URI names an empty
 //! database with pgvector that may be filled. Vectors are of 384 dimensions in clusters, texts of about 90 words drawn by
-//! Zipf's law, ten chunks to a document: the same kind of chunks as `index_bench` has.
+//! Zipf's law, ten chunks to a document. What is found by meaning among real embeddings: `bench/search/run.sh`.
 
 use std::error::Error;
 use std::io::{Write, stdout};

@@ -2,7 +2,7 @@
 //!
 //! Score of a chunk: for each word of the query `idf * tf / (tf + k1 * (1 - b + b * length / average))`, with
 //! `idf = ln(1 + (N - df + 0.5) / (df + 0.5))` (Robertson and Zaragoza, "The Probabilistic Relevance Framework", 2009;
-//! the idf that cannot turn negative is Lucene's). k1 = 0.9 and b = 0.4 are the defaults of Anserini (Lin and others).
+//! the numbers and their sources are in `bm25.rs`).
 //!
 //! N, df and the average are those of the tenant's live chunks, whatever the filter: scores stay comparable between
 //! filters, and other tenants cannot move them. Inside a tenant a score tells how common a word is in all its sources,
@@ -14,13 +14,12 @@
 //! and Optimizations", 1995, here with the bounds of blocks).
 
 use super::bits::Bits;
+use super::bm25::{self, B, K1};
 use super::postings::{Best, Cursor, END, Packed, Postings};
 use super::tenant::{Allowed, Tenant};
 use super::topk::{Scored, TopK};
 use crate::analysis::QueryTerm;
 
-const K1: f32 = 0.9;
-const B: f32 = 0.4;
 /// Slots that are bounded together.
 const WINDOW: u32 = 2048;
 /// Bounds are sums in another order than scores; this is more than the rounding of 256 additions.
@@ -30,11 +29,7 @@ const SLACK: f32 = 1.0 + 1e-4;
 pub fn idf(tenant: &Tenant, term: &str) -> f32 {
     let (chunks, _) = tenant.live_totals();
     let df = tenant.postings(term).map_or(0, |p| p.count(tenant.live()));
-    weight(count(chunks), df as f32)
-}
-
-fn weight(total: f32, df: f32) -> f32 {
-    (1.0 + (total - df + 0.5) / (df + 0.5)).ln()
+    bm25::idf(count(chunks), df as f32)
 }
 
 fn count(n: u32) -> f32 {
@@ -66,8 +61,7 @@ struct Lengths<'a> {
 
 impl Lengths<'_> {
     fn share(self, slot: u32, tf: u8, weight: f32) -> f32 {
-        let (tf, length) = (f32::from(tf), count(self.of[slot as usize]));
-        weight * tf / (tf + K1 * (1.0 - B + B * length / self.average))
+        bm25::share(weight, f32::from(tf), count(self.of[slot as usize]), self.average)
     }
 
     fn bound(self, best: Best, weight: f32) -> f32 {
@@ -117,7 +111,7 @@ pub fn search(tenant: &Tenant, allowed: &Allowed, terms: &[QueryTerm], k: usize)
     let mut groups = Vec::with_capacity(terms.len());
     for ((term, forms), tails) in terms.iter().zip(&found).zip(&tails) {
         // The group is one word: its frequency is that of the chunks that hold any of its forms.
-        let idf = weight(count(chunks), frequency(forms, tails, tenant.live()) as f32) * term.weight;
+        let idf = bm25::idf(count(chunks), frequency(forms, tails, tenant.live()) as f32) * term.weight;
         reachable += idf;
         let parts = forms.iter().zip(tails).flat_map(|((weight, p), tail)| p.packed().into_iter().chain([tail]).map(move |p| (*weight, p)));
         let forms = parts.map(|(weight, packed)| Form { cursor: Cursor::new(packed), weight });

@@ -5,6 +5,7 @@
 //! compares [`SearchIndex::documents`] with it after opening, and indexes again what is missing or older.
 
 mod bits;
+mod bm25;
 mod check;
 mod contract;
 mod dictionary;

@@ -6,10 +6,9 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::analysis::{Lang, QueryTerm};
+use crate::index::bm25;
 use crate::index::postings::{put_varint, take_varint};
 
-const K1: f32 = 0.9;
-const B: f32 = 0.4;
 /// Scores are flat long before; the embedded engine counts no further either.
 const MAX_COUNT: u32 = 255;
 
@@ -81,12 +80,7 @@ fn lang(code: u64) -> Lang {
 
 /// The share of a word's weight that a chunk earns.
 fn share_of(weight: f32, count: u32, length: u32, average: f32) -> f32 {
-    let (count, length) = (count.min(MAX_COUNT) as f32, length as f32);
-    weight * count / (count + K1 * (1.0 - B + B * length / average))
-}
-
-fn weight(total: f32, df: f32) -> f32 {
-    (1.0 + (total - df + 0.5) / (df + 0.5)).ln()
+    bm25::share(weight, count.min(MAX_COUNT) as f32, length as f32, average)
 }
 
 /// The posting lists of some terms of a tenant, live chunks only, and the tenant's totals.
@@ -118,7 +112,7 @@ impl Lists {
 
     /// Inverse document frequency of a term.
     pub fn idf(&self, term: &str) -> f32 {
-        if self.totals.0 == 0 { 0.0 } else { weight(self.totals.0 as f32, self.of(term).len() as f32) }
+        if self.totals.0 == 0 { 0.0 } else { bm25::idf(self.totals.0 as f32, self.of(term).len() as f32) }
     }
 
     /// The chunks that hold a term of `terms`, with their languages.
@@ -142,7 +136,7 @@ impl Lists {
             }
             best.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| b.1.total_cmp(&a.1)));
             best.dedup_by_key(|b| b.0);
-            let idf = weight(chunks as f32, best.len() as f32) * term.weight;
+            let idf = bm25::idf(chunks as f32, best.len() as f32) * term.weight;
             reachable += idf;
             earned.extend(best.into_iter().map(|(slot, share, lang)| (slot, idf * share, lang)));
         }

@@ -71,6 +71,11 @@ impl Random {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
+    /// About normal, with a deviation of 0.7.
+    pub fn normal(&mut self) -> f32 {
+        ((0..6).map(|_| self.unit()).sum::<f64>() - 3.0) as f32
+    }
+
     /// One of `n` words; the first is met most often.
     pub fn word(&mut self, n: usize) -> String {
         let number = (n as f64).powf(self.unit()) as usize;

@@ -1,36 +1,13 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::engines::Random;
 use super::*;
 use crate::analysis::{Alternative, QueryTerm, analyse};
 
 /// Enough vectors for lists.
 const MANY: usize = 40_000;
 const WIDE: usize = 24;
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: usize) -> usize {
-        usize::try_from(self.next() % n as u64).unwrap()
-    }
-
-    fn unit(&mut self) -> f32 {
-        self.below(1 << 24) as f32 / (1 << 24) as f32
-    }
-
-    fn normal(&mut self) -> f32 {
-        (0..6).map(|_| self.unit()).sum::<f32>() - 3.0
-    }
-}
 
 /// Vectors in clusters of clusters, as texts are about subjects of fields.
 static VECTORS: LazyLock<Vec<Vec<f32>>> = LazyLock::new(|| {
@@ -185,7 +162,7 @@ fn word(number: usize) -> String {
 }
 
 fn common(random: &mut Random) -> String {
-    word((VOCABULARY as f32).powf(random.unit()) as usize)
+    word((VOCABULARY as f64).powf(random.unit()) as usize)
 }
 
 fn words_only(n: usize, random: &mut Random) -> IndexDocument {
