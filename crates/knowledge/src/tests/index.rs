@@ -214,6 +214,34 @@ async fn postgres_wanted_on_another_database_is_refused_with_the_way_out() {
 }
 
 #[tokio::test]
+async fn auto_on_a_postgresql_without_pgvector_takes_the_data_directory_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = astrolabe_kernel::testing::database_url(folder.path()).await;
+    if !url.starts_with("postgres") {
+        return;
+    }
+    let plain = astrolabe_kernel::Db::open(&url, 1).await.unwrap();
+    let mut tx = plain.write().await.unwrap();
+    // Our own empty list of what can be installed, before the server's.
+    for statement in [
+        "CREATE TABLE pg_available_extensions (name TEXT, default_version TEXT)",
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database()); END $$",
+    ] {
+        tx.execute(statement.to_owned(), &[]).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let db = astrolabe_kernel::Db::open(&url, 2).await.unwrap();
+    let model = Some(("minilm".to_owned(), "1".to_owned(), 4));
+    let opened = crate::index::open(&db, IndexEngine::Auto, folder.path(), model.clone()).await.unwrap();
+    assert_eq!(opened.index.kind(), "embedded");
+    assert!(opened.instead.unwrap().contains("has no extension `vector`: install pgvector 0.8"));
+    let Err(refused) = crate::index::open(&db, IndexEngine::Postgres, folder.path(), model).await else {
+        panic!("it is asked for by name")
+    };
+    assert_eq!(refused.code().name, "invalid_config");
+}
+
+#[tokio::test]
 async fn processes_on_one_database_share_the_index() {
     let s = filled_with(With::default()).await;
     if s.knowledge.index().unwrap().kind() != "postgres" {

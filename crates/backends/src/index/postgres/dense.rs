@@ -71,7 +71,7 @@ impl PostgresIndex {
         if allowed == 0 {
             return Ok(Vec::new());
         }
-        let near = if allowed >= EXACT && self.has_graph(&mut tx).await? {
+        let near = if allowed >= self.exact && self.has_graph(&mut tx).await? {
             let near = self.through_graph(&mut tx, &condition, &query, k).await?;
             let complete = i64::try_from(near.len()).unwrap_or(i64::MAX) >= allowed.min(i64::try_from(k).unwrap_or(i64::MAX));
             if complete { near } else { self.exactly(&mut tx, &condition, &query, k).await? }
@@ -87,7 +87,7 @@ impl PostgresIndex {
             .collect())
     }
 
-    async fn has_graph(&self, tx: &mut Tx) -> Result<bool, IndexError> {
+    pub(super) async fn has_graph(&self, tx: &mut Tx) -> Result<bool, IndexError> {
         tx.one(format!("SELECT to_regclass('{}') IS NOT NULL AS there", self.names.hnsw), &[]).await.map_err(database)
     }
 
@@ -109,21 +109,14 @@ impl PostgresIndex {
     }
 
     async fn through_graph(&self, tx: &mut Tx, condition: &Condition, query: &str, k: usize) -> Result<Vec<Near>, IndexError> {
+        tx.one::<String>(graph_settings(k), &[]).await.map_err(database)?;
+        let (sql, args) = self.graph_query(condition, query, k);
+        tx.all(sql, &args).await.map_err(database)
+    }
+
+    /// The search through the graph as SQL; [`graph_settings`] come before it.
+    pub(super) fn graph_query(&self, condition: &Condition, query: &str, k: usize) -> (String, Vec<Arg>) {
         let (chunks, documents) = (&self.names.chunks, &self.names.documents);
-        let ef = k.saturating_mul(2).clamp(EF_SEARCH.0, EF_SEARCH.1);
-        // Without these settings a filter could be planned as a scan of everything with a sort behind it.
-        tx.one::<String>(
-            format!(
-                "SELECT concat(set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.max_scan_tuples', '{MAX_SCAN}', true),
-                               set_config('hnsw.scan_mem_multiplier', '8', true), set_config('hnsw.ef_search', '{ef}', true),
-                               set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
-                               set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-                               set_config('enable_sort', 'off', true))"
-            ),
-            &[],
-        )
-        .await
-        .map_err(database)?;
         let mut args = condition.args.clone();
         // Some more than wanted: the graph gives them in nearly the right order.
         args.extend([Arg::from(query), Arg::from(k.saturating_add(k / 2).max(100)), Arg::from(k)]);
@@ -141,7 +134,7 @@ impl PostgresIndex {
              ORDER BY n.score DESC, n.chunk_id LIMIT ${limit}",
             condition.chunks
         );
-        tx.all(sql, &args).await.map_err(database)
+        (sql, args)
     }
 
     pub(super) async fn stored_vectors(&self, tenant: &str, chunks: &[(String, String)]) -> Result<Vec<Option<Vec<f32>>>, IndexError> {
@@ -172,4 +165,16 @@ impl PostgresIndex {
         }
         Ok(found)
     }
+}
+
+/// Settings of a transaction without which a filter could be planned as a scan of everything with a sort behind it.
+pub(super) fn graph_settings(k: usize) -> String {
+    let ef = k.saturating_mul(2).clamp(EF_SEARCH.0, EF_SEARCH.1);
+    format!(
+        "SELECT concat(set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.max_scan_tuples', '{MAX_SCAN}', true),
+                       set_config('hnsw.scan_mem_multiplier', '8', true), set_config('hnsw.ef_search', '{ef}', true),
+                       set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+                       set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+                       set_config('enable_sort', 'off', true))"
+    )
 }

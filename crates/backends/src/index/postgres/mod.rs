@@ -9,6 +9,8 @@ mod filter;
 mod near;
 mod postings;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod text;
 mod words;
 mod write;
@@ -29,6 +31,8 @@ pub struct PostgresIndex {
     names: Names,
     /// Length of the vectors; 0 for a generation without.
     dims: usize,
+    /// Allowed vectors below which all are compared; [`dense::EXACT`], and fewer in tests.
+    exact: i64,
 }
 
 impl std::fmt::Debug for PostgresIndex {

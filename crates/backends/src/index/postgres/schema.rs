@@ -2,7 +2,7 @@
 
 use astrolabe_kernel::{Db, Tx, args};
 
-use super::{PostgresIndex, database};
+use super::{PostgresIndex, database, dense::EXACT};
 use crate::{analysis::ANALYSIS_VERSION, index::IndexError};
 
 /// Rises when tables of an older version can no longer be used.
@@ -80,7 +80,7 @@ pub async fn open(db: Db, alias: &str, version: &str, dims: usize) -> Result<Pos
     .await
     .map_err(database)?;
     tx.commit().await.map_err(database)?;
-    Ok(PostgresIndex { db, names, dims })
+    Ok(PostgresIndex { db, names, dims, exact: EXACT })
 }
 
 /// The database's time, which is the same for every process.
@@ -106,7 +106,8 @@ async fn extension(db: &Db) -> Result<(), IndexError> {
         }
         lock(&mut tx, LOCK).await?;
         if let Err(error) = tx.execute("CREATE EXTENSION IF NOT EXISTS vector", &[]).await {
-            let why = error.internal_detail().unwrap_or_default().split(';').next().unwrap_or_default().to_owned();
+            let why = error.internal_detail().unwrap_or_default().split(';').next().unwrap_or_default();
+            let why = why.trim_start_matches("error returned from database: ");
             return Err(unusable(format!(
                 "the extension `vector` cannot be created ({why}): let a superuser run `CREATE EXTENSION vector` in this database, or set \
                  knowledge.index_engine to embedded"
@@ -186,7 +187,7 @@ impl PostgresIndex {
         let Names { tenants, chunks, hnsw, .. } = &self.names;
         let wanted = format!("SELECT COALESCE(MAX(vectors), 0) >= $1 AND to_regclass('{hnsw}') IS NULL AS wanted FROM {tenants}");
         let mut tx = self.db.write().await.map_err(database)?;
-        if !tx.one::<bool>(wanted.clone(), args![super::dense::EXACT]).await.map_err(database)? {
+        if !tx.one::<bool>(wanted.clone(), args![self.exact]).await.map_err(database)? {
             return Ok(());
         }
         // One process builds; the others find it done.

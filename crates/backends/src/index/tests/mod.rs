@@ -1,6 +1,6 @@
 mod contract;
 mod durability;
-mod engines;
+pub(super) mod engines;
 mod fusion;
 mod rights;
 mod scale;
