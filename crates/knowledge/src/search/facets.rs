@@ -10,7 +10,7 @@ use astrolabe_kernel::{Id, Principal, Result};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Search, run::filter_of, store};
+use super::{Search, store};
 use crate::{Knowledge, runtime::index_error, sources::Source};
 
 /// Values counted of each kind at most; the ones with the most documents.
@@ -57,7 +57,7 @@ impl Knowledge {
     /// # Errors
     /// `warming_up` while the index loads.
     pub async fn count_matching(&self, principal: &Principal, search: &Search) -> Result<u64> {
-        let filter = filter_of(principal, &search.only, &analyse_query(&search.text, None));
+        let filter = self.filter_of(principal, &search.only, &analyse_query(&search.text, None)).await?;
         self.index()?.count(&filter).await.map_err(index_error)
     }
 
@@ -66,7 +66,7 @@ impl Knowledge {
     /// # Errors
     /// `warming_up` while the index loads.
     pub async fn facets(&self, principal: &Principal, search: &Search) -> Result<Facets> {
-        let filter = filter_of(principal, &search.only, &analyse_query(&search.text, None));
+        let filter = self.filter_of(principal, &search.only, &analyse_query(&search.text, None)).await?;
         let mut tx = self.kernel.db.read().await?;
         let sources = store::source_names(&mut tx, principal.tenant, VALUES).await?;
         let tags = store::tags(&mut tx, principal.tenant, VALUES).await?;

@@ -109,7 +109,7 @@ impl Knowledge {
             }
             None => (None, 0.0),
         };
-        let filter = filter_of(principal, &search.only, &query);
+        let filter = self.filter_of(principal, &search.only, &query).await?;
         let phrases = query.phrases.len() + query.excluded_phrases.len();
         let candidates = if phrases > 0 { candidates.max(PHRASE_CANDIDATES) } else { candidates };
         let by_words = search.mode != SearchMode::Dense;
@@ -204,6 +204,24 @@ impl Knowledge {
         Ok(())
     }
 
+    /// What the index may show: what was asked for, of what the caller may read at this moment, with the words that the query requires and without
+    /// those it excludes. Everything that is searched or counted goes through here, so that no caller can forget the rights.
+    pub(super) async fn filter_of(&self, principal: &Principal, only: &Only, query: &Query) -> Result<Filter> {
+        let forms = |word: &QueryTerm| word.alternatives.iter().map(|a| a.text.clone()).collect::<Vec<String>>();
+        let readable = self.readable_sources(principal).await?.map(|ids| ids.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let asked = only.filter(principal.tenant);
+        let sources = match (asked.sources, readable) {
+            (Some(asked), Some(readable)) => Some(asked.into_iter().filter(|id| readable.contains(id)).collect()),
+            (asked, readable) => asked.or(readable),
+        };
+        Ok(Filter {
+            sources,
+            all_of: query.required.iter().map(forms).collect(),
+            none_of: query.excluded.iter().flat_map(forms).collect(),
+            ..asked
+        })
+    }
+
     /// Whether the caller may read every chunk of the tenant.
     pub(super) async fn reads_all(&self, principal: &Principal, only: &Only) -> Result<bool> {
         if self.readable_sources(principal).await?.is_some() {
@@ -217,16 +235,6 @@ impl Knowledge {
         let theirs = Filter { readers: only.readers.clone(), ..whole.clone() };
         let (all, readable) = tokio::try_join!(index.count(&whole), index.count(&theirs)).map_err(index_error)?;
         Ok(all == readable)
-    }
-}
-
-/// What the index may show: what the caller asked for and may read, with the words that the query requires and without those it excludes.
-pub(super) fn filter_of(principal: &Principal, only: &Only, query: &Query) -> Filter {
-    let forms = |word: &QueryTerm| word.alternatives.iter().map(|a| a.text.clone()).collect::<Vec<String>>();
-    Filter {
-        all_of: query.required.iter().map(forms).collect(),
-        none_of: query.excluded.iter().flat_map(forms).collect(),
-        ..only.filter(principal.tenant)
     }
 }
 

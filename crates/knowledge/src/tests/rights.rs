@@ -11,7 +11,7 @@ use super::Setup;
 use crate::{
     answers::AskRequest,
     documents::routes as documents,
-    search::{request::SearchRequest, routes::run},
+    search::{Only, Search, request::SearchRequest, routes::run},
     sources::{NewSource, Source, SourceChange, routes},
 };
 
@@ -92,6 +92,26 @@ async fn a_source_without_rights_looks_exactly_like_one_that_is_not_there() {
     assert!(routes::update_source(knowledge(), editor.clone(), Path(closed.id), Json(change)).await.is_err());
     assert!(routes::delete_source(knowledge(), editor.clone(), Path(closed.id)).await.is_err());
     assert!(s.knowledge.remove_document(&editor, hidden).await.is_err());
+}
+
+#[tokio::test]
+async fn whatever_sources_a_caller_inside_the_process_names_the_search_leaves_out_what_may_not_be_read() {
+    let (s, open, closed) = filled().await;
+    set_readers(&s, &closed, Some(&["user:ann"])).await;
+    let bob = viewer(&s, "bob", "it").principal;
+    for (sources, allowed) in
+        [(None, vec![open.id]), (Some(vec![closed.id]), vec![]), (Some(vec![closed.id, open.id]), vec![open.id]), (Some(vec![]), vec![])]
+    {
+        let search = Search { only: Only { sources: sources.clone(), ..Only::default() }, ..Search::new("lighthouse keeper", 10) };
+        let found = s.knowledge.search(&bob, &search).await.unwrap().found;
+        assert_eq!(found.iter().map(|f| f.source_id).collect::<Vec<_>>(), allowed, "{sources:?}");
+        let documents = s.knowledge.find_documents(&bob, &search).await.unwrap().found;
+        assert_eq!(documents.iter().map(|d| d.source_id).collect::<Vec<_>>(), allowed, "{sources:?}");
+        assert_eq!(s.knowledge.document_ids(&bob, &search).await.unwrap().len(), allowed.len(), "{sources:?}");
+        assert_eq!(s.knowledge.count_matching(&bob, &search).await.unwrap(), allowed.len() as u64, "{sources:?}");
+        let facets = s.knowledge.facets(&bob, &search).await.unwrap();
+        assert_eq!(facets.sources.iter().map(|f| f.source_id).collect::<Vec<_>>(), allowed, "{sources:?}");
+    }
 }
 
 #[tokio::test]
