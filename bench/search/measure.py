@@ -5,8 +5,8 @@ What is measured, and how:
 
 - recall@10: the share of the ten nearest by a full scan of the 32-bit vectors (FAISS IndexFlatIP) that an engine finds.
 - times: one query after another from one thread, after warm-up; the first hundred questions also set the peers' search breadth, which
-  is the least that finds 0.98 of the neighbours, the others are timed. Ours has one setting. A peer finds ten, ours fifty, which is
-  what fusion takes. The filter is a source that holds every hundredth document.
+  is the least that finds 0.98 of the neighbours, the others are timed. Ours has one setting. A peer finds ten, ours a hundred, which
+  is what fusion takes. The filter is a source that holds every hundredth document.
 - bytes: of the file (ours, all of it: words, vectors, documents), of the index as FAISS saves it, of table and index in PostgreSQL.
 - what was built once is kept beside the data, with the time that it took, until the program or the data changes.
 """

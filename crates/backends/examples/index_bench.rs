@@ -15,15 +15,15 @@ use std::time::Instant;
 
 use astrolabe_backends::analysis::{Lang, analyse_query, detect_language};
 use astrolabe_backends::embedder::{Embedder, Precision, Priority};
-use astrolabe_backends::index::{EmbeddedIndex, Filter, Hit, IndexChunk, IndexDocument, RRF_K, rrf};
+use astrolabe_backends::index::{EmbeddedIndex, Filter, Hit, IndexChunk, IndexDocument, fuse};
 use serde_json::{Value, json};
 
 const DIMS: usize = 384;
 /// Chunks of a document, and documents of one write.
 const CHUNKS: usize = 10;
 const BATCH: usize = 100;
-/// Hits of each side that are fused, and queries before those that are timed.
-const FUSED: usize = 50;
+/// Hits of each side that are fused, as many as a search takes, and queries before those that are timed.
+const FUSED: usize = 100;
 const WARM_UP: usize = 100;
 
 type Fallible<T> = Result<T, Box<dyn Error>>;
@@ -110,7 +110,7 @@ fn search(dir: &Path, texts: &Path, vectors: &Path) -> Fallible<Value> {
             let middle = Instant::now();
             let worded = index.lexical(filter, &query.terms, FUSED);
             let searched = Instant::now();
-            let fused = rrf(&[(1.0, &near), (1.0, &worded)], RRF_K);
+            let fused = fuse(&worded, &near, 0.5);
             let done = Instant::now();
             if number >= WARM_UP {
                 let ms = |from: Instant, to: Instant| (to - from).as_secs_f64() * 1e3;
