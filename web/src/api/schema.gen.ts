@@ -943,6 +943,8 @@ export interface components {
          *     }
          */
         AskRequest: {
+            /** @description Whether each citation tells how its passage was found: both sides' ranks and scores; false when absent. */
+            explain?: boolean | null;
             /**
              * Format: int32
              * @description How many passages to answer from at most; 12 when absent.
@@ -983,6 +985,7 @@ export interface components {
              * @description One past the last character.
              */
             end: number;
+            explanation?: components["schemas"]["Explanation"] | null;
             /** @description Heading path of the passage. */
             heading: string;
             /**

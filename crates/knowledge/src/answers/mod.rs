@@ -15,7 +15,11 @@ use astrolabe_kernel::{Id, Timestamp, id::Named};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{documents::Document, search::Retrieval, sources::Source};
+use crate::{
+    documents::Document,
+    search::{Explanation, Retrieval},
+    sources::Source,
+};
 
 /// A question and its answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -72,6 +76,9 @@ pub struct Citation {
     pub score: f64,
     /// The cited text.
     pub text: String,
+    /// How the passage was found, when asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<Explanation>,
 }
 
 /// Who wrote an answer.
@@ -129,6 +136,9 @@ pub struct AskRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 20)]
     pub limit: Option<u32>,
+    /// Whether each citation tells how its passage was found: both sides' ranks and scores; false when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explain: Option<bool>,
 }
 
 /// What an answer says when the sources do not answer the question.

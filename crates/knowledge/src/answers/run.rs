@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Knowledge,
-    search::{Found, Results, Retrieval, check_question},
+    search::{Found, Only, Results, Retrieval, Search, check_question},
     sources::Source,
 };
 
@@ -90,7 +90,9 @@ impl Knowledge {
         .await?;
         tx.commit().await?;
         let (sender, result) = oneshot::channel();
-        let work = Work { knowledge: self.clone(), caller: caller.clone(), ask: ask.clone(), sources, limit: limit as usize, permit };
+        let explain = request.explain.unwrap_or(false);
+        let work =
+            Work { knowledge: self.clone(), caller: caller.clone(), ask: ask.clone(), sources, limit: limit as usize, explain, permit };
         kernel.lifecycle.spawn("ask", async move {
             // Nobody may be waiting any more; the answer is in the row all the same.
             let _ = sender.send(work.run().await);
@@ -117,6 +119,7 @@ struct Work {
     ask: Ask,
     sources: Option<Vec<Id<Source>>>,
     limit: usize,
+    explain: bool,
     permit: OwnedSemaphorePermit,
 }
 
@@ -146,7 +149,9 @@ impl Work {
     async fn make(&self) -> Result<Answer> {
         // A model pays for every passage; picking sentences costs next to nothing, and the sentence that answers is not always in the first few.
         let limit = if self.knowledge.gateway.is_configured() { self.limit } else { self.limit.max(EXTRACTIVE_PASSAGES) };
-        let results = self.knowledge.find_for_answer(&self.caller.principal, &self.ask.question, self.sources.clone(), limit).await?;
+        let only = Only { sources: self.sources.clone(), ..Only::default() };
+        let search = Search { only, explain: self.explain, ..Search::new(&self.ask.question, limit) };
+        let results = self.knowledge.find_for_answer(&self.caller.principal, &search).await?;
         let mode = if results.retrieval == Retrieval::Hybrid { "hybrid" } else { "lexical" };
         let mut recorder = Recorder::new(self);
         recorder.event("ask.retrieved", &json!({"retrieval": mode, "passages": results.found.len()})).await?;
@@ -170,7 +175,8 @@ impl Work {
         let model = if by_model { self.knowledge.gateway.model() } else { "" };
         let (principal, answers) = (&self.caller.principal, &self.knowledge.answers);
         let key = Key::new(principal, &self.ask.question, self.sources.as_deref(), &results, model);
-        if let Some(made) = answers.get(&key) {
+        // An explanation is of this search, so an explained answer is worked out anew and not kept.
+        if let Some(made) = answers.get(&key).filter(|_| !self.explain) {
             tracing::debug!("the same question was answered from the same passages before");
             made.fill(&mut answer);
             recorder.push(&answer.answer).await?;
@@ -186,7 +192,7 @@ impl Work {
             recorder.push(&answer.answer).await?;
             recorder.flush().await?;
         }
-        if let Some(made) = Made::of(&answer) {
+        if let Some(made) = Made::of(&answer).filter(|_| !self.explain) {
             answers.put(principal.tenant, key, made);
         }
         Ok(answer)
@@ -235,6 +241,7 @@ pub(super) fn citation(n: usize, found: &Found) -> Citation {
         end: found.end,
         score: found.score,
         text: found.text.clone(),
+        explanation: found.explanation.clone(),
     }
 }
 

@@ -52,17 +52,10 @@ impl Knowledge {
     ///
     /// # Errors
     /// `warming_up` while the index loads.
-    pub(crate) async fn find_for_answer(
-        &self,
-        principal: &Principal,
-        question: &str,
-        sources: Option<Vec<Id<Source>>>,
-        limit: usize,
-    ) -> Result<Results> {
-        let mut query = analyse_question(question, None);
+    pub(crate) async fn find_for_answer(&self, principal: &Principal, search: &Search) -> Result<Results> {
+        let mut query = analyse_question(&search.text, None);
         widen(&mut query);
-        let only = Only { sources, ..Only::default() };
-        self.search_as(principal, &Search { only, ..Search::new(question, limit) }, query).await
+        self.search_as(principal, search, query).await
     }
 
     /// Finds passages of the caller's tenant, best first.

@@ -73,11 +73,30 @@ async fn what_the_sources_do_not_answer_is_said_in_the_questions_language() {
 }
 
 #[tokio::test]
+async fn each_citation_tells_how_its_passage_was_found_when_asked_to() {
+    let s = filled().await;
+    let ask = async |explain| {
+        let question = "How many days of paid leave are there?".to_owned();
+        let request = AskRequest { question, explain, ..AskRequest::default() };
+        s.knowledge.start_ask(&s.caller, request).await.unwrap().answer().await.unwrap()
+    };
+    let plain = ask(None).await;
+    assert!(plain.answered && plain.citations.iter().all(|c| c.explanation.is_none()), "{plain:?}");
+    // The answer is kept by now, and the kept one has no explanations.
+    let explained = ask(Some(true)).await;
+    assert_eq!(explained.answer, plain.answer);
+    let why = explained.citations[0].explanation.as_ref().unwrap();
+    assert!(why.lexical.as_ref().is_some_and(|side| side.rank > 0 && side.score.is_some()), "{why:?}");
+    assert!(why.matched.iter().any(|m| m.word == "leave"), "{why:?}");
+    assert!(ask(Some(false)).await.citations.iter().all(|c| c.explanation.is_none()));
+}
+
+#[tokio::test]
 async fn only_the_chosen_sources_answer() {
     let s = filled().await;
     s.source("empty").await;
-    let request =
-        AskRequest { question: "How many days of paid leave are there?".to_owned(), sources: Some(vec!["empty".to_owned()]), limit: None };
+    let question = "How many days of paid leave are there?".to_owned();
+    let request = AskRequest { question, sources: Some(vec!["empty".to_owned()]), ..AskRequest::default() };
     let answer = s.knowledge.start_ask(&s.caller, request.clone()).await.unwrap().answer().await.unwrap();
     assert!(!answer.answered);
     let unknown = AskRequest { sources: Some(vec!["handbook".to_owned(), "nowhere".to_owned()]), ..request };
@@ -181,7 +200,7 @@ async fn a_question_that_is_none_is_refused_with_its_field() {
         ("why?", Some(0), "limit"),
         ("why?", Some(21), "limit"),
     ] {
-        let request = AskRequest { question: question.to_owned(), limit, sources: None };
+        let request = AskRequest { question: question.to_owned(), limit, ..AskRequest::default() };
         let error = s.knowledge.start_ask(&s.caller, request).await.err().unwrap();
         assert_eq!(error.fields()[0].field, field);
     }

@@ -6,7 +6,7 @@ use astrolabe_kernel::{Result, egress::Method};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::ask::place;
+use super::ask::{place, why};
 use crate::{
     cli::{Context, Done, Remote},
     client::{Client, Need},
@@ -174,23 +174,9 @@ fn passage(context: &Context, item: &Value, bold: bool) {
     for line in snippet(item, bold).lines() {
         context.output.line(format!("   {line}"));
     }
-    let why = &item["explanation"];
-    if why.is_null() {
-        return;
+    if let Some(why) = why(&item["explanation"]) {
+        context.output.line(format!("   {why}"));
     }
-    let side = |key: &str| match why[key]["rank"].as_u64() {
-        None => "-".to_owned(),
-        Some(rank) => why[key]["score"].as_f64().map_or_else(|| format!("rank {rank}"), |score| format!("rank {rank}, {score:.3}")),
-    };
-    let mut line = format!("   words: {}; meaning: {}", side("lexical"), side("dense"));
-    if let Some(fused) = why["fused"].as_f64() {
-        line.push_str(&format!("; together {fused:.3}"));
-    }
-    for boost in why["boosts"].as_array().into_iter().flatten() {
-        line.push_str(&format!("; {} x{:.2}", boost["from"].as_str().unwrap_or(""), boost["factor"].as_f64().unwrap_or(1.0)));
-    }
-    let words: Vec<&str> = why["matched"].as_array().into_iter().flatten().filter_map(|m| m["word"].as_str()).collect();
-    context.output.line(format!("{line}; has: {}", words.join(", ")));
 }
 
 fn facets(context: &Context, found: &Value) {

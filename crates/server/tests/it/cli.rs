@@ -55,6 +55,8 @@ fn documents_are_ingested_and_asked_without_a_server() {
     assert_eq!(found.json()["items"][0]["document"], "deep/page.html");
     let text = binary.run(&["search", "pump spring"]);
     assert!(text.out.starts_with("1. manuals / deep/page.html"), "{}", text.out);
+    let explained = binary.run(&["ask", "how long are backups kept?", "--explain"]);
+    assert!(explained.out.contains("\n    words: rank 1, "), "{}", explained.out);
     let nothing = binary.run(&["ask", "who painted the ceiling of the chapel?"]);
     assert_eq!(nothing.code, 3, "{nothing:?}");
     assert_eq!(binary.run(&["ask", "x", "--source", "nowhere"]).code, 5);
