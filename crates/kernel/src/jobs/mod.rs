@@ -9,7 +9,14 @@ mod runner;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 pub use queue::{JobFilter, NewJob};
@@ -171,9 +178,34 @@ pub struct Context {
     /// The job as it was claimed.
     pub job: Job,
     stop: CancellationToken,
+    progress: Mutex<Progress>,
+    /// Set when a transaction of the job's own has ended it.
+    ready: AtomicBool,
+}
+
+/// How often progress is written by itself; in between it waits for the job's next transaction.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+
+/// How far a job is, and whether the row knows it.
+struct Progress {
+    stage: String,
+    done: i64,
+    total: i64,
+    /// When it last came to the row.
+    written: Timestamp,
+    dirty: bool,
 }
 
 impl Context {
+    fn new(kernel: Kernel, job: Job, stop: CancellationToken) -> Self {
+        let progress = Progress { stage: job.stage.clone(), done: job.done, total: job.total, written: kernel.now(), dirty: false };
+        Self { kernel, job, stop, progress: Mutex::new(progress), ready: AtomicBool::new(false) }
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The job's arguments.
     ///
     /// # Errors
@@ -187,28 +219,65 @@ impl Context {
         self.stop.cancelled().await;
     }
 
-    /// A transaction that only the holder of the lease may commit: it locks the job's row and checks the fence.
+    /// A transaction that only the holder of the lease may commit: it locks the job's row and checks the fence. It brings the last
+    /// [`Context::progress`] to the row.
     ///
     /// # Errors
     /// `conflict` when the job was canceled or its lease was lost.
     pub async fn write(&self) -> Result<Tx> {
         let mut tx = self.kernel.db.write().await?;
+        let now = self.kernel.now();
+        let (stage, done, total) = {
+            let mut progress = self.latest();
+            (progress.written, progress.dirty) = (now, false);
+            (progress.stage.clone(), progress.done, progress.total)
+        };
         let held = tx
             .execute(
-                "UPDATE jobs SET updated_at = $1 WHERE id = $2 AND fence = $3 AND state = 'running' AND cancel_requested = FALSE",
-                args![self.kernel.now(), self.job.id, self.job.fence],
+                "UPDATE jobs SET updated_at = $1, stage = $2, done = $3, total = $4
+                 WHERE id = $5 AND fence = $6 AND state = 'running' AND cancel_requested = FALSE",
+                args![now, stage, done, total, self.job.id, self.job.fence],
             )
             .await?;
         if held == 1 { Ok(tx) } else { Err(Error::new(code::CONFLICT, "the job was canceled or another worker has it")) }
     }
 
-    /// Records how far the work is.
+    /// Records how far the work is: in the job's row at most twice a second, because a commit for each small step costs more than the step, and
+    /// otherwise with the job's next transaction or its end.
     ///
     /// # Errors
     /// As [`Context::write`].
     pub async fn progress(&self, stage: &str, done: i64, total: i64) -> Result<()> {
-        let mut tx = self.write().await?;
-        tx.execute("UPDATE jobs SET stage = $1, done = $2, total = $3 WHERE id = $4", args![stage, done, total, self.job.id]).await?;
-        tx.commit().await
+        let due = {
+            let mut progress = self.latest();
+            (progress.stage, progress.done, progress.total, progress.dirty) = (stage.to_owned(), done, total, true);
+            self.kernel.now().since(progress.written) >= PROGRESS_EVERY
+        };
+        if due { self.write().await?.commit().await } else { Ok(()) }
+    }
+
+    /// Ends the job as ready and commits, so that its last change and its end are there together or not at all. What the handler returns
+    /// afterwards is not looked at any more.
+    ///
+    /// # Errors
+    /// As [`Context::write`], which `tx` is from.
+    pub async fn commit_ready(&self, mut tx: Tx) -> Result<()> {
+        if !tx.end(self.job.id, self.job.fence, JobState::Ready, None, self.kernel.now()).await? {
+            return Err(Error::new(code::CONFLICT, "the job was canceled or another worker has it"));
+        }
+        tx.commit().await?;
+        self.ready.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Brings progress that no transaction has taken along to the row, in the transaction that ends the attempt.
+    async fn flush_progress(&self, tx: &mut Tx) -> Result<()> {
+        let (stage, done, total) = match &*self.latest() {
+            progress if progress.dirty => (progress.stage.clone(), progress.done, progress.total),
+            _ => return Ok(()),
+        };
+        let sql = "UPDATE jobs SET stage = $1, done = $2, total = $3 WHERE id = $4 AND fence = $5 AND state = 'running'";
+        tx.execute(sql, args![stage, done, total, self.job.id, self.job.fence]).await?;
+        Ok(())
     }
 }

@@ -1,6 +1,9 @@
 //! Workers: claim, run, heartbeat, end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
@@ -84,35 +87,37 @@ impl Runner {
         tx.commit().await?;
         // There may be more where this came from: wake the next worker before starting.
         self.kernel.db.wakes().more_jobs();
+        let stop = CancellationToken::new();
+        let context = Context::new(self.kernel.clone(), job, stop.clone());
+        let job = &context.job;
         let Some(handler) = self.registry.get(&job.kind).cloned() else {
             let error = Error::internal(format_args!("no handler for jobs of kind {}", job.kind));
-            self.finish(None, &job, Err(error)).await?;
+            self.finish(None, &context, Err(error)).await?;
             return Ok(true);
         };
         if job.deaths > MAX_DEATHS {
             let error = Error::new(code::INTERNAL, format!("the process died {} times while it worked on this", job.deaths));
-            self.finish(Some(&*handler), &job, Err(error)).await?;
+            self.finish(Some(&*handler), &context, Err(error)).await?;
             return Ok(true);
         }
         let started = self.kernel.now();
-        let stop = CancellationToken::new();
-        let context = Context { kernel: self.kernel.clone(), job, stop: stop.clone() };
         let result = {
-            let job = &context.job;
             // A trace of its own, which ends with the attempt; `doc_id` is what operators search by.
             let doc_id = job.subject.starts_with("doc_").then_some(job.subject.as_str());
             let span = tracing::info_span!(parent: None, "job", otel.name = job.kind, kind = job.kind, job_id = %job.id, tenant_id = %job.tenant, doc_id, attempt = job.attempts);
             tokio::select! {
                 result = lifecycle::contained("job", handler.run(&context).instrument(span)) => result,
-                ended = self.keep(&context.job, &stop) => Err(ended),
+                ended = self.keep(job, &stop) => Err(ended),
             }
         };
         stop.cancel();
-        let kind = handler.kind();
-        let outcome = if result.is_ok() { "ready" } else { "error" };
+        let (kind, ended) = (handler.kind(), context.ready.load(Ordering::Acquire));
+        let outcome = if ended || result.is_ok() { "ready" } else { "error" };
         metrics::histogram!("job_duration_seconds", "kind" => kind, "outcome" => outcome)
             .record(self.kernel.now().since(started).as_secs_f64());
-        self.finish(Some(&*handler), &context.job, result).await?;
+        if !ended {
+            self.finish(Some(&*handler), &context, result).await?;
+        }
         Ok(true)
     }
 
@@ -164,9 +169,10 @@ impl Runner {
         Ok(None)
     }
 
-    async fn finish(&self, handler: Option<&dyn Handler>, job: &Job, result: Result<()>) -> Result<()> {
-        let now = self.kernel.now();
+    async fn finish(&self, handler: Option<&dyn Handler>, context: &Context, result: Result<()>) -> Result<()> {
+        let (job, now) = (&context.job, self.kernel.now());
         let mut tx = self.kernel.db.write().await?;
+        context.flush_progress(&mut tx).await?;
         let canceled = tx.cancel_requested(job.id, job.fence).await?.unwrap_or(false);
         let (state, error) = match &result {
             Ok(()) => {

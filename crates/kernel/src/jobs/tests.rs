@@ -80,6 +80,45 @@ async fn a_job_that_does_its_work_is_ready() {
 }
 
 #[tokio::test]
+async fn progress_between_two_writes_comes_to_the_row_with_the_next_transaction_of_the_job() {
+    let s = setup(Box::new(|c| {
+        Box::pin(async {
+            let seen = async || c.kernel.db.read().await.unwrap().job(default_tenant(), c.job.id).await.unwrap().unwrap().done;
+            c.progress("count", 1, 4).await?;
+            assert_eq!(seen().await, 0, "half a second has not gone by");
+            c.write().await?.commit().await?;
+            assert_eq!(seen().await, 1);
+            c.kernel.clock.advance(Duration::from_millis(500));
+            c.progress("count", 2, 4).await?;
+            assert_eq!(seen().await, 2);
+            c.progress("count", 3, 4).await
+        })
+    }))
+    .await;
+    let id = s.enqueue().await;
+    assert!(s.runner.run_one().await.unwrap());
+    let job = s.job(id).await;
+    assert_eq!((job.state, job.stage.as_str(), job.done, job.total), (JobState::Ready, "count", 3, 4));
+}
+
+#[tokio::test]
+async fn a_job_that_ends_itself_is_ready_with_its_last_change_and_stays_so() {
+    let s = setup(Box::new(|c| {
+        Box::pin(async {
+            c.progress("all", 2, 2).await?;
+            c.commit_ready(c.write().await?).await?;
+            Err(Error::new(code::INTERNAL, "too late to matter"))
+        })
+    }))
+    .await;
+    let id = s.enqueue().await;
+    assert!(s.runner.run_one().await.unwrap());
+    let job = s.job(id).await;
+    assert_eq!((job.state, job.done, job.error.is_none()), (JobState::Ready, 2, true));
+    assert_eq!(s.handler.ended.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn a_job_enqueued_in_a_transaction_that_is_dropped_does_not_exist() {
     let s = setup(Box::new(|_| Box::pin(async { Ok(()) }))).await;
     let kernel = &s.test.kernel;

@@ -1,6 +1,6 @@
 //! The job that ingests a document.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use astrolabe_backends::{
     analysis::{Lang, detect_language},
@@ -124,16 +124,24 @@ impl IngestDocument {
         let pieces = if document.indexed_version == document.version {
             // Text and chunks are there: an earlier attempt came this far, or a model has arrived since. The bytes are not needed.
             let pieces = store::pieces(&mut context.kernel.db.read().await?, tenant, document.id).await?;
-            document.embedded = self.embed(context, &pieces).await?;
+            let embedded = self.embed(context, &pieces).await?;
             let Some((mut tx, _)) = self.held(context, &payload).await? else { return Ok(()) };
+            document.embedded = embedded.is_some();
+            if let Some(Embedded { embedder, last }) = embedded {
+                keep(&mut tx, context, &embedder, &last).await?;
+            }
             store::put(&mut tx, tenant, &document).await?;
             tx.commit().await?;
             pieces
         } else {
             let text = self.read(context, &mut document).await?;
             let pieces = pieces(&document, &text.text, &text.headings, source.chunk_size, source.chunk_overlap);
-            document.embedded = self.embed(context, &pieces).await?;
+            let embedded = self.embed(context, &pieces).await?;
             let Some((mut tx, _)) = self.held(context, &payload).await? else { return Ok(()) };
+            document.embedded = embedded.is_some();
+            if let Some(Embedded { embedder, last }) = embedded {
+                keep(&mut tx, context, &embedder, &last).await?;
+            }
             store::hold_content(&mut tx, tenant, source.id, &document.content_hash).await?;
             if let Some(original) = store::original(&mut tx, tenant, source.id, &document.content_hash, document.id).await? {
                 // Another document of the same content was read at the same time and came first.
@@ -213,35 +221,39 @@ impl IngestDocument {
         document.updated_at = now;
         store::put(&mut tx, tenant, &document).await?;
         announce(&mut tx, tenant, &document, now).await?;
-        tx.commit().await
+        context.commit_ready(tx).await
     }
 
-    /// Makes and keeps the vectors that are not there yet. Returns whether every chunk has one.
+    /// Makes the vectors that are not there yet and keeps all but those of the last batch, which the caller keeps with [`keep`] in the transaction
+    /// that it needs anyway.
     ///
     /// While the embedder works on a batch, the vectors of the one before are kept and the next one is looked up, so that it never waits
     /// for the database. What is kept stays kept: an attempt that dies loses two batches at most.
-    async fn embed(&self, context: &Context, pieces: &[Piece]) -> Result<bool> {
-        let Some(embedder) = self.0.embedder() else { return Ok(false) };
+    async fn embed<'a>(&self, context: &Context, pieces: &'a [Piece]) -> Result<Option<Embedded<'a>>> {
+        let Some(embedder) = self.0.embedder() else { return Ok(None) };
         let total = i64::try_from(pieces.len()).unwrap_or(i64::MAX);
-        let (mut batches, mut done, mut computed) = (pieces.chunks(BATCH), 0, Vec::new());
-        let mut batch = batches.next().unwrap_or_default();
-        let mut missing = self.without_vector(context, &embedder, batch).await?;
+        let (mut batches, mut done, mut last) = (pieces.chunks(BATCH), 0, Vec::new());
+        let mut missing = self.without_vector(context, &embedder, batches.next().unwrap_or_default()).await?;
         loop {
-            let following = batches.next().unwrap_or_default();
+            let following = batches.next();
             let texts = missing.iter().map(|p| embedded_text(&p.heading, &p.text)).collect();
             let meanwhile = async {
-                self.keep(context, &embedder, &computed).await?;
+                if !last.is_empty() {
+                    let mut tx = context.write().await?;
+                    keep(&mut tx, context, &embedder, &last).await?;
+                    tx.commit().await?;
+                }
                 context.progress("embed", i64::try_from(done).unwrap_or(total), total).await?;
-                self.without_vector(context, &embedder, following).await
+                self.without_vector(context, &embedder, following.unwrap_or_default()).await
             };
             let (vectors, next) = tokio::try_join!(embed(&embedder, texts, Priority::Bulk), meanwhile)?;
-            if batch.is_empty() {
-                // The round after the last batch, which has kept its vectors.
-                return Ok(true);
+            last = missing.into_iter().zip(vectors).collect();
+            if following.is_none() {
+                context.progress("embed", total, total).await?;
+                return Ok(Some(Embedded { embedder, last }));
             }
-            done += batch.len();
-            computed = missing.into_iter().zip(vectors).collect();
-            (batch, missing) = (following, next);
+            done += BATCH;
+            missing = next;
         }
     }
 
@@ -256,19 +268,22 @@ impl IngestDocument {
         }
         Ok(missing)
     }
+}
 
-    /// Keeps vectors, all or none.
-    async fn keep(&self, context: &Context, embedder: &Embedder, vectors: &[(&Piece, Vec<f32>)]) -> Result<()> {
-        if vectors.is_empty() {
-            return Ok(());
-        }
-        let (tenant, alias, model) = (context.job.tenant, embedder.alias(), embedder.version());
-        let mut tx = context.write().await?;
-        for (piece, vector) in vectors {
-            store::put_vector(&mut tx, tenant, alias, model, &piece.text_hash, vector, context.kernel.now()).await?;
-        }
-        tx.commit().await
+/// What became of a document's chunks in the embedder.
+struct Embedded<'a> {
+    embedder: Arc<Embedder>,
+    /// The chunks of the last batch with their vectors, which are not kept yet.
+    last: Vec<(&'a Piece, Vec<f32>)>,
+}
+
+/// Keeps vectors.
+async fn keep(tx: &mut Tx, context: &Context, embedder: &Embedder, vectors: &[(&Piece, Vec<f32>)]) -> Result<()> {
+    let (tenant, alias, model) = (context.job.tenant, embedder.alias(), embedder.version());
+    for (piece, vector) in vectors {
+        store::put_vector(tx, tenant, alias, model, &piece.text_hash, vector, context.kernel.now()).await?;
     }
+    Ok(())
 }
 
 /// Embeds texts and measures how long it took.
