@@ -56,7 +56,9 @@ export function CitationCards({
                 aria-label={`${citation.n}. ${t("ask.citation.open", { document: citation.document })}`}
                 onFocus={() => onActive(citation.n)}
               >
-                {citation.document}
+                <span className={css.name} title={citation.document}>
+                  {citation.document}
+                </span>
               </Link>
             </div>
             {citation.heading && <p className={css.heading}>{citation.heading.replaceAll(" > ", " › ")}</p>}

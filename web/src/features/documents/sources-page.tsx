@@ -4,7 +4,6 @@ import type { NamedFile } from "../../api/documents.ts";
 import { createSource, refreshSources, sourcesQuery } from "../../api/sources.ts";
 import type { Source } from "../../api/types.ts";
 import { startUpload } from "../../api/uploads.ts";
-import { formatWhen } from "../../lib/format.ts";
 import { useI18n } from "../../lib/i18n/index.ts";
 import cards from "../../ui/cards.module.css";
 import { Loading, Page } from "../../ui/page.tsx";
@@ -57,7 +56,7 @@ export function SourcesPage() {
       ) : (
         <ul className={cards.grid}>
           {items.map((source) => (
-            <SourceCard key={source.id} source={source} now={sources.dataUpdatedAt} />
+            <SourceCard key={source.id} source={source} />
           ))}
         </ul>
       )}
@@ -65,8 +64,8 @@ export function SourcesPage() {
   );
 }
 
-function SourceCard({ source, now }: { source: Source; now: number }) {
-  const { t, language } = useI18n();
+function SourceCard({ source }: { source: Source }) {
+  const { t } = useI18n();
   return (
     <li className={cards.card}>
       <h2 className={cards.name}>
@@ -79,7 +78,6 @@ function SourceCard({ source, now }: { source: Source; now: number }) {
       <p className={cards.facts}>
         <span>{t("documents.count", { n: source.document_count })}</span>
         <span>{t("documents.chunks", { n: source.chunk_count })}</span>
-        <span>{t("documents.updated", { when: formatWhen(source.updated_at, now, language) })}</span>
       </p>
     </li>
   );

@@ -97,7 +97,6 @@ export const en = {
   "documents.count": { one: "{n} document", other: "{n} documents" },
   "documents.chunks": { one: "{n} chunk", other: "{n} chunks" },
   "documents.open": "Open {name}",
-  "documents.updated": "changed {when}",
 
   "source.back": "All sources",
   "source.drop.title": "Drop files here",

@@ -109,7 +109,6 @@ export const pl: Catalogue = {
   },
   "documents.chunks": { one: "{n} fragment", few: "{n} fragmenty", many: "{n} fragmentów", other: "{n} fragmentu" },
   "documents.open": "Otwórz {name}",
-  "documents.updated": "zmiana {when}",
 
   "source.back": "Wszystkie źródła",
   "source.drop.title": "Upuść pliki tutaj",

@@ -108,7 +108,6 @@ export const ru: Catalogue = {
   },
   "documents.chunks": { one: "{n} фрагмент", few: "{n} фрагмента", many: "{n} фрагментов", other: "{n} фрагмента" },
   "documents.open": "Открыть {name}",
-  "documents.updated": "изменён {when}",
 
   "source.back": "Все источники",
   "source.drop.title": "Перетащите файлы сюда",
