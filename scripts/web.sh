@@ -30,6 +30,8 @@ if ! new_enough; then
     npm install --prefix "$own" --no-audit --no-fund --loglevel=error node@22 npm@11 || without 'Node 22 could not be fetched; is there a network?'
   fi
   PATH=$own/node_modules/.bin:$PATH
+  # Unlike Debian's, this Node knows only its own authorities; a company's are among those of the machine.
+  [ ! -r /etc/ssl/certs/ca-certificates.crt ] || export NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-/etc/ssl/certs/ca-certificates.crt}
   new_enough || without "Node $(node --version) is too old to build the page, which needs 20.19 or later"
 fi
 
