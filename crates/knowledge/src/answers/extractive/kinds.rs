@@ -158,6 +158,8 @@ const HOW_MUCH: &str = "how much|what amount|how high|how big|how large|what siz
      каков размер|какой размер|какой лимит|каков лимит|насколько|какая вместимость|каков максимальный|какой максимальный";
 const TIME_UNITS: &str = "minut|hour|day|week|month|year|second|godzin|dni|dób|tygodni|miesi|lat|sekund|czas|час|дней|дня|недел|\
      месяц|лет|год|секунд|суток|времени";
+const MEASURES: &str = "litr|liter|литр|kilogram|килограмм|kg|кг|gram|грамм|tons|tonn|tony|тонн|megab|gigab|terab|мегаб|гигаб|тераб|mb|gb|tb|мб|гб|\
+     watt|wat|ватт|kw|квт|volt|wolt|вольт";
 const MONEY_NOUNS: &str = "price|prices|cost|costs|salary|fee|fees|pay|paid|budget|allowance|diem|rate|expensive|bonus|deposit|\
      fine|cena|cenę|ceny|koszt|koszty|kosztu|kosztuje|kosztują|kwota|kwoty|kwocie|kwotę|opłata|opłaty|opłatę|płacimy|płacę|płaci|\
      zapłacę|zapłacimy|zapłacić|wynagrodzenie|pensja|stawka|stawki|dieta|diety|ryczałt|ryczałtu|premia|premii|dopłata|\
@@ -200,6 +202,10 @@ pub(super) fn expected(words: &[&str]) -> Kind {
         counted.is_some_and(|w| ["kilomet", "metr", "mile", "feet", "километр", "метр", "миль"].iter().any(|stem| w.starts_with(stem)));
     if how_many && counts_length {
         return Kind::Distance;
+    }
+    // "How many litres": a number with a unit is no count of things.
+    if how_many && counted.is_some_and(|w| MEASURES.split('|').any(|stem| w.starts_with(stem))) {
+        return Kind::Amount;
     }
     if how_many {
         return if counts_time || lasts(words) { Kind::Duration } else { Kind::Count };
