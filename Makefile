@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run up down dev build models sync migrate ingest test test-web e2e check fmt lint type gen schemathesis chaos coverage bench deny full ci clean
+.PHONY: help run up down dev build models sync migrate ingest test test-web e2e pictures check fmt lint type gen schemathesis chaos coverage bench deny full ci clean
 
 DATA_DIR ?= data
 SOURCE ?= docs
@@ -54,6 +54,9 @@ test-web: ## the page's unit and route tests
 
 e2e: ## a person's journeys in headless Chromium against the real binary
 	@scripts/e2e.sh
+
+pictures: ## the README's picture, taken in headless Chromium
+	@scripts/pictures.sh
 
 check: ## the fastest answer to "does it compile?"
 	$(CARGO) check --locked --workspace --all-targets
