@@ -6,7 +6,7 @@
 #   --write             add the figures to bench/RESULTS.md
 #   RUN_PROFILE=release cargo profile of the binary
 set -euo pipefail
-. "$(dirname "$0")/../scripts/lib.sh"
+. "$(dirname "$0")/lib.sh"
 
 need wrk 'apt-get install wrk'
 need hey 'apt-get install hey'

@@ -3,7 +3,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-files=(.ci/run scripts/*.sh bench/*.sh)
+files=(.ci/run scripts/*.sh bench/*.sh bench/*/*.sh)
 for file in "${files[@]}"; do bash -n "$file"; done
 if command -v shellcheck >/dev/null; then
   shellcheck -x -P SCRIPTDIR -e SC1091,SC2153 "${files[@]}"

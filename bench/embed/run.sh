@@ -7,16 +7,9 @@
 #   --write    add the figures to bench/RESULTS.md
 #   --texts    JSON lines with a field `text`; without it the texts of examples/ and docs/handbook
 set -euo pipefail
-. "$(dirname "$0")/../../scripts/lib.sh"
+. "$(dirname "$0")/../lib.sh"
 
-BINARY=''
-for ((i = 1; i <= $#; i++)); do
-  if [ "${!i}" = --binary ]; then
-    next=$((i + 1))
-    BINARY=${!next}
-  fi
-done
-[ -n "$BINARY" ] || build_server release
+released_binary "$@"
 scripts/models.sh
 peers=$(venv embed-peer torch==2.15.0 sentence-transformers==6.2.0 onnxruntime==1.31.1 onnx numpy)
 "${serve_env[@]:?}" "$peers/bin/python" bench/embed/measure.py --model "$ASTROLABE_MODELS_DIR/all-MiniLM-L6-v2" --cache "$SCRATCH/embed-onnx" --binary "$BINARY" "$@"

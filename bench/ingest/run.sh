@@ -6,15 +6,8 @@
 #   --write    add the figures to bench/RESULTS.md
 #   --texts    JSON lines with `text` and perhaps `title`, a document each; without it the files of examples/ and docs/handbook
 set -euo pipefail
-. "$(dirname "$0")/../../scripts/lib.sh"
+. "$(dirname "$0")/../lib.sh"
 
-BINARY=''
-for ((i = 1; i <= $#; i++)); do
-  if [ "${!i}" = --binary ]; then
-    next=$((i + 1))
-    BINARY=${!next}
-  fi
-done
-[ -n "$BINARY" ] || build_server release
+released_binary "$@"
 scripts/models.sh
 "${serve_env[@]:?}" python3 bench/ingest/measure.py --models "$ASTROLABE_MODELS_DIR" --binary "$BINARY" "$@"

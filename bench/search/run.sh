@@ -13,7 +13,7 @@
 #
 # Data and indexes are kept in $ASTROLABE_TEST_DIR/search-bench, so that a second run measures only.
 set -euo pipefail
-. "$(dirname "$0")/../../scripts/lib.sh"
+. "$(dirname "$0")/../lib.sh"
 
 arguments=() sizes=() only=ours,faiss,pgvector
 while [ $# -gt 0 ]; do
