@@ -91,6 +91,10 @@ async fn any_single_changed_field_is_found() {
         "UPDATE audit_entries SET hash = prev_hash WHERE seq = 4",
         "UPDATE audit_entries SET hash = prev_hash WHERE seq = 9",
         "UPDATE audit_entries SET seq = NULL, hash = NULL, prev_hash = NULL WHERE seq = 4",
+        "UPDATE audit_entries SET seq = 9223372036854775807 WHERE seq = 4",
+        "UPDATE audit_entries SET seq = 9223372036854775806 WHERE seq = 9",
+        "UPDATE audit_entries SET seq = -1 WHERE seq = 1",
+        "UPDATE audit_checkpoints SET seq = 9223372036854775807 WHERE seq = 9",
         "UPDATE audit_checkpoints SET signature = 'ab' WHERE seq = 9",
         "UPDATE audit_checkpoints SET seq = 8 WHERE seq = 9",
         "UPDATE audit_chains SET seq = 8",
@@ -101,6 +105,29 @@ async fn any_single_changed_field_is_found() {
         let report = chain.report(None).await;
         assert!(!report.defects.is_empty(), "not found: {sql}");
         assert!(report.verified < 9 || sql.contains("audit_chains"), "{sql}: {report:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_the_program_never_writes_is_found_as_a_change() {
+    let mut changes = vec!["UPDATE audit_entries SET id = 'x' WHERE seq = 4", "UPDATE audit_checkpoints SET tenant_id = 'x'"];
+    let chain = Chain::new(1).await;
+    if chain.test.kernel.db.dialect() == crate::db::Dialect::Sqlite {
+        // Its columns take values of any type.
+        changes.extend([
+            "UPDATE audit_entries SET created_at = 'soon' WHERE seq = 4",
+            "UPDATE audit_entries SET seq = 'many' WHERE seq = 4",
+            "UPDATE audit_entries SET actor = x'ff' WHERE seq = 4",
+            "UPDATE audit_entries SET payload = x'ff' WHERE seq = 4",
+            "UPDATE audit_checkpoints SET seq = 'last' WHERE seq = 9",
+            "UPDATE audit_chains SET seq = 1.5",
+        ]);
+    }
+    for sql in changes {
+        let chain = Chain::new(9).await;
+        chain.sql(sql).await;
+        let error = verify(&chain.test.kernel.db, &chain.key.public(), &[]).await.unwrap_err();
+        assert_eq!(error.code(), crate::error::code::AUDIT_BROKEN, "{sql}: {error:?}");
     }
 }
 

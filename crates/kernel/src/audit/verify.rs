@@ -49,7 +49,7 @@ pub struct Report {
 /// Verifies every tenant's chain in the database. Anchors without a tenant are checked against every chain of which one must hold it.
 ///
 /// # Errors
-/// Only when the database cannot be read; defects are in the reports.
+/// When the database cannot be read, and `audit_broken` when a row holds what the program never wrote; other defects are in the reports.
 pub async fn verify(db: &Db, key: &PublicKey, anchors: &[(Option<TenantId>, Anchor)]) -> Result<Vec<Report>> {
     let mut tx = db.read().await?;
     let mut reports = Vec::new();
@@ -59,23 +59,35 @@ pub async fn verify(db: &Db, key: &PublicKey, anchors: &[(Option<TenantId>, Anch
             return Err(Error::new(code::AUDIT_BROKEN, format!("{tenant:?} is not a tenant's id")));
         };
         let mut checker = Checker::new(tenant, key);
-        checker.checkpoints = tx.audit_checkpoints(tenant).await?;
+        checker.checkpoints = tx.audit_checkpoints(tenant).await.map_err(|e| unreadable(e, tenant))?;
         checker.prepare();
-        let mut from = i64::MIN;
-        loop {
-            let entries = tx.audit_sealed(tenant, from, 1000).await?;
-            let Some(last) = entries.last().and_then(|e| e.seq) else { break };
+        let mut from = Some(i64::MIN);
+        while let Some(start) = from {
+            let entries = tx.audit_sealed(tenant, start, 1000).await.map_err(|e| unreadable(e, tenant))?;
             for entry in &entries {
                 checker.entry(entry);
                 note_anchors(anchors, &mut found, tenant, entry);
             }
-            from = last + 1;
+            // Nothing comes after the largest number, which only somebody else can have written.
+            from = entries.last().and_then(|e| e.seq?.checked_add(1));
         }
         let unsealed: i64 = tx.one("SELECT COUNT(*) FROM audit_entries WHERE tenant_id = $1 AND seq IS NULL", crate::args![tenant]).await?;
-        let recorded = tx.audit_head(tenant).await?.map_or_else(|| (0, chain::GENESIS.to_owned()), |h| (h.seq, h.hash));
+        let recorded = tx
+            .audit_head(tenant)
+            .await
+            .map_err(|e| unreadable(e, tenant))?
+            .map_or_else(|| (0, chain::GENESIS.to_owned()), |h| (h.seq, h.hash));
         reports.push(checker.finish(unsealed, Some(recorded)));
     }
     Ok(add_anchor_defects(reports, anchors, &found))
+}
+
+/// A value that cannot be read as what it is was not written by the program, so it is a defect of the chain and not one of ours.
+fn unreadable(error: Error, tenant: TenantId) -> Error {
+    match error.internal_detail().filter(|detail| detail.starts_with("column ")) {
+        Some(detail) => Error::new(code::AUDIT_BROKEN, format!("the audit log of tenant {tenant} was changed: {detail}")),
+        None => error,
+    }
 }
 
 /// Verifies entries and heads read from an archive, in any order and with repeats.
@@ -127,6 +139,10 @@ fn add_anchor_defects(mut reports: Vec<Report>, anchors: &[(Option<TenantId>, An
     reports
 }
 
+fn missing(first: i64, last: i64) -> String {
+    if first == last { format!("entry {first} is missing") } else { format!("entries {first} to {last} are missing") }
+}
+
 /// More defects than this tell nothing new.
 const MAX_DEFECTS: usize = 20;
 
@@ -176,15 +192,11 @@ impl<'a> Checker<'a> {
 
     fn entry(&mut self, entry: &Entry) {
         let seq = entry.seq.unwrap_or(0);
-        if seq != self.seq + 1 {
-            let text = if seq <= self.seq {
-                format!("entry {seq} ({}) is there more than once", entry.id)
-            } else if seq == self.seq + 2 {
-                format!("entry {} is missing", self.seq + 1)
-            } else {
-                format!("entries {} to {} are missing", self.seq + 1, seq - 1)
-            };
-            self.defect(text);
+        let next = self.seq.saturating_add(1);
+        if seq <= self.seq {
+            self.defect(format!("entry {seq} ({}) is there more than once", entry.id));
+        } else if seq != next {
+            self.defect(missing(next, seq - 1));
         }
         if entry.prev_hash.as_deref() != Some(&self.hash) {
             self.defect(format!("entry {seq} ({}) does not follow the entry before it", entry.id));
@@ -220,14 +232,10 @@ impl<'a> Checker<'a> {
 
     fn finish(mut self, unsealed: i64, recorded: Option<(i64, String)>) -> Report {
         if self.signed < self.seq {
-            let text = format!("entries {} to {} are not covered by a signed checkpoint", self.signed + 1, self.seq);
-            self.defect(text);
+            self.defect(format!("the entries after {} up to {} are not covered by a signed checkpoint", self.signed, self.seq));
         }
-        if let Some(last) = self.checkpoints.last()
-            && last.seq > self.seq
-        {
-            let text = format!("entries {} to {} are missing: a checkpoint signs them", self.seq + 1, last.seq);
-            self.defect(text);
+        if let Some(last) = self.checkpoints.last().map(|c| c.seq).filter(|last| *last > self.seq) {
+            self.defect(format!("{}: a checkpoint signs the last of them", missing(self.seq + 1, last)));
         }
         if let Some((seq, hash)) = recorded
             && (seq, hash.as_str()) != (self.seq, if self.seq == 0 { chain::GENESIS } else { self.hash.as_str() })
