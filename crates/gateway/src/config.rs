@@ -84,11 +84,11 @@ impl GatewayConfig {
         if self.temperature.is_nan() || self.temperature > 2.0 {
             return bad("model.temperature: must be between 0 and 2, or -1 to leave it to the model");
         }
-        if self.concurrency == 0 {
-            return bad("model.concurrency: must be at least 1");
+        if !(1..=100_000).contains(&self.concurrency) {
+            return bad("model.concurrency: must be between 1 and 100000");
         }
-        if self.timeout_s == 0 || self.first_token_timeout_s == 0 || self.idle_timeout_s == 0 {
-            return bad("model.timeout_s, model.first_token_timeout_s and model.idle_timeout_s: must be at least 1");
+        if [self.timeout_s, self.first_token_timeout_s, self.idle_timeout_s].iter().any(|s| !(1..=86_400).contains(s)) {
+            return bad("model.timeout_s, model.first_token_timeout_s and model.idle_timeout_s: must be between 1 and 86400");
         }
         Ok(())
     }
@@ -116,7 +116,9 @@ mod tests {
             (GatewayConfig { temperature: f32::NAN, ..base.clone() }, "model.temperature"),
             (GatewayConfig { temperature: 2.5, ..base.clone() }, "model.temperature"),
             (GatewayConfig { concurrency: 0, ..base.clone() }, "model.concurrency"),
-            (GatewayConfig { timeout_s: 0, ..base }, "model.timeout_s"),
+            (GatewayConfig { concurrency: usize::MAX, ..base.clone() }, "model.concurrency"),
+            (GatewayConfig { timeout_s: 0, ..base.clone() }, "model.timeout_s"),
+            (GatewayConfig { timeout_s: u64::MAX, ..base }, "model.timeout_s"),
         ] {
             let error = config.validate().unwrap_err();
             assert!(error.message().starts_with(key), "{error}");

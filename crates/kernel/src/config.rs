@@ -97,7 +97,12 @@ impl Settings {
     pub fn add_file(&mut self, path: &Path) -> Result<()> {
         let bad = |what: String| Error::new(code::INVALID_CONFIG, format!("{}: {what}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|e| bad(format!("cannot be read: {e}")))?;
-        let table: Table = text.parse().map_err(|e: toml::de::Error| bad(e.message().to_owned()))?;
+        let table: Table = text.parse().map_err(|e: toml::de::Error| bad(format!("{}{}", line_of(&text, &e), e.message())))?;
+        // A section without keys sets nothing, but its name may be a mistake.
+        let sections = || self.values.keys().filter_map(|k| k.split('.').next());
+        if let Some(name) = table.keys().find(|name| !sections().any(|section| section == name.as_str())) {
+            return Err(bad(format!("there is no section {name}{}", suggest(name, sections()))));
+        }
         let mut values = BTreeMap::new();
         flatten("", table, &mut values);
         for (key, value) in values {
@@ -194,7 +199,14 @@ impl Settings {
         };
         let same = std::mem::discriminant(known) == std::mem::discriminant(value)
             || matches!((known, value), (Value::Float(_), Value::Integer(_)));
-        if same { Ok(()) } else { Err(Error::new(code::INVALID_CONFIG, format!("{key}: must be a {}", known.type_str()))) }
+        let kind = match known {
+            Value::Integer(_) => "a whole number",
+            Value::Float(_) => "a number",
+            Value::Boolean(_) => "true or false",
+            Value::Array(_) => "a list",
+            _ => "a text in quotes",
+        };
+        if same { Ok(()) } else { Err(Error::new(code::INVALID_CONFIG, format!("{key}: must be {kind}"))) }
     }
 
     fn put(&mut self, key: String, value: Value, origin: String) {
@@ -213,7 +225,7 @@ impl Settings {
             table.insert(key[prefix.len()..].to_owned(), value.clone());
         }
         serde_path_to_error::deserialize(Value::Table(table))
-            .map_err(|e| Error::new(code::INVALID_CONFIG, format!("{name}.{}: {}", e.path(), e.inner().message())))
+            .map_err(|e| Error::new(code::INVALID_CONFIG, format!("{name}.{}: {}", e.path(), plain(e.inner().message()))))
     }
 
     /// Every key with its shown value and where it came from; secrets are redacted, and so are passwords in URLs.
@@ -331,6 +343,19 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// Where a file is no TOML: `line 3: `.
+fn line_of(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    before.map_or_else(String::new, |before| format!("line {}: ", before.matches('\n').count() + 1))
+}
+
+/// What serde says of a number, without the names of types.
+fn plain(message: &str) -> String {
+    ["usize", "u64", "u32", "u16", "u8"]
+        .iter()
+        .fold(message.to_owned(), |text, kind| text.replace(&format!("expected {kind}"), "expected a whole number that is not negative"))
+}
+
 fn suggest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     known
         // The name without its section is the commonest way to get it wrong.
@@ -399,6 +424,32 @@ mod tests {
         assert!(error.message().contains("did you mean server.limit?"), "{error}");
         let error = settings.set("limit", "1", "--set").unwrap_err();
         assert!(error.message().contains("did you mean server.limit?"), "{error}");
+    }
+
+    #[test]
+    fn a_file_with_a_mistake_is_refused_with_the_place_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("astrolabe.toml");
+        for (text, said) in [
+            ("[server]\n\nlimit = \n", "line 3: "),
+            ("[servr]\n", "there is no section servr; did you mean server?"),
+            ("limit = 4\n", "there is no section limit"),
+            ("[server]\nlimits = 4\n", "there is no setting server.limits; did you mean server.limit?"),
+            ("[server]\nlimit = \"many\"\n", "server.limit: must be a whole number"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let error = Settings::defaults(SCHEMA).unwrap().add_file(&file).unwrap_err();
+            assert!(error.message().contains(said) && error.message().contains("astrolabe.toml"), "{text}: {error}");
+        }
+        let mut settings = Settings::defaults(SCHEMA).unwrap();
+        settings.set("server.limit", "-1", "--set").unwrap();
+        #[derive(Debug, Deserialize)]
+        struct Server {
+            #[expect(dead_code, reason = "only its refusal is looked at")]
+            limit: usize,
+        }
+        let error = settings.section::<Server>("server").unwrap_err();
+        assert!(error.message().contains("server.limit") && error.message().contains("whole number"), "{error}");
     }
 
     #[test]

@@ -133,6 +133,7 @@ codes! {
     SHUTTING_DOWN = "shutting_down", Unavailable, "Shutting down", "Repeat the request; another process will answer";
     STORAGE_FULL = "storage_full", Unavailable, "Storage is full", "Free disk space on the server, then repeat";
     STORAGE_READ_ONLY = "storage_read_only", Unavailable, "Storage is read-only", "Make the data directory writable, then repeat";
+    DATABASE_UNAVAILABLE = "database_unavailable", Unavailable, "The database does not answer", "Repeat after the time in Retry-After; the operator's log says what the database said";
     UPSTREAM_FAILED = "upstream_failed", Upstream, "A server we depend on failed", "Repeat later; the detail names the server";
     UPSTREAM_TIMEOUT = "upstream_timeout", Timeout, "A server we depend on was too slow", "Repeat later; the detail names the server";
     EGRESS_REFUSED = "egress_refused", Forbidden, "Connection refused by policy", "Allow the address in [egress], or turn offline mode off";
@@ -286,6 +287,9 @@ impl From<std::io::Error> for Error {
             }
             ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
                 Self::new(code::STORAGE_READ_ONLY, "the data directory cannot be written").with_internal(error)
+            }
+            ErrorKind::NotADirectory => {
+                Self::new(code::DATA_DIR_UNUSABLE, "there is a file in the data directory where a folder should be").with_internal(error)
             }
             _ => Self::internal(error),
         }

@@ -13,7 +13,8 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http_body_util::BodyExt;
+use futures_util::StreamExt;
+use http_body_util::{BodyExt, LengthLimitError};
 use sha2::{Digest, Sha256};
 use tracing::Instrument;
 
@@ -80,7 +81,8 @@ impl Stored {
     }
 }
 
-/// Middleware for routes behind sign-in. Streams are not kept: they are logs that can be read again by themselves.
+/// Middleware for routes behind sign-in. Streams are not kept: they are logs that can be read again by themselves. Their key is held until they
+/// end, or their reader hangs up.
 pub async fn once(State(keys): State<Keys>, request: Request, next: Next) -> Response {
     match run(keys, request, next).await {
         Ok(response) => response,
@@ -93,7 +95,8 @@ async fn run(keys: Keys, request: Request, next: Next) -> Result<Response> {
     let (Some(key), Some(principal), &Method::POST) = (key, request.extensions().get::<Principal>().cloned(), request.method()) else {
         return Ok(next.run(request).await);
     };
-    let multipart = request.headers().get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"multipart/"));
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.as_bytes().get(..10));
+    let multipart = kind.is_some_and(|k| k.eq_ignore_ascii_case(b"multipart/"));
     if multipart {
         // An upload is idempotent by its content; buffering it here would hold whole files in memory.
         return Ok(next.run(request).await);
@@ -103,7 +106,10 @@ async fn run(keys: Keys, request: Request, next: Next) -> Result<Response> {
     let bytes: Bytes = limited
         .collect()
         .await
-        .map_err(|_| Error::new(code::TOO_LARGE, "a request with an idempotency key must be smaller than 4 MiB"))?
+        .map_err(|error| match error.is::<LengthLimitError>() {
+            true => Error::new(code::TOO_LARGE, "a request with an idempotency key must be smaller than 4 MiB"),
+            false => Error::new(code::INVALID_REQUEST, "the body could not be read"),
+        })?
         .to_bytes();
     let mut hasher = Sha256::new();
     hasher.update(parts.method.as_str());
@@ -212,7 +218,10 @@ impl Entry {
             self.close(|e, tx| Box::pin(tx.forget_idempotent(&e.principal, &e.key, e.attempt))).await?;
             return Ok(Response::from_parts(parts, body));
         }
-        if stream || !parts.status.is_success() {
+        if stream {
+            return Ok(Response::from_parts(parts, self.held_by(body)));
+        }
+        if !parts.status.is_success() {
             return Ok(Response::from_parts(parts, body));
         }
         let bytes = body.collect().await.map_err(Error::internal)?.to_bytes();
@@ -222,6 +231,19 @@ impl Entry {
             self.close(move |e, tx| Box::pin(tx.finish_idempotent(&e.principal, &e.key, e.attempt, status, content_type, kept))).await?;
         }
         Ok(Response::from_parts(parts, Body::from(bytes)))
+    }
+
+    /// A stream that holds the key until its last byte: who has read it to the end may come again at once.
+    fn held_by(self, stream: Body) -> Body {
+        Body::from_stream(futures_util::stream::unfold((stream.into_data_stream(), self), |(mut stream, mut entry)| async move {
+            let next = stream.next().await;
+            if next.is_none()
+                && let Err(error) = entry.close(|e, tx| Box::pin(tx.release_idempotent(&e.principal, &e.key, e.attempt))).await
+            {
+                tracing::warn!(error = ?error, "an idempotency key could not be freed at the end of its stream");
+            }
+            Some((next?, (stream, entry)))
+        }))
     }
 
     /// Writes how it ended.

@@ -61,6 +61,26 @@ impl Default for KnowledgeConfig {
     }
 }
 
+impl KnowledgeConfig {
+    /// Checks the limits.
+    ///
+    /// # Errors
+    /// `invalid_config` naming the setting that nothing could work with.
+    pub fn validate(&self) -> Result<()> {
+        for (key, value, least, most) in [
+            ("embed_threads", self.embed_threads as u64, 0, 256),
+            ("max_document_bytes", self.max_document_bytes, 1, 512 << 20),
+            ("max_upload_files", self.max_upload_files as u64, 1, 100_000),
+            ("max_asks", self.max_asks as u64, 1, 10_000),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(Error::new(code::INVALID_CONFIG, format!("knowledge.{key}: must be between {least} and {most}")));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Where files are.
 #[derive(Debug, Clone)]
 pub struct Paths {

@@ -67,10 +67,13 @@ impl Parts {
     }
 
     /// The URL of the database: the configured one, or the file in the data directory.
-    pub fn database_url(&self) -> String {
+    ///
+    /// # Errors
+    /// As [`DataDir::database_url`].
+    pub fn database_url(&self) -> Result<String> {
         match self.config.database.url.as_str() {
             "" => self.data_dir.database_url(),
-            url => url.to_owned(),
+            url => Ok(url.to_owned()),
         }
     }
 
@@ -82,7 +85,7 @@ impl Parts {
         Ok(Kernel {
             clock: self.clock.clone(),
             random: self.random.clone(),
-            db: Db::open(&self.database_url(), self.config.database.connections).await?,
+            db: Db::open(&self.database_url()?, self.config.database.connections).await?,
             lifecycle: self.lifecycle.clone(),
             egress: Egress::new(self.config.settings.section("egress")?)?,
             stream_idle: Duration::from_secs(self.config.server.stream_idle_s.max(1)),

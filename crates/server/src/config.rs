@@ -164,6 +164,16 @@ fn models_folder(env: &[(String, String)]) -> PathBuf {
     data.map_or_else(|| PathBuf::from("models"), |data| data.join("astrolabe/models"))
 }
 
+/// The most seconds that a limit may have: what is added to the time of day must not overflow.
+const DAY: u64 = 24 * 3600;
+
+fn within(key: &str, value: u64, least: u64, most: u64) -> Result<()> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::new(code::INVALID_CONFIG, format!("{key}: must be between {least} and {most}")))
+}
+
 impl Config {
     /// The settings as they are in force after all layers.
     ///
@@ -171,21 +181,20 @@ impl Config {
     /// `invalid_config` naming the setting that cannot work.
     pub fn new(settings: Settings) -> Result<Self> {
         let server: ServerConfig = settings.section("server")?;
-        let bad = |what: &str| Err(Error::new(code::INVALID_CONFIG, what));
         if !server.public_url.is_empty() && !server.public_url.starts_with("http://") && !server.public_url.starts_with("https://") {
-            return bad("server.public_url: write it as https://name");
+            return Err(Error::new(code::INVALID_CONFIG, "server.public_url: write it as https://name"));
         }
-        if server.max_connections == 0 || server.max_body_bytes == 0 || server.header_timeout_s == 0 || server.request_timeout_s == 0 {
-            return bad("server.max_connections, max_body_bytes, header_timeout_s and request_timeout_s: must be at least 1");
-        }
+        within("server.max_connections", server.max_connections as u64, 1, 1_000_000)?;
+        within("server.max_body_bytes", server.max_body_bytes as u64, 1, 1 << 30)?;
+        within("server.header_timeout_s", server.header_timeout_s, 1, DAY)?;
+        within("server.request_timeout_s", server.request_timeout_s, 1, DAY)?;
+        within("server.stream_idle_s", server.stream_idle_s, 1, DAY)?;
+        within("server.shutdown_grace_s", server.shutdown_grace_s, 0, DAY)?;
         let jobs: JobsConfig = settings.section("jobs")?;
-        if !(1..=256).contains(&jobs.workers) {
-            return bad("jobs.workers: must be between 1 and 256");
-        }
+        within("jobs.workers", jobs.workers as u64, 1, 256)?;
         let database: DatabaseConfig = settings.section("database")?;
-        if !(1..=1000).contains(&database.connections) {
-            return bad("database.connections: must be between 1 and 1000");
-        }
+        within("database.connections", u64::from(database.connections), 1, 1000)?;
+        settings.section::<astrolabe_knowledge::KnowledgeConfig>("knowledge")?.validate()?;
         let retention: Retention = settings.section("retention")?;
         Ok(Self { server, database, jobs, models: settings.section("models")?, retention, settings })
     }
@@ -249,6 +258,33 @@ mod tests {
         for line in SCHEMA.defaults.lines().filter(|l| !l.is_empty()) {
             assert!(comment || line.starts_with('#'), "no comment above {line}");
             comment = line.starts_with('#');
+        }
+    }
+
+    #[test]
+    fn a_limit_that_nothing_can_keep_is_refused_by_its_name() {
+        for key in [
+            "server.max_connections",
+            "server.max_body_bytes",
+            "server.header_timeout_s",
+            "server.request_timeout_s",
+            "server.stream_idle_s",
+            "server.shutdown_grace_s",
+            "jobs.workers",
+            "database.connections",
+            "knowledge.max_asks",
+            "knowledge.embed_threads",
+            "knowledge.max_upload_files",
+            "knowledge.max_document_bytes",
+        ] {
+            let may_be_none = ["server.shutdown_grace_s", "knowledge.embed_threads"].contains(&key);
+            for value in ["9223372036854775807", "0", "-1"] {
+                let loaded = Config::load(None, Vec::new(), &[(key.to_owned(), value.to_owned(), "--set".to_owned())]);
+                match loaded {
+                    Err(error) => assert!(error.message().starts_with(key), "{key} = {value}: {error}"),
+                    Ok(_) => assert!(value == "0" && may_be_none, "{key} = {value} is accepted"),
+                }
+            }
         }
     }
 

@@ -92,17 +92,21 @@ impl DataDir {
         }
         let root = root.canonicalize().map_err(|e| unusable(root, "cannot be opened", e))?;
         let marker = root.join("FORMAT");
-        match std::fs::read_to_string(&marker) {
-            Ok(text) => check_format(&root, &text)?,
+        let probe = root.join(format!(".write-{}", std::process::id()));
+        let written = match std::fs::read(&marker) {
+            Ok(text) => {
+                check_format(&root, &text)?;
+                std::fs::write(&probe, "x")
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 check_ours(&root)?;
-                std::fs::write(&marker, format!("{FORMAT}\n")).map_err(|e| unusable(&root, "cannot be written", e))?;
+                // By a rename: half a marker on a full disk would make the folder nobody's.
+                std::fs::write(&probe, format!("{FORMAT}\n")).and_then(|()| std::fs::rename(&probe, &marker))
             }
             Err(error) => return Err(unusable(&root, "cannot be read", error)),
-        }
-        let probe = root.join(format!(".write-{}", std::process::id()));
-        File::create(&probe).and_then(|mut f| f.write_all(b"x")).map_err(|e| unusable(&root, "cannot be written", e))?;
+        };
         let _ = std::fs::remove_file(&probe);
+        written.map_err(|e| unusable(&root, "cannot be written", e))?;
         Ok(Self { root })
     }
 
@@ -113,7 +117,7 @@ impl DataDir {
     pub fn existing(root: &Path) -> Result<Self> {
         match std::fs::metadata(root) {
             Ok(meta) if !meta.is_dir() => Err(not_a_folder(root)),
-            Ok(_) => match std::fs::read_to_string(root.join("FORMAT")) {
+            Ok(_) => match std::fs::read(root.join("FORMAT")) {
                 Ok(text) => {
                     let root = root.canonicalize().map_err(|e| unusable(root, "cannot be opened", e))?;
                     check_format(&root, &text)?;
@@ -176,9 +180,24 @@ impl DataDir {
         self.root.join(name)
     }
 
-    /// The URL of the database file in it.
-    pub fn database_url(&self) -> String {
-        format!("sqlite://{}", self.root.join("astrolabe.db").display())
+    /// The URL of the database file in it, which is made when the directory is new.
+    ///
+    /// # Errors
+    /// `data_dir_unusable` when the file is gone from a directory that was in use: a new one in its place would be an empty one, and what is in
+    /// the other folders would be swept away as nobody's.
+    pub fn database_url(&self) -> Result<String> {
+        let file = self.join("astrolabe.db");
+        let there = |path: &Path| path.try_exists().map_err(|e| unusable(&self.root, "cannot be read", e));
+        if there(&self.token_file())? && !there(&file)? {
+            return Err(Error::new(
+                code::DATA_DIR_UNUSABLE,
+                format!(
+                    "{} is gone, and the data directory was in use: restore a backup, set DATABASE_URL if the records are in PostgreSQL, or name a new --data-dir",
+                    file.display()
+                ),
+            ));
+        }
+        Ok(format!("sqlite://{}", file.display()))
     }
 
     /// The file with the bearer token.
@@ -216,8 +235,8 @@ fn not_a_folder(root: &Path) -> Error {
     Error::new(code::DATA_DIR_UNUSABLE, format!("the data directory {} is not a folder", root.display()))
 }
 
-fn check_format(root: &Path, text: &str) -> Result<()> {
-    match text.trim().parse::<u32>() {
+fn check_format(root: &Path, text: &[u8]) -> Result<()> {
+    match String::from_utf8_lossy(text).trim().parse::<u32>() {
         Ok(FORMAT) => Ok(()),
         Ok(newer) if newer > FORMAT => Err(Error::new(
             code::DATA_DIR_NEWER,

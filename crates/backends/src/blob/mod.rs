@@ -63,7 +63,7 @@ impl BlobStore {
     /// The bytes of a blob, or `None` when there is no such blob.
     ///
     /// # Errors
-    /// When the disk cannot be read, and `internal` when the bytes are not those that were stored.
+    /// When the disk cannot be read, and `document_unreadable` when the bytes are not those that were stored.
     pub async fn get(&self, hash: &str) -> Result<Option<Vec<u8>>> {
         let Some(path) = self.path(hash) else { return Ok(None) };
         let expected = hash.to_owned();
@@ -77,7 +77,8 @@ impl BlobStore {
             if hex::encode(Sha256::digest(&bytes)) == expected {
                 Ok(Some(bytes))
             } else {
-                Err(Error::internal(format_args!("blob {expected} was changed on disk: restore it from a backup")))
+                Err(Error::new(code::DOCUMENT_UNREADABLE, "the document's bytes were changed on disk: upload it again")
+                    .with_internal(expected))
             }
         })
         .await

@@ -195,6 +195,11 @@ impl Tx {
         }
     }
 
+    /// The end of a `SELECT` whose rows nobody else may change until this transaction ends. SQLite has one writer at a time anyway.
+    pub fn locking(&self) -> &'static str {
+        if self.dialect() == Dialect::Postgres { " FOR UPDATE" } else { "" }
+    }
+
     /// Every row.
     pub async fn all<T: FromRow>(&mut self, sql: impl Into<Cow<'static, str>>, args: &[Arg]) -> Result<Vec<T>> {
         let rows: row::Rows = run!(self, sql, args, fetch_all)?;
@@ -244,24 +249,68 @@ fn verb(sql: &str) -> &'static str {
     ["select", "insert", "update", "delete", "with"].into_iter().find(|v| word.eq_ignore_ascii_case(v)).unwrap_or("other")
 }
 
-/// Turns a driver error into one of ours: a full or read-only disk is told to people, the rest is internal.
+/// Turns a driver error into one of ours: what is wrong with disk, file or server is told to people, the rest is internal.
 pub(crate) fn explain(error: sqlx::Error, doing: &str) -> Error {
-    if let sqlx::Error::Database(db) = &error {
-        // SQLite result codes: 13 SQLITE_FULL, 8 SQLITE_READONLY (with extended codes in the upper bits); PostgreSQL class 53100 disk_full.
-        let number = db.code().and_then(|c| c.parse::<i64>().ok()).unwrap_or(0);
-        let full = db.code().as_deref() == Some("53100") || (number & 0xff == 13 && db.message().contains("full"));
-        let read_only = number & 0xff == 8 && db.message().contains("readonly");
-        if full {
-            return Error::new(code::STORAGE_FULL, "no space is left for the database").with_internal(&error);
-        }
-        if read_only {
-            return Error::new(code::STORAGE_READ_ONLY, "the database cannot be written").with_internal(&error);
-        }
+    let busy = || {
+        Error::new(code::OVERLOADED, "no database connection was free in time: all are busy, or the database does not answer")
+            .with_retry_after(std::time::Duration::from_secs(1))
+    };
+    let gone = |e: &sqlx::Error| {
+        let error = Error::new(code::DATABASE_UNAVAILABLE, "the database does not answer").with_internal(e);
+        error.with_retry_after(std::time::Duration::from_secs(5))
+    };
+    match &error {
+        sqlx::Error::Database(db) => match complaint(db.as_ref()) {
+            Some(Complaint::Full) => Error::new(code::STORAGE_FULL, "no space is left for the database").with_internal(&error),
+            Some(Complaint::ReadOnly) => Error::new(code::STORAGE_READ_ONLY, "the database cannot be written").with_internal(&error),
+            Some(Complaint::Damaged) => Error::new(code::DATA_DIR_UNUSABLE, DAMAGED).with_internal(&error),
+            Some(Complaint::Failing) => Error::new(code::DATA_DIR_UNUSABLE, FAILING).with_internal(&error),
+            Some(Complaint::Gone) => gone(&error),
+            None => internal(&error, doing),
+        },
+        sqlx::Error::PoolTimedOut => busy(),
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => gone(&error),
+        _ => internal(&error, doing),
     }
-    if let sqlx::Error::PoolTimedOut = error {
-        return Error::new(code::OVERLOADED, "all database connections are busy").with_retry_after(std::time::Duration::from_secs(1));
-    }
+}
+
+fn internal(error: &sqlx::Error, doing: &str) -> Error {
     Error::internal(format_args!("{error}; statement: {}", doing.split_whitespace().collect::<Vec<_>>().join(" ")))
+}
+
+/// What to say of a database file that is no whole one.
+const DAMAGED: &str = "the database file is damaged: stop the server and restore a backup";
+/// What to say when the system refuses to read or write a database file.
+const FAILING: &str = "the database file cannot be read or written: the disk is full or failing";
+
+/// What a database complains of that is not the statement's fault.
+enum Complaint {
+    Full,
+    ReadOnly,
+    Damaged,
+    Failing,
+    Gone,
+}
+
+/// SQLite's result codes are numbers, with extended ones in the upper bits; PostgreSQL's are five characters, and a number among them is told
+/// by its length.
+fn complaint(error: &dyn sqlx::error::DatabaseError) -> Option<Complaint> {
+    let code = error.code()?;
+    if code.len() == 5 {
+        return match &*code {
+            "53100" => Some(Complaint::Full),
+            // The server is shutting down, starting, or has lost the connection (classes 57P and 08).
+            code if code.starts_with("57P") || code.starts_with("08") => Some(Complaint::Gone),
+            _ => None,
+        };
+    }
+    match code.parse::<i64>().ok()? & 0xff {
+        8 => Some(Complaint::ReadOnly),
+        10 => Some(Complaint::Failing),
+        11 | 26 => Some(Complaint::Damaged),
+        13 => Some(Complaint::Full),
+        _ => None,
+    }
 }
 
 /// Whether an error says that a unique key is taken already; `store.rs` files turn it into their own conflict.

@@ -69,12 +69,13 @@ impl Db {
             .busy_timeout(ACQUIRE)
             .pragma("cache_size", "-2000")
             .disable_statement_logging();
-        let unusable = |e: sqlx::Error| {
-            Error::new(
+        let unusable = |e: sqlx::Error| match super::explain(e, "open") {
+            told if told.kind() != crate::Kind::Internal => told,
+            other => Error::new(
                 code::DATA_DIR_UNUSABLE,
                 "the database file cannot be opened: check that the data directory is writable and the disk is not full",
             )
-            .with_internal(e)
+            .with_internal(format_args!("{other:?}")),
         };
         // The writer opens first, so that the readers find the file and its journal mode.
         let writer = || {

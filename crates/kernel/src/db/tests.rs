@@ -183,3 +183,21 @@ async fn after_a_full_disk_the_next_write_works() {
     let left: Vec<String> = db.read().await.unwrap().all("SELECT id FROM things", &[]).await.unwrap();
     assert_eq!(left, ["b"]);
 }
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_called_damaged_and_a_cut_one_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("whole.db");
+    let url = |path: &std::path::Path| format!("sqlite://{}", path.display());
+    let db = Db::open(&url(&path), 2).await.unwrap();
+    db.migrate(&[KERNEL, THINGS], &crate::Clock::manual(START), false).await.unwrap();
+    db.close().await;
+    let whole = std::fs::read(&path).unwrap();
+    for (name, bytes) in [("noise.db", vec![7u8; 5000]), ("cut.db", whole[..whole.len() / 2].to_vec())] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let used = async { Db::open(&url(&path), 2).await?.read().await?.all::<String>("SELECT domain FROM schema_migrations", &[]).await };
+        let error = used.await.unwrap_err();
+        assert!(error.message().contains("damaged"), "{name}: {error:?}");
+    }
+}

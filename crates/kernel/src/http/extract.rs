@@ -37,13 +37,16 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// The idempotency key of a request: 1 to 200 visible ASCII characters.
+/// The idempotency key of a request: 1 to 200 visible ASCII characters, under either name, once.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
-    let Some((name, value)) = ["idempotency-key", "x-idempotency-key"].into_iter().find_map(|name| Some((name, headers.get(name)?))) else {
-        return Ok(None);
-    };
+    let mut given =
+        ["idempotency-key", "x-idempotency-key"].into_iter().flat_map(|name| headers.get_all(name).iter().map(move |v| (name, v)));
+    let Some((name, value)) = given.next() else { return Ok(None) };
+    if given.any(|(_, other)| other != value) {
+        return Err(Error::new(code::INVALID_HEADER, format!("{name}: is given twice, with different values")));
+    }
     match value.to_str() {
-        Ok(key) if (1..=200).contains(&key.len()) => Ok(Some(key.to_owned())),
+        Ok(key) if (1..=200).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) => Ok(Some(key.to_owned())),
         _ => Err(Error::new(code::INVALID_HEADER, format!("{name}: must be 1 to 200 visible ASCII characters"))),
     }
 }
@@ -220,7 +223,12 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Query<T
                     text.split(':').next().filter(|f| f.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')).unwrap_or("query").to_owned()
                 }
             };
-            let message = text.strip_prefix(&format!("{field}: ")).unwrap_or(&text).to_owned();
+            let message = match text.strip_prefix(&format!("{field}: ")).unwrap_or(&text) {
+                // What the standard library says of a text that is no number.
+                "invalid digit found in string" | "cannot parse integer from empty string" => "must be a whole number, not negative",
+                "number too large to fit in target type" => "is too large a number",
+                other => other,
+            };
             Error::field(field, message)
         })?;
         Ok(Self(query.0))

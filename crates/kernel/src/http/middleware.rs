@@ -15,7 +15,7 @@ use super::{
     Trace,
     problem::{self, Carried},
 };
-use crate::{Clock, Error, Random, error::code, lifecycle, telemetry};
+use crate::{Clock, Error, Random, Timestamp, error::code, lifecycle, telemetry};
 
 /// What the observing middleware needs.
 #[derive(Clone)]
@@ -43,11 +43,12 @@ pub async fn observe(State(observer): State<Observer>, mut request: Request, nex
         request_id = %trace.request_id,
         parent_span_id = caller_span,
         method,
-        path = %matched,
+        path = matched,
         tenant_id = tracing::field::Empty,
         principal = tracing::field::Empty,
         status = tracing::field::Empty,
     );
+    let mut watch = Watch { clock: observer.clock.clone(), started, span: span.clone(), method, path: matched, ended: false };
     let refused = request.uri().path_and_query().is_some_and(|p| p.as_str().contains("%00"));
     let answer = async {
         if refused {
@@ -64,7 +65,7 @@ pub async fn observe(State(observer): State<Observer>, mut request: Request, nex
         }
     };
     let mut response = answer.instrument(span.clone()).await;
-    let _entered = span.enter();
+    let entered = span.enter();
     if let Some(Carried(error)) = response.extensions_mut().remove::<Carried>() {
         if error.kind().status() >= 500 {
             tracing::error!(error = ?error, code = error.code().name, "a request failed");
@@ -79,13 +80,43 @@ pub async fn observe(State(observer): State<Observer>, mut request: Request, nex
     if let Ok(id) = HeaderValue::from_str(&trace.trace_id) {
         response.headers_mut().insert("x-trace-id", id);
     }
-    let elapsed = observer.clock.now().since(started);
-    let status = response.status().as_u16();
-    span.record("status", status);
-    metrics::counter!("http_requests_total", "method" => method, "path" => matched.clone(), "status" => status.to_string()).increment(1);
-    metrics::histogram!("http_request_duration_seconds", "method" => method, "path" => matched).record(elapsed.as_secs_f64());
-    tracing::info!(status, latency_ms = elapsed.as_secs_f64() * 1000.0, "request");
+    drop(entered);
+    watch.ended(response.status().as_u16());
     response
+}
+
+/// Logs and counts a request when it ends, however it does.
+struct Watch {
+    clock: Clock,
+    started: Timestamp,
+    span: tracing::Span,
+    method: &'static str,
+    path: String,
+    ended: bool,
+}
+
+/// What a request counts as whose caller hung up before the answer began; the number is nginx's.
+const HUNG_UP: u16 = 499;
+
+impl Watch {
+    fn ended(&mut self, status: u16) {
+        self.ended = true;
+        let elapsed = self.clock.now().since(self.started).as_secs_f64();
+        self.span.record("status", status);
+        let (method, path) = (self.method, std::mem::take(&mut self.path));
+        metrics::counter!("http_requests_total", "method" => method, "path" => path.clone(), "status" => status.to_string()).increment(1);
+        metrics::histogram!("http_request_duration_seconds", "method" => method, "path" => path).record(elapsed);
+        self.span.in_scope(|| tracing::info!(status, latency_ms = elapsed * 1000.0, "request"));
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // A request whose caller hangs up is dropped where it waits.
+        if !self.ended {
+            self.ended(HUNG_UP);
+        }
+    }
 }
 
 /// The method as a label from a fixed set: a made-up method must not make a new time series.
@@ -115,7 +146,7 @@ pub async fn guard(State(allowed): State<Arc<[String]>>, request: Request, next:
 const PROBES: &[&str] = &["/health", "/healthz", "/readyz", "/ready", "/startup", "/metrics"];
 
 fn check(method: &Method, path: &str, authority: Option<&str>, headers: &HeaderMap, allowed: &[String]) -> Result<(), Error> {
-    if PROBES.contains(&path) && method == Method::GET {
+    if PROBES.contains(&path) && matches!(*method, Method::GET | Method::HEAD) {
         return Ok(());
     }
     let mut hosts = headers.get_all(header::HOST).iter();

@@ -86,13 +86,24 @@ pub async fn run(context: &Context, args: &Audit) -> Result<Done> {
         }
         None => {
             let parts = Parts::real(context.config(Vec::new())?, context.data_dir()?)?;
-            let db = Db::open(&parts.database_url(), 2).await?;
+            let db = Db::open(&parts.database_url()?, 2).await?;
             let reports = verify(&db, &key, &anchors).await;
             db.close().await;
-            reports?
+            reports.map_err(without_tables)?
         }
     };
     print(context, &reports, anchors.len())
+}
+
+/// A database that was never migrated has no audit log.
+fn without_tables(error: Error) -> Error {
+    match error.internal_detail() {
+        Some(detail) if detail.contains("no such table") || detail.contains("does not exist") => {
+            Error::new(code::MIGRATION_NEEDED, "the database has no audit log yet: run `astrolabe migrate`, or check DATABASE_URL")
+                .with_internal(detail)
+        }
+        _ => error,
+    }
 }
 
 fn print(context: &Context, reports: &[Report], anchors: usize) -> Result<Done> {

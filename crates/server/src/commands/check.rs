@@ -80,7 +80,7 @@ pub async fn run(context: &Context, args: &Check) -> Result<Done> {
         Err(error) if error.code() == code::DATA_DIR_BUSY => None,
         Err(error) => return Err(error),
     };
-    let db = Db::open(&parts.database_url(), 2).await?;
+    let db = Db::open(&parts.database_url()?, 2).await?;
     let mut findings = Findings::default();
     private_files(&dir, &mut findings);
     if schema(&db, &parts, &mut findings).await? {
@@ -244,7 +244,13 @@ async fn audit(db: &Db, dir: &DataDir, findings: &mut Findings) -> Result<()> {
         findings.add("audit", Verdict::Wrong, format!("{} cannot be read, so the chain cannot be verified", file.display()));
         return Ok(());
     };
-    let reports = verify(db, &key, &[]).await?;
+    let reports = match verify(db, &key, &[]).await {
+        Err(error) if error.code() == code::AUDIT_BROKEN => {
+            findings.add("audit", Verdict::Wrong, error.message());
+            return Ok(());
+        }
+        reports => reports?,
+    };
     let defects: Vec<&String> = reports.iter().flat_map(|r| &r.defects).collect();
     let verified: i64 = reports.iter().map(|r| r.verified).sum();
     match defects.first() {

@@ -29,7 +29,7 @@ pub async fn run(context: &Context, args: &Migrate) -> Result<Done> {
     let config = context.config(Vec::new())?;
     let dir = context.create_data_dir()?;
     let parts = Parts::real(config, dir)?;
-    let db = Db::open(&parts.database_url(), 1).await?;
+    let db = Db::open(&parts.database_url()?, 1).await?;
     let result = db.migrate(MIGRATIONS, &parts.clock, args.dry_run).await;
     db.close().await;
     let plan = result?;

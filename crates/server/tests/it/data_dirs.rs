@@ -63,16 +63,46 @@ fn a_damaged_token_key_or_database_is_named() {
     for (name, file, text, word) in [
         ("a", "token", "hunter2", "holds no token"),
         ("b", "keys/audit.pem", "hello", "holds no Ed25519 key"),
-        ("c", "astrolabe.db", "this is no database, but it is long enough to look like one with a header of its own", "cannot be opened"),
+        ("c", "astrolabe.db", "this is no database, but it is long enough to look like one with a header of its own", "is damaged"),
     ] {
         let binary = Binary::new(&folder.path().join(name));
-        write(&binary.data_dir().join("FORMAT"), "1\n");
+        assert_eq!(binary.run(&["migrate"]).code, 0);
         write(&binary.data_dir().join(file), text);
         let ended = binary.run(&["serve", "--listen", "127.0.0.1:0"]);
         assert_ne!(ended.code, 0, "{file}");
         assert!(ended.err.contains(word), "{file}: {}", ended.err);
         assert!(!ended.err.contains("panicked") && !ended.err.contains("hunter2"), "{}", ended.err);
     }
+}
+
+#[test]
+fn a_directory_whose_database_is_gone_is_not_taken_for_a_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let binary = Binary::new(folder.path());
+    binary.serve().stop();
+    let database = binary.data_dir().join("astrolabe.db");
+    std::fs::remove_file(&database).unwrap();
+    refused(&binary, 7, &["astrolabe.db is gone", "restore a backup"]);
+    for command in [&["check"][..], &["audit", "verify"], &["backup", "x.tar.gz"], &["login-link"], &["ask", "why?"]] {
+        let ended = binary.run(command);
+        assert!(ended.code == 7 && ended.err.contains("is gone"), "{command:?}: {ended:?}");
+    }
+    assert!(!database.try_exists().unwrap(), "nothing was put in its place");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_first_start_on_a_full_disk_leaves_nothing_that_stops_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let binary = Binary::new(folder.path());
+    // A process that may not write a byte to a file is as badly off as one on a full disk.
+    let mut poor = std::process::Command::new("sh");
+    poor.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" serve --listen 127.0.0.1:0", env!("CARGO_BIN_EXE_astrolabe")]);
+    let ended = poor.env_clear().env("ASTROLABE_DATA_DIR", binary.data_dir()).output().unwrap();
+    assert!(!ended.status.success(), "{ended:?}");
+    let left: Vec<_> = std::fs::read_dir(binary.data_dir()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(left.is_empty(), "{left:?}");
+    binary.serve().stop();
 }
 
 #[test]
@@ -95,6 +125,11 @@ fn a_setting_that_cannot_work_stops_the_start_and_is_named() {
     let binary = Binary::new(folder.path());
     refused(&binary.clone().env("ASTROLABE_SERVER_LISTN", "x"), 2, &["did you mean ASTROLABE_SERVER_LISTEN?"]);
     refused(&binary.clone().env("ASTROLABE_JOBS_WORKERS", "0"), 2, &["jobs.workers"]);
+    refused(
+        &binary.clone().env("ASTROLABE_SERVER_MAX_CONNECTIONS", "9223372036854775807"),
+        2,
+        &["server.max_connections: must be between 1 and"],
+    );
     refused(&binary.clone().env("DATABASE_URL", "mysql://me:hunter2@db/x"), 2, &["sqlite:// or postgres://"]);
     refused(&binary.clone().env("ASTROLABE_MODEL_NAME", "gpt"), 2, &["model.base_url"]);
     let ended = binary.env("DATABASE_URL", "mysql://me:hunter2@db/x").run(&["config", "show"]);

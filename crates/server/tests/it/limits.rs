@@ -43,6 +43,21 @@ async fn a_body_that_is_announced_as_too_large_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_body_that_breaks_off_is_called_unreadable_with_a_key_or_without() {
+    let app = TestApp::new().await;
+    let address = app.listen().await;
+    let token = app.app.token.expose();
+    for key in ["", "idempotency-key: k\r\n"] {
+        let head = format!(
+            "POST /api/v1/ask HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {token}\r\n{key}\
+             content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
+        );
+        let answer = exchange(address, head.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("could not be read"), "{key}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_over_a_socket_is_answered_and_a_head_that_is_too_large_is_not() {
     let app = TestApp::new().await;
     let address = app.listen().await;

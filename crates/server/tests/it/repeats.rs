@@ -92,6 +92,45 @@ async fn who_hangs_up_and_comes_again_finds_the_first_request_not_a_second_one_b
     assert_eq!((service.received().len(), tickets(&app).await.len()), (1, 1));
 }
 
+#[tokio::test]
+async fn a_stream_holds_its_key_until_it_ends() {
+    let service = Receiver::silent(json!({"id": "INC-7"})).await;
+    let app = TestApp::with(&[("tools.tickets_url", &service.url)]).await;
+    let streamed = || keyed(&app, body("support", TICKET)).header("accept", "text/event-stream").send();
+    let second = async {
+        service.arrival().await;
+        let wait = streamed().await;
+        service.let_answer();
+        wait
+    };
+    let (first, wait) = tokio::join!(streamed(), second);
+    assert_eq!((wait.status, wait.code().as_str()), (409, "idempotency_in_progress"));
+    assert_eq!(first.events().last().unwrap().kind, "run.completed");
+    assert_eq!(streamed().await.status, 200, "who has read it to its end need not wait");
+    assert_eq!((service.received().len(), tickets(&app).await.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_key_that_is_none_or_two_is_refused() {
+    let app = TestApp::new().await;
+    let long = "k".repeat(201);
+    for headers in [
+        &[("idempotency-key", "")][..],
+        &[("idempotency-key", "a b")],
+        &[("x-idempotency-key", "a\tb")],
+        &[("idempotency-key", &long)],
+        &[("idempotency-key", "a"), ("x-idempotency-key", "b")],
+        &[("idempotency-key", "a"), ("idempotency-key", "b")],
+    ] {
+        let call = app.post("/v1/agents/run").json(body("support", TICKET));
+        let reply = headers.iter().fold(call, |call, (name, value)| call.header(name, value)).send().await;
+        assert_eq!((reply.status, reply.code().as_str()), (400, "invalid_header"), "{headers:?}: {}", reply.text());
+    }
+    let twice = app.post("/v1/agents/run").header("idempotency-key", "a").header("x-idempotency-key", "a").json(body("support", TICKET));
+    assert_eq!(twice.send().await.status, 200, "the same key under both names is one");
+    assert_eq!(tickets(&app).await.len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_is_killed_mid_run_frees_its_key_and_the_repeat_has_the_effect_once() {
     let service = Receiver::silent(json!({"id": "INC-7"})).await;

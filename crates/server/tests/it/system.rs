@@ -83,6 +83,93 @@ async fn metrics_have_the_names_that_operators_know() {
 }
 
 #[tokio::test]
+async fn the_metrics_that_operators_know_move_with_what_they_count() {
+    let app = TestApp::new().await;
+    let read = async || app.anonymous(Method::GET, "/metrics").send().await.text();
+    // The sum over the series that begin so. Other tests of the process may count, too, so counters grow at least by what is done here.
+    let value = |text: &str, series: &str| -> f64 {
+        text.lines().filter(|l| l.starts_with(series)).map(|l| l.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    };
+    let before = read().await;
+    let source = app.post("/api/v1/sources").json(json!({"name": "handbook"})).send().await.json()["id"].as_str().unwrap().to_owned();
+    let run = async |input: &str| app.post("/v1/agents/run").json(json!({"agent": "support", "input": input})).send().await.status;
+    assert_eq!(run("Open a ticket about the printer").await, 200);
+    let stream = app.get(&format!("/api/v1/sources/{source}/events")).open().await;
+    let reading = app.app.kernel.db.read().await.unwrap();
+    let during = read().await;
+    assert!(value(&during, "sse_connections_active ") >= 1.0);
+    assert!(value(&during, "db_connection_pool_available ") < value(&during, "db_connection_pool_size "));
+    drop((stream, reading));
+    // A run that looks for an answer cannot end well without the table of asks.
+    let mut tx = app.app.kernel.db.write().await.unwrap();
+    tx.execute("ALTER TABLE asks RENAME TO elsewhere", &[]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(run("How long are backups kept?").await, 500);
+    let after = read().await;
+    for series in [
+        "http_requests_total{method=\"POST\",path=\"/v1/agents/run\",status=\"200\"} ",
+        "http_requests_total{method=\"POST\",path=\"/v1/agents/run\",status=\"500\"} ",
+        "http_request_duration_seconds_count{method=\"POST\",path=\"/v1/agents/run\"} ",
+        "agent_tasks_completed_total ",
+        "agent_tasks_failed_total ",
+        "sse_connections_total ",
+        "db_query_duration_seconds_count{operation=\"select\"} ",
+        "db_query_duration_seconds_count{operation=\"insert\"} ",
+        "db_query_duration_seconds_count{operation=\"commit\"} ",
+        "tool_calls_total{tool=\"create_ticket\",status=\"ok\"} ",
+        "audit_entries_total{action=\"agents.run\"} ",
+    ] {
+        assert!(value(&after, series) > value(&before, series), "{series}: {after}");
+    }
+}
+
+#[test]
+fn a_requests_log_lines_name_trace_request_and_tenant_and_hold_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let binary = crate::support::Binary::new(folder.path());
+    let server = binary.serve();
+    let raw = crate::support::Raw::new(&binary, &server);
+    let headers = "content-type: application/json\r\nx-request-id: mine-7\r\n";
+    let (status, _) = raw.call("POST", "/api/v1/tickets", headers, r#"{"title": "who keeps the goats?"}"#).unwrap();
+    assert_eq!(status, 201);
+    let token = std::fs::read_to_string(binary.data_dir().join("token")).unwrap();
+    let lines: Vec<serde_json::Value> = server.stop().iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let text = format!("{lines:#?}");
+    assert!(!text.contains(token.trim()) && !text.contains("goats"), "neither secrets nor what people write: {text}");
+    let request = lines.iter().find(|l| l["message"] == "request" && l["request_id"] == "mine-7").unwrap_or_else(|| panic!("{text}"));
+    for (field, value) in
+        [("method", json!("POST")), ("path", json!("/api/v1/tickets")), ("status", json!(201)), ("severity", json!("INFO"))]
+    {
+        assert_eq!(request[field], value, "{request}");
+    }
+    assert_eq!(request["trace_id"].as_str().map(str::len), Some(32), "{request}");
+    assert!(request["tenant_id"].as_str().is_some_and(|t| t.starts_with("ten_")) && request["latency_ms"].is_number(), "{request}");
+}
+
+#[tokio::test]
+async fn a_request_whose_caller_hangs_up_is_counted_too() {
+    let service = crate::support::Receiver::silent(json!({"id": "INC-7"})).await;
+    let app = TestApp::with(&[("tools.tickets_url", &service.url)]).await;
+    let run = app.post("/v1/agents/run").json(json!({"agent": "support", "input": "Open a ticket about the printer"})).send();
+    tokio::select! {
+        _ = run => panic!("the service answers nobody yet"),
+        () = service.arrival() => {}
+    }
+    let text = app.anonymous(Method::GET, "/metrics").send().await.text();
+    let counted =
+        |line: &&str| line.starts_with("http_requests_total") && line.contains("status=\"499\"") && line.contains("/v1/agents/run");
+    assert!(text.lines().any(|line| counted(&line)), "{text}");
+}
+
+#[tokio::test]
+async fn a_probe_that_reads_the_head_alone_is_answered_under_any_name() {
+    let app = TestApp::new().await;
+    for path in ["/health", "/healthz", "/readyz", "/metrics"] {
+        assert_eq!(app.anonymous(Method::HEAD, path).host("balancer.example").send().await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn every_answer_tells_the_browser_to_be_careful_and_carries_its_ids() {
     let app = TestApp::new().await;
     for path in ["/", "/docs", "/healthz", "/api/v1/me", "/nothing/here.txt", "/api/v1/jobs/job_x"] {
