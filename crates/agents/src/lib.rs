@@ -30,6 +30,7 @@ pub const MIGRATIONS: Migrations = Migrations {
         Migration { version: 1, name: "tickets", sql: include_str!("../migrations/0001_tickets.sql") },
         Migration { version: 2, name: "runs", sql: include_str!("../migrations/0002_runs.sql") },
         Migration { version: 3, name: "effects", sql: include_str!("../migrations/0003_effects.sql") },
+        Migration { version: 4, name: "run_processes", sql: include_str!("../migrations/0004_run_processes.sql") },
     ],
 };
 

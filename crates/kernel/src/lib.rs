@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`id`], [`clock`], [`error`] and [`principal`] are the vocabulary; [`config`] says how a setting reaches the
 //! code; [`db`] is the one way to SQL; [`events`], [`jobs`] and [`audit`] are the three things that are written in the same
-//! transaction as a change; [`http`] turns all of it into endpoints; [`lifecycle`] starts and stops it.
+//! transaction as a change; [`work`] is what a caller waits for; [`http`] turns all of it into endpoints; [`lifecycle`] starts and stops it.
 //!
 //! [`Kernel`] bundles the handles that nearly every function needs.
 
@@ -27,6 +27,7 @@ pub mod retention;
 pub mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod work;
 
 pub use clock::{Clock, Timestamp};
 pub use db::{Db, Tx};

@@ -37,6 +37,7 @@ pub const MIGRATIONS: Migrations = Migrations {
         Migration { version: 5, name: "source_ranking", sql: include_str!("../migrations/0005_source_ranking.sql") },
         Migration { version: 6, name: "source_readers", sql: include_str!("../migrations/0006_source_readers.sql") },
         Migration { version: 8, name: "question_sets", sql: include_str!("../migrations/0008_question_sets.sql") },
+        Migration { version: 9, name: "ask_processes", sql: include_str!("../migrations/0009_ask_processes.sql") },
     ],
 };
 

@@ -10,9 +10,10 @@ use astrolabe_kernel::{
     Clock, Db, Error, Kernel, Lifecycle, Random, Result,
     audit::{Sealer, SigningKey, archive::Archive},
     config::Secret,
-    db::{KERNEL, Migrations, Plan},
+    db::{Dialect, KERNEL, Migrations, Plan},
     egress::Egress,
     jobs::{Registry, Runner, RunnerConfig},
+    processes::LEASE,
     retention::{self, Retention},
     telemetry::recorder,
 };
@@ -201,6 +202,10 @@ impl App {
         let (kernel, retention) = (self.kernel.clone(), self.config.retention.clone());
         let (platform, agents) = (self.platform.clone(), self.agents.clone());
         self.kernel.lifecycle.spawn("housekeeping", async move { keep_house(&kernel, &retention, &platform, &agents).await });
+        if self.kernel.db.dialect() == Dialect::Postgres {
+            let (kernel, knowledge, agents) = (self.kernel.clone(), self.knowledge.clone(), self.agents.clone());
+            self.kernel.lifecycle.spawn("abandoned work", async move { watch_others(&kernel, &knowledge, &agents).await });
+        }
     }
 
     /// Workers without threads of their own, for tests that drain the queue by hand.
@@ -260,6 +265,18 @@ async fn keep_house(kernel: &Kernel, retention: &Retention, platform: &Platform,
         tokio::select! {
             () = tokio::time::sleep(HOUSEKEEPING) => {}
             () = kernel.lifecycle.stopping() => return,
+        }
+    }
+}
+
+/// Ends what other processes on the database leave behind when they die: on SQLite there is none, and the next start does it.
+async fn watch_others(kernel: &Kernel, knowledge: &Knowledge, agents: &Agents) {
+    while tokio::time::timeout(LEASE, kernel.lifecycle.stopping()).await.is_err() {
+        let ended = async { Ok::<_, Error>(knowledge.end_abandoned_asks().await? + agents.end_abandoned_runs().await?) };
+        match ended.await {
+            Ok(0) => {}
+            Ok(ended) => tracing::warn!(ended, "ended what a process left undone that died"),
+            Err(error) => tracing::warn!(error = ?error, "what dead processes left undone could not be ended"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod routes;
 
+use astrolabe_kernel::{Error, Result, error::code};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,6 +19,20 @@ pub enum AgentName {
 }
 
 impl AgentName {
+    /// Every agent.
+    pub const ALL: [Self; 2] = [Self::Support, Self::Ops];
+
+    /// The agent of a name.
+    ///
+    /// # Errors
+    /// `unknown_agent` listing those there are.
+    pub fn parse(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|a| a.as_str() == name).ok_or_else(|| {
+            let text = format!("there is no such agent; there are {}", Self::ALL.map(Self::as_str).join(", "));
+            Error::new(code::UNKNOWN_AGENT, text).and_field("agent", "is not an agent")
+        })
+    }
+
     /// The name as callers write it.
     pub fn as_str(self) -> &'static str {
         match self {

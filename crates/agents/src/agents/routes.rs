@@ -38,5 +38,5 @@ pub async fn list_agents(State(agents): State<Agents>, caller: Caller) -> Result
         description: name.description().to_owned(),
         tools: name.tools().iter().map(|t| t.info(&agents.config, &caller.principal)).collect(),
     };
-    std::future::ready(Ok(Json(AgentList { items: vec![info(AgentName::Support), info(AgentName::Ops)] }))).await
+    std::future::ready(Ok(Json(AgentList { items: AgentName::ALL.map(info).into() }))).await
 }

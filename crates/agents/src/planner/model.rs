@@ -11,7 +11,7 @@ use super::keywords::{asked_for, plan, restart};
 use crate::{
     Agents,
     agents::AgentName,
-    tools::{ToolCall, ToolName},
+    tools::{ToolCall, ToolName, storable},
 };
 
 /// Steps of a plan at most.
@@ -62,7 +62,10 @@ impl Agents {
 fn check(agent: AgentName, input: &str, text: &str) -> Result<Vec<ToolCall>> {
     let bad = |what: String| Error::new(code::UPSTREAM_FAILED, format!("the model's plan was not used: {what}"));
     let text = text.trim().trim_start_matches("```json").trim_start_matches("```").trim_end_matches("```").trim();
-    let plan: Plan = parse_json(text.as_bytes()).map_err(|e| bad(format!("it does not fit the schema ({e})")))?;
+    let mut plan: Plan = parse_json(text.as_bytes()).map_err(|e| bad(format!("it does not fit the schema ({e})")))?;
+    for step in &mut plan.steps {
+        step.arguments = storable(std::mem::take(&mut step.arguments));
+    }
     if plan.steps.len() > MAX_STEPS {
         return Err(bad(format!("it has more than {MAX_STEPS} steps")));
     }
@@ -107,6 +110,12 @@ mod tests {
         let restart = |service: &str| format!(r#"{{"steps":[{{"name":"restart_service","arguments":{{"service":"{service}"}}}}]}}"#);
         assert!(check(AgentName::Ops, "Restart the payments service", &restart("billing")).is_err());
         assert_eq!(check(AgentName::Ops, "Restart the payments service", &restart("payments")).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_plan_can_be_stored_whatever_the_model_wrote() {
+        let plan = r#"{"steps":[{"name":"create_ticket","arguments":{"title":"a\u0000b"}}]}"#;
+        assert_eq!(check(AgentName::Support, "Open a ticket about x", plan).unwrap()[0].arguments["title"], "a\u{fffd}b");
     }
 
     #[test]

@@ -4,7 +4,7 @@ pub mod routes;
 mod run;
 pub(crate) mod store;
 
-use astrolabe_kernel::{Id, Timestamp, id::Named};
+use astrolabe_kernel::{Id, Timestamp, id::Named, work::Kind};
 use astrolabe_knowledge::answers::Citation;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,7 +21,8 @@ use crate::{
 #[schema(example = json!({"agent": "support", "input": "Utwórz ticket dla incydentu sieci", "tool_calls": [], "meta": {"user": "alice"}}))]
 pub struct RunRequest {
     /// Which agent.
-    pub agent: AgentName,
+    #[schema(value_type = AgentName)]
+    pub agent: String,
     /// What the person wrote.
     #[schema(min_length = 1, max_length = 8000, pattern = "^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$")]
     pub input: String,
@@ -121,10 +122,12 @@ pub enum RunState {
     Failed,
 }
 
-/// The event stream of a run.
-pub(crate) fn stream(id: Id<Run>) -> String {
-    format!("run:{id}")
-}
-
-/// The events that end a run's stream.
-pub(crate) const TERMINAL: &[&str] = &["run.completed", "run.failed"];
+/// Runs as the work that they are.
+pub(crate) static RUNS: Kind = Kind {
+    table: "runs",
+    result: "result",
+    noun: "run",
+    ends: ["run.completed", "run.failed"],
+    action: "agents.run",
+    abandoned: "the process stopped before the run came to its end; repeat the request",
+};

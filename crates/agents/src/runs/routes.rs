@@ -4,17 +4,12 @@ use astrolabe_kernel::{
     Error, Id, Result,
     http::{
         BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query, StreamEvent, StreamLine, StreamQuery,
-        event_stream,
     },
     page::{Page, PageQuery},
 };
-use axum::{
-    extract::State,
-    http::{HeaderMap, header},
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, http::HeaderMap, response::Response};
 
-use super::{Run, RunRequest, RunResult, TERMINAL, store, stream};
+use super::{RUNS, Run, RunRequest, RunResult, store};
 use crate::Agents;
 
 /// Run an agent.
@@ -32,12 +27,7 @@ pub async fn run_agent(
     headers: HeaderMap,
     Json(request): Json<RunRequest>,
 ) -> Result<Response> {
-    let running = agents.start_run(&caller, request).await?;
-    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
-    if accept.contains("text/event-stream") || accept.contains("application/x-ndjson") {
-        return Ok(event_stream(&agents.kernel, caller.principal.tenant, stream(running.run.id), 0, &headers, TERMINAL));
-    }
-    Ok(Json(running.result().await?).into_response())
+    agents.start_run(&caller, request).await?.respond(&agents.kernel, caller.principal.tenant, &headers).await
 }
 
 /// List your runs, newest first.
@@ -69,10 +59,9 @@ pub async fn stream_run_events(
     Query(query): Query<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let tenant = caller.principal.tenant;
-    let after = query.start(&headers, &agents.kernel, tenant, &stream(id)).await?;
-    let mut tx = agents.kernel.db.read().await?;
-    store::get(&mut tx, tenant, &caller.principal.id, id).await?.ok_or_else(|| Error::not_found("run"))?;
-    drop(tx);
-    Ok(event_stream(&agents.kernel, tenant, stream(id), after, &headers, TERMINAL))
+    let (tenant, stream) = (caller.principal.tenant, RUNS.stream(id));
+    let after = query.start(&headers, &agents.kernel, tenant, &stream).await?;
+    let run = store::get(&mut agents.kernel.db.read().await?, tenant, &caller.principal.id, id).await?;
+    run.ok_or_else(|| Error::not_found("run"))?;
+    Ok(RUNS.read(&agents.kernel, tenant, stream, after, &headers))
 }

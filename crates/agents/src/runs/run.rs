@@ -2,42 +2,20 @@
 
 use std::time::Duration;
 
-use astrolabe_kernel::{
-    Error, Result,
-    audit::{self, Outcome, Record},
-    error::code,
-    http::Caller,
-    lifecycle,
-};
+use astrolabe_kernel::{Error, Result, audit::Record, error::code, http::Caller, work::Running};
 use astrolabe_knowledge::{answers::AskRequest, detect_language};
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Run, RunError, RunRequest, RunResult, RunState, UsedTool, store, stream};
+use super::{RUNS, Run, RunError, RunRequest, RunResult, RunState, UsedTool, store};
 use crate::{
     Agents,
-    tools::{ToolCall, ToolContext, ToolName},
+    agents::AgentName,
+    tools::{ToolCall, ToolContext, ToolName, storable},
 };
 
 /// The event of a run that is being worked on from now on.
 const STARTED: &str = "run.started";
-
-/// A run that is being worked on or waits for it; it goes on when this is dropped.
-pub struct Running {
-    /// The run's row.
-    pub run: Run,
-    result: oneshot::Receiver<Result<RunResult>>,
-}
-
-impl Running {
-    /// Waits for the result.
-    ///
-    /// # Errors
-    /// What kept it from being made.
-    pub async fn result(self) -> Result<RunResult> {
-        self.result.await.unwrap_or_else(|_| Err(Error::new(code::SHUTTING_DOWN, "the process is stopping")))
-    }
-}
 
 /// Counts a run in the metrics (C-11): as waiting, then as worked on, at last by how it ended.
 struct Counted {
@@ -71,11 +49,12 @@ impl Agents {
     /// Records a request and starts to work on it.
     ///
     /// # Errors
-    /// `invalid_request` naming the wrong field; `unknown_tool`; `overloaded` when as many runs wait as may.
-    pub async fn start_run(&self, caller: &Caller, mut request: RunRequest) -> Result<Running> {
+    /// `invalid_request` naming the wrong field; `unknown_agent`; `unknown_tool`; `overloaded` when as many runs wait as may.
+    pub async fn start_run(&self, caller: &Caller, mut request: RunRequest) -> Result<Running<Run, RunResult>> {
         if request.input.trim().is_empty() || request.input.chars().count() > 8000 {
             return Err(Error::field("input", "must be 1 to 8000 characters, not only white space"));
         }
+        let agent = AgentName::parse(&request.agent)?;
         if request.tool_calls.len() > 10 {
             return Err(Error::field("tool_calls", "must be at most 10"));
         }
@@ -85,12 +64,12 @@ impl Agents {
                 return Err(Error::field(format!("tool_calls[{i}].arguments"), "must be an object"));
             }
             let tool = ToolName::parse(&call.name).map_err(|e| e.and_field(format!("tool_calls[{i}].name"), "is not a tool"))?;
-            if !request.agent.tools().contains(&tool) {
-                let text = format!("the agent {} does not have the tool {}", request.agent.as_str(), tool.as_str());
+            if !agent.tools().contains(&tool) {
+                let text = format!("the agent {} does not have the tool {}", agent.as_str(), tool.as_str());
                 return Err(Error::new(code::TOOL_REFUSED, text).and_field(format!("tool_calls[{i}].name"), "is not a tool of this agent"));
             }
         }
-        let meta = storable(serde_json::Value::Object(request.meta.clone()));
+        let meta = storable(serde_json::Value::Object(request.meta));
         if meta.to_string().len() > 20_000 {
             return Err(Error::field("meta", "must be at most 20000 bytes as JSON"));
         }
@@ -101,8 +80,8 @@ impl Agents {
         let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
         let run = Run {
             id: kernel.id(),
-            agent: request.agent,
-            input: request.input.clone(),
+            agent,
+            input: request.input,
             meta,
             state: if slot.is_some() { RunState::Running } else { RunState::Queued },
             result: None,
@@ -110,45 +89,21 @@ impl Agents {
             created_at: now,
         };
         let mut tx = kernel.db.write().await?;
-        store::insert(&mut tx, tenant, &caller.principal.id, &run).await?;
-        tx.append_event(tenant, &stream(run.id), if slot.is_some() { STARTED } else { "run.queued" }, &about(&run), now).await?;
-        tx.audit(
-            kernel,
-            Record {
-                principal: &caller.principal,
-                trace: &caller.trace,
-                action: "agents.run",
-                subject: run.id.to_string(),
-                outcome: Outcome::Ok,
-                payload: json!({"agent": run.agent, "input": run.input, "meta": run.meta}),
-            },
-        )
-        .await?;
+        store::insert(&mut tx, tenant, &caller.principal.id, kernel.process, &run).await?;
+        tx.append_event(tenant, &RUNS.stream(run.id), if slot.is_some() { STARTED } else { "run.queued" }, &about(&run), now).await?;
+        let payload = json!({"agent": run.agent, "input": run.input, "meta": run.meta});
+        tx.audit(kernel, Record::of(caller, RUNS.action, run.id, payload)).await?;
         tx.commit().await?;
-        let (sender, result) = oneshot::channel();
-        let work = Work { agents: self.clone(), caller: caller.clone(), run: run.clone(), calls: request.tool_calls, place, slot };
-        kernel.lifecycle.spawn("agent run", async move {
-            // Nobody may be waiting any more; the result is in the row all the same.
-            let _ = sender.send(work.run().await);
-        });
-        Ok(Running { run, result })
+        let work = Work { agents: self.clone(), caller: caller.clone(), run: run.clone(), calls: request.tool_calls, _place: place, slot };
+        Ok(RUNS.start(kernel, caller, run.id, run, work.run()))
     }
-}
 
-impl Agents {
-    /// Ends the runs of a process that died, so that their readers are not left waiting. Call it at the start, before any run.
+    /// Ends the runs of processes that died, so that their readers are not left waiting.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn end_abandoned_runs(&self) -> Result<()> {
-        let now = self.kernel.now();
-        let mut tx = self.kernel.db.write().await?;
-        for (tenant, id) in store::abandoned(&mut tx, now).await? {
-            store::finish(&mut tx, tenant, id, None, now).await?;
-            let data = json!({"code": code::SHUTTING_DOWN.name, "message": "the process stopped before the run came to its end; repeat the request"});
-            tx.append_event(tenant, &stream(id), "run.failed", &data, now).await?;
-        }
-        tx.commit().await
+    pub async fn end_abandoned_runs(&self) -> Result<u64> {
+        RUNS.end_abandoned(&self.kernel).await
     }
 }
 
@@ -158,7 +113,7 @@ struct Work {
     run: Run,
     calls: Vec<ToolCall>,
     /// Its place among the runs that are worked on or wait.
-    place: OwnedSemaphorePermit,
+    _place: OwnedSemaphorePermit,
     /// Its place among those that are worked on, once it has one.
     slot: Option<OwnedSemaphorePermit>,
 }
@@ -178,46 +133,16 @@ impl Work {
         let (tenant, now) = (self.caller.principal.tenant, kernel.now());
         let mut tx = kernel.db.write().await?;
         store::start(&mut tx, tenant, self.run.id, now).await?;
-        tx.append_event(tenant, &stream(self.run.id), STARTED, &about(&self.run), now).await?;
+        tx.append_event(tenant, &RUNS.stream(self.run.id), STARTED, &about(&self.run), now).await?;
         tx.commit().await
     }
 
     async fn run(mut self) -> Result<RunResult> {
         let mut counted = Counted::waiting();
-        let ready = self.wait().await;
-        if ready.is_ok() {
-            counted.starts();
-        }
-        // Whoever reads the stream is told of a panic as of any other fault, instead of waiting for an end that never comes.
-        let result = match ready {
-            Ok(()) => lifecycle::contained("agent run", self.work()).await,
-            Err(error) => Err(error),
-        };
-        let (kernel, tenant, now, id) = (&self.agents.kernel, self.caller.principal.tenant, self.agents.kernel.now(), self.run.id);
-        let mut tx = kernel.db.write().await?;
-        match &result {
-            Ok(result) => {
-                store::finish(&mut tx, tenant, id, Some(result), now).await?;
-                tx.append_event(tenant, &stream(id), "run.completed", result, now).await?;
-            }
-            Err(error) => {
-                store::finish(&mut tx, tenant, id, None, now).await?;
-                tx.append_event(tenant, &stream(id), "run.failed", &json!({"code": error.code().name, "message": error.message()}), now)
-                    .await?;
-                let record = Record {
-                    principal: &self.caller.principal,
-                    trace: &self.caller.trace,
-                    action: "agents.run",
-                    subject: id.to_string(),
-                    outcome: audit::Outcome::Failed,
-                    payload: json!({"code": error.code().name}),
-                };
-                tx.audit(kernel, record).await?;
-            }
-        }
-        tx.commit().await?;
+        self.wait().await?;
+        counted.starts();
+        let result = self.work().await;
         counted.completed = result.is_ok();
-        drop((self.slot, self.place));
         result
     }
 
@@ -248,7 +173,7 @@ impl Work {
         }
         if plan.is_empty() {
             let request = AskRequest { question: shorten(&self.run.input, 2000), ..AskRequest::default() };
-            let answer = self.agents.knowledge.start_ask(&self.caller, request).await?.answer().await?;
+            let answer = self.agents.knowledge.start_ask(&self.caller, request).await?.result().await?;
             result.output = answer.answer;
             result.citations = answer.citations;
             result.notices.extend(answer.notices);
@@ -290,10 +215,7 @@ impl Work {
     }
 
     async fn event(&self, kind: &str, data: &serde_json::Value) -> Result<()> {
-        let kernel = &self.agents.kernel;
-        let mut tx = kernel.db.write().await?;
-        tx.append_event(self.caller.principal.tenant, &stream(self.run.id), kind, data, kernel.now()).await?;
-        tx.commit().await
+        RUNS.event(&self.agents.kernel, self.caller.principal.tenant, self.run.id, kind, data).await
     }
 }
 
@@ -304,16 +226,4 @@ fn about(run: &Run) -> serde_json::Value {
 
 fn shorten(text: &str, limit: usize) -> String {
     text.chars().take(limit).collect()
-}
-
-/// The same JSON without U+0000, which PostgreSQL cannot hold: it becomes U+FFFD, the sign for a character that cannot be shown.
-fn storable(value: serde_json::Value) -> serde_json::Value {
-    use serde_json::Value;
-    let clean = |text: String| if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text };
-    match value {
-        Value::String(text) => Value::String(clean(text)),
-        Value::Array(items) => Value::Array(items.into_iter().map(storable).collect()),
-        Value::Object(map) => Value::Object(map.into_iter().map(|(k, v)| (clean(k), storable(v))).collect()),
-        other => other,
-    }
 }

@@ -2,7 +2,7 @@
 
 use astrolabe_kernel::{
     Error, Id, Result, Role,
-    audit::{Outcome, Record},
+    audit::Record,
     http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query},
     page::{Page, page_limit, read_cursor},
 };
@@ -61,7 +61,7 @@ pub async fn create_ticket(State(agents): State<Agents>, caller: Caller, Json(ne
     };
     let mut tx = kernel.db.write().await?;
     store::insert(&mut tx, tenant, &ticket, None).await?;
-    tx.audit(kernel, record(&caller, "create_ticket", ticket.id, json!({"title": ticket.title}))).await?;
+    tx.audit(kernel, Record::of(&caller, "create_ticket", ticket.id, json!({"title": ticket.title}))).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Json(ticket)))
 }
@@ -95,11 +95,7 @@ pub async fn update_ticket(
     ticket.state = change.state.unwrap_or(ticket.state);
     ticket.updated_at = kernel.now();
     store::update(&mut tx, tenant, &ticket).await?;
-    tx.audit(kernel, record(&caller, "tickets.update", id, json!({"state": ticket.state, "priority": ticket.priority}))).await?;
+    tx.audit(kernel, Record::of(&caller, "tickets.update", id, json!({"state": ticket.state, "priority": ticket.priority}))).await?;
     tx.commit().await?;
     Ok(Json(ticket))
-}
-
-fn record<'a>(caller: &'a Caller, action: &'a str, id: Id<Ticket>, payload: serde_json::Value) -> Record<'a> {
-    Record { principal: &caller.principal, trace: &caller.trace, action, subject: id.to_string(), outcome: Outcome::Ok, payload }
 }

@@ -241,7 +241,10 @@ impl Agents {
                 }
             };
             let outcome = match tokio::time::timeout(TIME_LIMIT, work).await {
-                Ok(result) => result,
+                // Somebody else's service may send what PostgreSQL cannot hold.
+                Ok(result) => {
+                    result.map(|output| ToolOutput { result: storable(output.result), text: output.text.replace('\0', "\u{fffd}") })
+                }
                 Err(_) => Err(Error::new(code::UPSTREAM_TIMEOUT, format!("{} took longer than 30 seconds", tool.as_str()))),
             };
             if let (Some(id), Ok(output)) = (effect, &outcome) {
@@ -261,18 +264,14 @@ impl Agents {
         tracing::info!(tool = tool.as_str(), agent = context.agent, status, "called a tool");
         // A tool that wrote a row recorded itself in the same transaction; everything else is recorded here.
         if !(outcome.is_ok() && tool == ToolName::CreateTicket) {
-            let record = Record {
-                principal: &context.caller.principal,
-                trace: &context.caller.trace,
-                action: tool.as_str(),
-                subject: format!("agent:{}", context.agent),
-                outcome: match status {
-                    "ok" => Outcome::Ok,
-                    "refused" => Outcome::Refused,
-                    _ => Outcome::Failed,
-                },
-                payload: json!({"arguments": call.arguments, "error": outcome.as_ref().err().map(|e| e.code().name)}),
+            let payload = json!({"arguments": call.arguments, "error": outcome.as_ref().err().map(|e| e.code().name)});
+            let ended = match status {
+                "ok" => Outcome::Ok,
+                "refused" => Outcome::Refused,
+                _ => Outcome::Failed,
             };
+            let record =
+                Record { outcome: ended, ..Record::of(context.caller, tool.as_str(), format_args!("agent:{}", context.agent), payload) };
             audit::record(&self.kernel, record).await?;
         }
         outcome
@@ -281,6 +280,17 @@ impl Agents {
 
 fn arguments<T: DeserializeOwned>(call: &ToolCall) -> Result<T> {
     parse_value(&call.arguments, &format!("{}.arguments", call.name))
+}
+
+/// The same JSON without U+0000, which PostgreSQL cannot hold: it becomes U+FFFD, the sign for a character that cannot be shown.
+pub(crate) fn storable(value: Value) -> Value {
+    let clean = |text: String| if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text };
+    match value {
+        Value::String(text) => Value::String(clean(text)),
+        Value::Array(items) => Value::Array(items.into_iter().map(storable).collect()),
+        Value::Object(map) => Value::Object(map.into_iter().map(|(k, v)| (clean(k), storable(v))).collect()),
+        other => other,
+    }
 }
 
 /// A text in the question's language.

@@ -4,6 +4,7 @@ use astrolabe_kernel::{
     Error, Result,
     egress::{Method, Trust},
     error::code,
+    http::Caller,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -27,16 +28,13 @@ pub(super) async fn restart(context: &ToolContext<'_>, effect: &str, arguments: 
     if config.restart_webhook_url.is_empty() {
         return Err(Error::new(code::TOOL_NOT_CONFIGURED, "restart_service is not configured: set tools.restart_webhook_url"));
     }
-    let mut request = context
-        .agents
-        .kernel
-        .egress
+    let Caller { principal, trace, .. } = context.caller;
+    let egress = &context.agents.kernel.egress;
+    let request = egress
         .request("restart", Trust::Operator, Method::POST, &config.restart_webhook_url)?
         .header("idempotency-key", effect)
-        .json(&json!({"service": service, "reason": arguments.reason, "requested_by": context.caller.principal.id, "trace_id": context.caller.trace.trace_id}));
-    if !config.restart_webhook_token.is_empty() {
-        request = request.bearer(config.restart_webhook_token.expose());
-    }
+        .bearer(config.restart_webhook_token.expose())
+        .json(&json!({"service": service, "reason": arguments.reason, "requested_by": principal.id, "trace_id": trace.trace_id}));
     let status = request.send().await?.success()?.status().as_u16();
     let text = say(context.lang, "Asked for a restart of", "Zlecono restart usługi", "Запрошен перезапуск сервиса");
     Ok(ToolOutput { text: format!("{text} {service}."), result: json!({"service": service, "status": status}) })

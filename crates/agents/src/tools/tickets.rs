@@ -2,7 +2,7 @@
 
 use astrolabe_kernel::{
     Error, Result,
-    audit::{Outcome, Record},
+    audit::Record,
     egress::{Method, Trust},
     error::code,
 };
@@ -38,15 +38,8 @@ pub(super) async fn create(context: &ToolContext<'_>, effect: &str, new: NewTick
         let ticket = store::by_effect(&mut kernel.db.read().await?, tenant, effect).await?;
         return ticket.map(|t| output(context, &t)).ok_or_else(|| Error::internal("a ticket's effect key is taken, but by no ticket"));
     }
-    let record = Record {
-        principal: &context.caller.principal,
-        trace: &context.caller.trace,
-        action: "create_ticket",
-        subject: ticket.id.to_string(),
-        outcome: Outcome::Ok,
-        payload: json!({"title": ticket.title, "agent": context.agent, "external_id": ticket.external_id}),
-    };
-    tx.audit(kernel, record).await?;
+    let payload = json!({"title": ticket.title, "agent": context.agent, "external_id": ticket.external_id});
+    tx.audit(kernel, Record::of(context.caller, "create_ticket", ticket.id, payload)).await?;
     tx.commit().await?;
     Ok(output(context, &ticket))
 }
@@ -54,16 +47,12 @@ pub(super) async fn create(context: &ToolContext<'_>, effect: &str, new: NewTick
 /// Sends the ticket to the service; its idempotency key is the effect's, so a repeat after a lost answer makes no second one.
 async fn send(context: &ToolContext<'_>, effect: &str, new: &NewTicket) -> Result<String> {
     let config = &context.agents.config;
-    let mut request = context
-        .agents
-        .kernel
-        .egress
+    let egress = &context.agents.kernel.egress;
+    let request = egress
         .request("tickets", Trust::Operator, Method::POST, &config.tickets_url)?
         .header("idempotency-key", effect)
+        .bearer(config.tickets_token.expose())
         .json(&json!({"title": new.title, "description": new.description, "priority": new.priority}));
-    if !config.tickets_token.is_empty() {
-        request = request.bearer(config.tickets_token.expose());
-    }
     let reply: Value = request.send().await?.success()?.json(MAX_REPLY).await?;
     let id = ["id", "key", "number", "ticket_id"].into_iter().find_map(|name| match &reply[name] {
         Value::String(id) if !id.is_empty() => Some(id.clone()),

@@ -16,7 +16,12 @@ pub use sealer::Sealer;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Id, Kernel, Principal, Result, Timestamp, Tx, args, db::Wake, http::Trace, id::Named};
+use crate::{
+    Id, Kernel, Principal, Result, Timestamp, Tx, args,
+    db::Wake,
+    http::{Caller, Trace},
+    id::Named,
+};
 
 /// One entry as it is read back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -97,6 +102,14 @@ pub struct Record<'a> {
     pub outcome: Outcome,
     /// Details. Personal data belongs here and nowhere else in an entry: this part can be erased.
     pub payload: serde_json::Value,
+}
+
+impl<'a> Record<'a> {
+    /// An action of a caller that was done.
+    pub fn of(caller: &'a Caller, action: &'a str, subject: impl std::fmt::Display, payload: serde_json::Value) -> Self {
+        let Caller { principal, trace, .. } = caller;
+        Self { principal, trace, action, subject: subject.to_string(), outcome: Outcome::Ok, payload }
+    }
 }
 
 impl Tx {

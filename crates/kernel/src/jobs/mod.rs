@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use crate::{Error, Id, Kernel, Result, Timestamp, Tx, args, error::code, id::Named, principal::TenantId};
+use crate::{Error, Id, Kernel, Result, Timestamp, Tx, args, db::Row, error::code, id::Named, principal::TenantId};
 
 /// A job's row.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -81,6 +81,17 @@ pub struct JobError {
     pub code: String,
     /// For people.
     pub message: String,
+}
+
+impl JobError {
+    /// The error in a row's columns `error_code` and `error_message`.
+    ///
+    /// # Errors
+    /// `internal` when there are no such columns.
+    pub fn of_row(row: &Row) -> Result<Option<Self>> {
+        let message = row.get::<Option<String>>("error_message")?.unwrap_or_default();
+        Ok(row.get::<Option<String>>("error_code")?.map(|code| Self { code, message }))
+    }
 }
 
 impl From<&Error> for JobError {

@@ -15,7 +15,6 @@ const COLUMNS: &str = "id, tenant_id, kind, subject, payload, state, attempts, d
 
 impl FromRow for Job {
     fn from_row(row: &Row) -> Result<Self> {
-        let error = row.get::<Option<String>>("error_code")?;
         Ok(Self {
             id: row.id("id")?,
             tenant: row.id("tenant_id")?,
@@ -30,10 +29,7 @@ impl FromRow for Job {
             done: row.get("done")?,
             total: row.get("total")?,
             stage: row.get("stage")?,
-            error: match error {
-                Some(code) => Some(JobError { code, message: row.get::<Option<String>>("error_message")?.unwrap_or_default() }),
-                None => None,
-            },
+            error: JobError::of_row(row)?,
             created_at: row.time("created_at")?,
             updated_at: row.time("updated_at")?,
             finished_at: row.optional_time("finished_at")?,

@@ -11,7 +11,7 @@ mod run;
 pub(crate) mod store;
 
 use astrolabe_backends::analysis::Lang;
-use astrolabe_kernel::{Id, Timestamp, id::Named};
+use astrolabe_kernel::{Id, Timestamp, id::Named, work::Kind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -150,10 +150,12 @@ pub fn not_found_text(lang: Lang) -> &'static str {
     }
 }
 
-/// The event stream of an ask.
-pub(crate) fn stream(id: Id<Answer>) -> String {
-    format!("ask:{id}")
-}
-
-/// The events that end an ask's stream.
-pub(crate) const TERMINAL: &[&str] = &["ask.completed", "ask.failed"];
+/// Asks as the work that they are.
+pub(crate) static ASKS: Kind = Kind {
+    table: "asks",
+    result: "answer",
+    noun: "ask",
+    ends: ["ask.completed", "ask.failed"],
+    action: "ask",
+    abandoned: "the process stopped before the answer was made; ask again",
+};

@@ -2,16 +2,12 @@
 
 use astrolabe_kernel::{
     Error, Id, Result,
-    http::{BodyProblems, Caller, CommonProblems, Json, NotFoundProblem, Path, Query, StreamEvent, StreamLine, StreamQuery, event_stream},
+    http::{BodyProblems, Caller, CommonProblems, Json, NotFoundProblem, Path, Query, StreamEvent, StreamLine, StreamQuery},
     page::{Page, PageQuery},
 };
-use axum::{
-    extract::State,
-    http::{HeaderMap, header},
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, http::HeaderMap, response::Response};
 
-use super::{Answer, Ask, AskRequest, TERMINAL, store, stream};
+use super::{ASKS, Answer, Ask, AskRequest, store};
 use crate::Knowledge;
 
 /// Ask the sources.
@@ -29,13 +25,7 @@ pub async fn ask(
     headers: HeaderMap,
     Json(request): Json<AskRequest>,
 ) -> Result<Response> {
-    let running = knowledge.start_ask(&caller, request).await?;
-    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
-    if accept.contains("text/event-stream") || accept.contains("application/x-ndjson") {
-        let stream = stream(running.ask.id);
-        return Ok(event_stream(&knowledge.kernel, caller.principal.tenant, stream, 0, &headers, TERMINAL));
-    }
-    Ok(Json(running.answer().await?).into_response())
+    knowledge.start_ask(&caller, request).await?.respond(&knowledge.kernel, caller.principal.tenant, &headers).await
 }
 
 /// List your asks, newest first.
@@ -67,10 +57,9 @@ pub async fn stream_ask_events(
     Query(query): Query<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let tenant = caller.principal.tenant;
-    let after = query.start(&headers, &knowledge.kernel, tenant, &stream(id)).await?;
-    let mut tx = knowledge.kernel.db.read().await?;
-    store::get(&mut tx, tenant, &caller.principal.id, id).await?.ok_or_else(|| Error::not_found("ask"))?;
-    drop(tx);
-    Ok(event_stream(&knowledge.kernel, tenant, stream(id), after, &headers, TERMINAL))
+    let (tenant, stream) = (caller.principal.tenant, ASKS.stream(id));
+    let after = query.start(&headers, &knowledge.kernel, tenant, &stream).await?;
+    let ask = store::get(&mut knowledge.kernel.db.read().await?, tenant, &caller.principal.id, id).await?;
+    ask.ok_or_else(|| Error::not_found("ask"))?;
+    Ok(ASKS.read(&knowledge.kernel, tenant, stream, after, &headers))
 }

@@ -2,20 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use astrolabe_kernel::{
-    Error, Id, Result, audit,
-    audit::{Outcome, Record},
-    error::code,
-    http::Caller,
-    lifecycle,
-};
+use astrolabe_kernel::{Error, Id, Result, audit::Record, error::code, http::Caller, work::Running};
 use serde_json::json;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    Answer, Ask, AskRequest, AskState, Citation, Mode,
+    ASKS, Answer, Ask, AskRequest, AskState, Citation, Mode,
     cache::{Key, Made},
-    model, not_found_text, store, stream,
+    model, not_found_text, store,
 };
 use crate::{
     Knowledge,
@@ -29,29 +23,12 @@ const COALESCE: (Duration, usize) = (Duration::from_millis(50), 1024);
 /// Passages whose sentences are looked at when no model is configured.
 const EXTRACTIVE_PASSAGES: usize = 24;
 
-/// An ask that is being answered; it goes on when this is dropped.
-pub struct Running {
-    /// The ask's row.
-    pub ask: Ask,
-    result: oneshot::Receiver<Result<Answer>>,
-}
-
-impl Running {
-    /// Waits for the answer.
-    ///
-    /// # Errors
-    /// What kept it from being made.
-    pub async fn answer(self) -> Result<Answer> {
-        self.result.await.unwrap_or_else(|_| Err(Error::new(code::SHUTTING_DOWN, "the process is stopping")))
-    }
-}
-
 impl Knowledge {
     /// Records a question and starts to answer it.
     ///
     /// # Errors
     /// `invalid_request` naming the wrong field; `overloaded` when too many are being answered; `warming_up` while the index loads.
-    pub async fn start_ask(&self, caller: &Caller, request: AskRequest) -> Result<Running> {
+    pub async fn start_ask(&self, caller: &Caller, request: AskRequest) -> Result<Running<Ask, Answer>> {
         check_question("question", &request.question)?;
         let limit = request.limit.unwrap_or(12);
         if !(1..=20).contains(&limit) {
@@ -73,43 +50,23 @@ impl Knowledge {
             created_at: now,
         };
         let mut tx = kernel.db.write().await?;
-        store::insert(&mut tx, tenant, &caller.principal.id, &ask).await?;
+        store::insert(&mut tx, tenant, &caller.principal.id, kernel.process, &ask).await?;
         let started = json!({"id": ask.id, "question": ask.question, "trace_id": ask.trace_id});
-        tx.append_event(tenant, &stream(ask.id), "ask.started", &started, now).await?;
-        tx.audit(
-            kernel,
-            Record {
-                principal: &caller.principal,
-                trace: &caller.trace,
-                action: "ask",
-                subject: ask.id.to_string(),
-                outcome: Outcome::Ok,
-                payload: json!({"question": ask.question}),
-            },
-        )
-        .await?;
+        tx.append_event(tenant, &ASKS.stream(ask.id), "ask.started", &started, now).await?;
+        tx.audit(kernel, Record::of(caller, ASKS.action, ask.id, json!({"question": ask.question}))).await?;
         tx.commit().await?;
-        let (sender, result) = oneshot::channel();
+        let (knowledge, caller_of, limit) = (self.clone(), caller.clone(), limit as usize);
         let explain = request.explain.unwrap_or(false);
-        let work =
-            Work { knowledge: self.clone(), caller: caller.clone(), ask: ask.clone(), sources, limit: limit as usize, explain, permit };
-        kernel.lifecycle.spawn("ask", async move {
-            // Nobody may be waiting any more; the answer is in the row all the same.
-            let _ = sender.send(work.run().await);
-        });
-        Ok(Running { ask, result })
+        let work = Work { knowledge, caller: caller_of, ask: ask.clone(), sources, limit, explain, _permit: permit };
+        Ok(ASKS.start(kernel, caller, ask.id, ask, async move { work.make().await }))
     }
 
-    /// Ends the asks of a process that died, so that their readers are not left waiting.
-    pub(crate) async fn end_abandoned_asks(&self) -> Result<()> {
-        let now = self.kernel.now();
-        let mut tx = self.kernel.db.write().await?;
-        for (tenant, id) in store::abandoned(&mut tx, now).await? {
-            store::finish(&mut tx, tenant, id, None, now).await?;
-            let data = json!({"code": code::SHUTTING_DOWN.name, "message": "the process stopped before the answer was made; ask again"});
-            tx.append_event(tenant, &stream(id), "ask.failed", &data, now).await?;
-        }
-        tx.commit().await
+    /// Ends the asks of processes that died, so that their readers are not left waiting.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn end_abandoned_asks(&self) -> Result<u64> {
+        ASKS.end_abandoned(&self.kernel).await
     }
 }
 
@@ -120,32 +77,11 @@ struct Work {
     sources: Option<Vec<Id<Source>>>,
     limit: usize,
     explain: bool,
-    permit: OwnedSemaphorePermit,
+    /// Its place among those that are answered.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Work {
-    async fn run(self) -> Result<Answer> {
-        // Whoever reads the stream is told of a panic as of any other fault, instead of waiting for an end that never comes.
-        let result = lifecycle::contained("ask", self.make()).await;
-        let (kernel, tenant, now) = (&self.knowledge.kernel, self.caller.principal.tenant, self.knowledge.kernel.now());
-        let mut tx = kernel.db.write().await?;
-        match &result {
-            Ok(answer) => {
-                store::finish(&mut tx, tenant, self.ask.id, Some(answer), now).await?;
-                tx.append_event(tenant, &stream(self.ask.id), "ask.completed", answer, now).await?;
-            }
-            Err(error) => {
-                store::finish(&mut tx, tenant, self.ask.id, None, now).await?;
-                let data = json!({"code": error.code().name, "message": error.message()});
-                tx.append_event(tenant, &stream(self.ask.id), "ask.failed", &data, now).await?;
-                audit_failure(&mut tx, &self, error).await?;
-            }
-        }
-        tx.commit().await?;
-        drop(self.permit);
-        result
-    }
-
     async fn make(&self) -> Result<Answer> {
         // A model pays for every passage; picking sentences costs next to nothing, and the sentence that answers is not always in the first few.
         let limit = if self.knowledge.gateway.is_configured() { self.limit } else { self.limit.max(EXTRACTIVE_PASSAGES) };
@@ -209,18 +145,6 @@ impl Work {
     }
 }
 
-async fn audit_failure(tx: &mut astrolabe_kernel::Tx, work: &Work, error: &Error) -> Result<()> {
-    let record = Record {
-        principal: &work.caller.principal,
-        trace: &work.caller.trace,
-        action: "ask",
-        subject: work.ask.id.to_string(),
-        outcome: audit::Outcome::Failed,
-        payload: json!({"code": error.code().name}),
-    };
-    tx.audit(&work.knowledge.kernel, record).await
-}
-
 /// An extractive answer, rendered.
 pub(super) struct Rendered {
     pub answered: bool,
@@ -258,10 +182,8 @@ impl<'a> Recorder<'a> {
     }
 
     pub(super) async fn event(&mut self, kind: &str, data: &serde_json::Value) -> Result<()> {
-        let kernel = &self.work.knowledge.kernel;
-        let mut tx = kernel.db.write().await?;
-        tx.append_event(self.work.caller.principal.tenant, &stream(self.work.ask.id), kind, data, kernel.now()).await?;
-        tx.commit().await
+        let Work { knowledge, caller, ask, .. } = self.work;
+        ASKS.event(&knowledge.kernel, caller.principal.tenant, ask.id, kind, data).await
     }
 
     /// Adds text to the answer's stream.

@@ -1,9 +1,10 @@
 //! The ask table's statements.
 
 use astrolabe_kernel::{
-    Error, Id, Result, Timestamp, Tx, args,
-    db::{Dialect, FromRow, Row},
+    Error, Id, Result, Tx, args,
+    db::{FromRow, Row},
     principal::TenantId,
+    processes::Process,
 };
 
 use super::{Answer, Ask, AskState};
@@ -29,23 +30,11 @@ impl FromRow for Ask {
     }
 }
 
-/// Adds a running ask.
-pub async fn insert(tx: &mut Tx, tenant: TenantId, principal: &str, ask: &Ask) -> Result<()> {
+/// Adds an ask that a process answers.
+pub async fn insert(tx: &mut Tx, tenant: TenantId, principal: &str, process: Id<Process>, ask: &Ask) -> Result<()> {
     tx.execute(
-        "INSERT INTO asks (id, tenant_id, principal_id, question, state, trace_id, created_at) VALUES ($1, $2, $3, $4, 'running', $5, $6)",
-        args![ask.id, tenant, principal, &ask.question, &ask.trace_id, ask.created_at],
-    )
-    .await?;
-    Ok(())
-}
-
-/// Ends an ask with its answer, or without one.
-pub async fn finish(tx: &mut Tx, tenant: TenantId, id: Id<Answer>, answer: Option<&Answer>, now: Timestamp) -> Result<()> {
-    let state = if answer.is_some() { "completed" } else { "failed" };
-    let json = answer.map(|a| serde_json::to_string(a).map_err(Error::internal)).transpose()?;
-    tx.execute(
-        "UPDATE asks SET state = $1, answer = $2, finished_at = $3 WHERE tenant_id = $4 AND id = $5",
-        args![state, json, now, tenant, id],
+        "INSERT INTO asks (id, tenant_id, principal_id, question, state, trace_id, created_at, process_id) VALUES ($1, $2, $3, $4, 'running', $5, $6, $7)",
+        args![ask.id, tenant, principal, &ask.question, &ask.trace_id, ask.created_at, process],
     )
     .await?;
     Ok(())
@@ -82,23 +71,4 @@ pub async fn document_starts(tx: &mut Tx, tenant: TenantId, ids: &[Id<Document>]
         starts.push((*id, start.unwrap_or_default()));
     }
     Ok(starts)
-}
-
-/// Asks that no process works on any more. SQLite has one process, which has just started; on PostgreSQL others may be at work, so
-/// only what is older than any ask may take counts.
-pub async fn abandoned(tx: &mut Tx, now: Timestamp) -> Result<Vec<(TenantId, Id<Answer>)>> {
-    struct Abandoned(TenantId, Id<Answer>);
-    impl FromRow for Abandoned {
-        fn from_row(row: &Row) -> Result<Self> {
-            Ok(Self(row.id("tenant_id")?, row.id("id")?))
-        }
-    }
-    let before = match tx.dialect() {
-        // Also what a clock that was set back since calls the future.
-        Dialect::Sqlite => Timestamp::from_micros(i64::MAX),
-        Dialect::Postgres => now.minus(std::time::Duration::from_secs(600)),
-    };
-    let rows: Vec<Abandoned> =
-        tx.all("SELECT tenant_id, id FROM asks WHERE state = 'running' AND created_at <= $1 LIMIT 1000", args![before]).await?;
-    Ok(rows.into_iter().map(|a| (a.0, a.1)).collect())
 }

@@ -5,6 +5,7 @@ pub(crate) mod store;
 
 use astrolabe_kernel::{
     Error, Id, Result, Timestamp, Tx,
+    audit::Record,
     db::is_unique_violation,
     error::code,
     id::Named,
@@ -173,7 +174,7 @@ impl Knowledge {
             enqueue(&mut tx, tenant, document, now).await?;
             announce(&mut tx, tenant, document, now).await?;
             let about = json!({"name": document.name, "source_id": source, "version": document.version});
-            tx.audit(kernel, routes::record(caller, "documents.add", document.id, about)).await?;
+            tx.audit(kernel, Record::of(caller, "documents.add", document.id, about)).await?;
         }
         tx.commit().await?;
         Ok(documents.into_iter().map(|(document, _)| document).collect())
@@ -233,7 +234,7 @@ impl Knowledge {
             return Err(Error::new(code::INVALID_STATE, text));
         }
         requeue(&mut tx, tenant, &mut document, kernel.id(), now).await?;
-        tx.audit(kernel, routes::record(caller, "documents.retry", id, json!({"name": document.name}))).await?;
+        tx.audit(kernel, Record::of(caller, "documents.retry", id, json!({"name": document.name}))).await?;
         tx.commit().await?;
         Ok(document)
     }
@@ -251,7 +252,7 @@ impl Knowledge {
         self.promote_duplicates(&mut tx, tenant, id, "", now).await?;
         let data = json!({"document_id": id, "name": document.name});
         tx.append_event(tenant, &sources::stream(document.source_id), "document.deleted", &data, now).await?;
-        tx.audit(kernel, routes::record(caller, "documents.delete", id, json!({"name": document.name}))).await?;
+        tx.audit(kernel, Record::of(caller, "documents.delete", id, json!({"name": document.name}))).await?;
         tx.commit().await?;
         self.index_delete_document(tenant, id).await;
         Ok(())

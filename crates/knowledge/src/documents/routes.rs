@@ -3,7 +3,6 @@
 use astrolabe_backends::blob::Blob;
 use astrolabe_kernel::{
     Error, Id, Result, Role,
-    audit::{Outcome, Record},
     error::code,
     http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query},
     jobs::JobState,
@@ -260,8 +259,4 @@ pub async fn retry_document(
 ) -> Result<(StatusCode, Json<Document>)> {
     caller.principal.require(Role::Editor)?;
     Ok((StatusCode::ACCEPTED, Json(knowledge.retry(&caller, id).await?)))
-}
-
-pub(super) fn record<'a>(caller: &'a Caller, action: &'a str, id: Id<Document>, payload: serde_json::Value) -> Record<'a> {
-    Record { principal: &caller.principal, trace: &caller.trace, action, subject: id.to_string(), outcome: Outcome::Ok, payload }
 }

@@ -2,7 +2,7 @@
 
 use astrolabe_kernel::{
     Error, Id, Result, Role,
-    audit::{Outcome, Record},
+    audit::Record,
     error::code,
     http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query},
     page::{Page, page_limit, read_cursor},
@@ -76,7 +76,7 @@ pub async fn give_feedback(
     };
     store::put(&mut tx, tenant, &feedback).await?;
     let payload = json!({"ask_id": id, "rating": feedback.rating, "reason": feedback.reason, "comment": feedback.comment});
-    tx.audit(kernel, record(&caller, "feedback.give", feedback.id, payload)).await?;
+    tx.audit(kernel, Record::of(&caller, "feedback.give", feedback.id, payload)).await?;
     tx.commit().await?;
     Ok(Json(feedback))
 }
@@ -101,7 +101,7 @@ pub async fn withdraw_feedback(State(knowledge): State<Knowledge>, caller: Calle
     if let Some(feedback) = store::of_ask(&mut tx, tenant, principal, id).await?
         && store::delete(&mut tx, tenant, principal, id).await?
     {
-        tx.audit(kernel, record(&caller, "feedback.withdraw", feedback.id, json!({"ask_id": id}))).await?;
+        tx.audit(kernel, Record::of(&caller, "feedback.withdraw", feedback.id, json!({"ask_id": id}))).await?;
         tx.commit().await?;
     }
     Ok(StatusCode::NO_CONTENT)
@@ -149,7 +149,7 @@ pub async fn make_question(
     question.validate("")?;
     question_sets::routes::append(&knowledge, &mut tx, &caller, set, &question).await?;
     store::set_question_set(&mut tx, tenant, id, set, now).await?;
-    tx.audit(kernel, record(&caller, "feedback.question", id, json!({"question_set_id": set, "question": question.id}))).await?;
+    tx.audit(kernel, Record::of(&caller, "feedback.question", id, json!({"question_set_id": set, "question": question.id}))).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Json(question)))
 }
@@ -158,8 +158,4 @@ pub async fn make_question(
 fn hide_answer(feedback: &mut Feedback) {
     feedback.answer.clear();
     feedback.documents.clear();
-}
-
-fn record<'a>(caller: &'a Caller, action: &'a str, id: Id<Feedback>, payload: serde_json::Value) -> Record<'a> {
-    Record { principal: &caller.principal, trace: &caller.trace, action, subject: id.to_string(), outcome: Outcome::Ok, payload }
 }

@@ -2,7 +2,7 @@
 
 use astrolabe_kernel::{
     Error, Id, Result, Timestamp, Tx, args,
-    db::{Dialect, FromRow, Row},
+    db::{FromRow, Row},
     principal::TenantId,
 };
 
@@ -48,7 +48,7 @@ pub async fn of_ask(tx: &mut Tx, tenant: TenantId, principal: &str, ask: Id<Answ
 
 /// One feedback, to be changed in this transaction.
 pub async fn lock(tx: &mut Tx, tenant: TenantId, id: Id<Feedback>) -> Result<Option<Feedback>> {
-    let locking = if tx.dialect() == Dialect::Postgres { " FOR UPDATE" } else { "" };
+    let locking = tx.locking();
     tx.optional(format!("SELECT {COLUMNS} FROM ask_feedback WHERE tenant_id = $1 AND id = $2{locking}"), args![tenant, id]).await
 }
 

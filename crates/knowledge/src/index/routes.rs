@@ -2,7 +2,7 @@
 
 use astrolabe_kernel::{
     Error, Result, Role,
-    audit::{Outcome, Record},
+    audit::Record,
     http::{Caller, CommonProblems, Json},
     jobs::Job,
 };
@@ -24,15 +24,7 @@ pub async fn rebuild_index(State(knowledge): State<Knowledge>, caller: Caller) -
     let mut tx = kernel.db.write().await?;
     let id = kernel.id();
     enqueue(&mut tx, caller.principal.tenant, id, kernel.now()).await?;
-    let record = Record {
-        principal: &caller.principal,
-        trace: &caller.trace,
-        action: "index.rebuild",
-        subject: id.to_string(),
-        outcome: Outcome::Ok,
-        payload: json!({}),
-    };
-    tx.audit(kernel, record).await?;
+    tx.audit(kernel, Record::of(&caller, "index.rebuild", id, json!({}))).await?;
     let job = tx.job(caller.principal.tenant, id).await?;
     tx.commit().await?;
     Ok((StatusCode::ACCEPTED, Json(job.ok_or_else(|| Error::not_found("job"))?)))

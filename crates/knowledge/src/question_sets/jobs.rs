@@ -86,7 +86,7 @@ impl RunQuestionSet {
             ..AskRequest::default()
         };
         let started = Instant::now();
-        let answer = async { self.0.start_ask(caller, request).await?.answer().await }.await;
+        let answer = async { self.0.start_ask(caller, request).await?.result().await }.await;
         result.milliseconds = Some((started.elapsed().as_secs_f64() * 100_000.0).round() / 100.0);
         match answer {
             Ok(answer) => {

@@ -2,7 +2,7 @@
 
 use astrolabe_kernel::{
     Error, Id, Result, Role, Tx,
-    audit::{Outcome, Record},
+    audit::Record,
     db::is_unique_violation,
     error::code,
     http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, PreconditionProblem, Query, parse_json},
@@ -65,7 +65,8 @@ pub async fn create_question_set(State(knowledge): State<Knowledge>, caller: Cal
     let mut tx = kernel.db.write().await?;
     store::insert(&mut tx, tenant, &set).await.map_err(|e| taken(e, &set.name))?;
     store::replace_questions(&mut tx, tenant, set.id, &new.questions).await?;
-    tx.audit(kernel, record(&caller, "question_sets.create", set.id, json!({"name": set.name, "questions": set.question_count}))).await?;
+    tx.audit(kernel, Record::of(&caller, "question_sets.create", set.id, json!({"name": set.name, "questions": set.question_count})))
+        .await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, with_tag(set.version, Json(QuestionSetContent { set, questions: new.questions }))).into_response())
 }
@@ -128,7 +129,7 @@ pub async fn delete_question_set(
         tx.request_cancel(tenant, run.job_id, kernel.now()).await?;
     }
     store::delete(&mut tx, tenant, id).await?;
-    tx.audit(kernel, record(&caller, "question_sets.delete", id, json!({"name": set.name}))).await?;
+    tx.audit(kernel, Record::of(&caller, "question_sets.delete", id, json!({"name": set.name}))).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -251,7 +252,7 @@ pub async fn start_question_set_run(
     store::insert_run(&mut tx, tenant, &run, &questions).await.map_err(busy)?;
     let subject = run.id.to_string();
     tx.enqueue(NewJob { id: run.job_id, tenant, kind: KIND, subject: &subject, payload: json!({}), priority: 0 }, now).await?;
-    tx.audit(kernel, record(&caller, "question_sets.run", id, json!({"name": set.name, "run_id": run.id}))).await?;
+    tx.audit(kernel, Record::of(&caller, "question_sets.run", id, json!({"name": set.name, "run_id": run.id}))).await?;
     tx.commit().await?;
     Ok((StatusCode::ACCEPTED, Json(run)))
 }
@@ -352,7 +353,7 @@ async fn change(knowledge: &Knowledge, tx: &mut Tx, caller: &Caller, set: &mut Q
     set.updated_at = knowledge.kernel.now();
     store::update(tx, caller.principal.tenant, set).await.map_err(|e| taken(e, &set.name))?;
     let payload = json!({"name": set.name, "version": set.version, "questions": set.question_count});
-    tx.audit(&knowledge.kernel, record(caller, "question_sets.update", set.id, payload)).await
+    tx.audit(&knowledge.kernel, Record::of(caller, "question_sets.update", set.id, payload)).await
 }
 
 fn read_lines(body: &[u8]) -> Result<Vec<Question>> {
@@ -398,8 +399,4 @@ pub(super) fn busy(error: Error) -> Error {
         return Error::new(code::INVALID_STATE, "a run of this set is under way: wait for it, or cancel its job");
     }
     error
-}
-
-fn record<'a>(caller: &'a Caller, action: &'a str, id: Id<QuestionSet>, payload: serde_json::Value) -> Record<'a> {
-    Record { principal: &caller.principal, trace: &caller.trace, action, subject: id.to_string(), outcome: Outcome::Ok, payload }
 }

@@ -38,10 +38,7 @@ impl FromRow for QuestionSetRun {
             set_version: row.get("set_version")?,
             job_id: row.id("job_id")?,
             state: JobState::parse(&row.get::<String>("state")?)?,
-            error: match row.get::<Option<String>>("error_code")? {
-                Some(code) => Some(JobError { code, message: row.get::<Option<String>>("error_message")?.unwrap_or_default() }),
-                None => None,
-            },
+            error: JobError::of_row(row)?,
             total: row.get("total")?,
             done: row.get("done")?,
             right: row.get("right_count")?,

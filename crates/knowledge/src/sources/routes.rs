@@ -2,7 +2,7 @@
 
 use astrolabe_kernel::{
     Error, Id, Result, Role,
-    audit::{Outcome, Record},
+    audit::Record,
     db::is_unique_violation,
     error::code,
     http::{
@@ -67,7 +67,7 @@ pub(super) async fn create(knowledge: &Knowledge, caller: &Caller, new: &NewSour
     };
     let mut tx = kernel.db.write().await?;
     store::insert(&mut tx, tenant, &source).await.map_err(|e| taken(e, &source.name))?;
-    tx.audit(kernel, record(caller, "sources.create", source.id, json!({"name": source.name, "readers": source.readers}))).await?;
+    tx.audit(kernel, Record::of(caller, "sources.create", source.id, json!({"name": source.name, "readers": source.readers}))).await?;
     tx.commit().await?;
     Ok(source)
 }
@@ -103,7 +103,7 @@ pub async fn update_source(
     source.ranking = change.ranking.unwrap_or(source.ranking);
     source.updated_at = now;
     store::update(&mut tx, tenant, &source, now).await.map_err(|e| taken(e, &source.name))?;
-    tx.audit(kernel, record(&caller, "sources.update", id, json!({"name": source.name, "readers": source.readers}))).await?;
+    tx.audit(kernel, Record::of(&caller, "sources.update", id, json!({"name": source.name, "readers": source.readers}))).await?;
     tx.commit().await?;
     Ok(Json(source))
 }
@@ -120,7 +120,7 @@ pub async fn delete_source(State(knowledge): State<Knowledge>, caller: Caller, P
     store::delete(&mut tx, tenant, id).await?;
     // Whoever watches the source learns from this last event that there is nothing more to come.
     tx.append_event(tenant, &super::stream(id), DELETED, &json!({"source_id": id}), kernel.now()).await?;
-    tx.audit(kernel, record(&caller, "sources.delete", id, json!({"name": source.name, "documents": source.document_count}))).await?;
+    tx.audit(kernel, Record::of(&caller, "sources.delete", id, json!({"name": source.name, "documents": source.document_count}))).await?;
     tx.commit().await?;
     knowledge.index_delete_source(tenant, id).await;
     Ok(StatusCode::NO_CONTENT)
@@ -150,8 +150,4 @@ fn taken(error: Error, name: &str) -> Error {
         return Error::new(code::SOURCE_EXISTS, format!("name: there is a source named {name:?} already")).and_field("name", "is taken");
     }
     error
-}
-
-fn record<'a>(caller: &'a Caller, action: &'a str, id: Id<Source>, payload: serde_json::Value) -> Record<'a> {
-    Record { principal: &caller.principal, trace: &caller.trace, action, subject: id.to_string(), outcome: Outcome::Ok, payload }
 }

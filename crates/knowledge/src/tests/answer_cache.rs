@@ -31,7 +31,7 @@ fn asked_of_the_model(s: &Setup) -> u64 {
 
 async fn ask_as(s: &Setup, caller: &Caller, question: &str) -> Answer {
     let request = AskRequest { question: question.to_owned(), ..AskRequest::default() };
-    s.knowledge.start_ask(caller, request).await.unwrap().answer().await.unwrap()
+    s.knowledge.start_ask(caller, request).await.unwrap().result().await.unwrap()
 }
 
 #[tokio::test]

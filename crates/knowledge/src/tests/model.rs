@@ -1,7 +1,7 @@
 //! Answers that a chat model writes: the scripted provider, over a real socket.
 
 use super::{Setup, support::With};
-use crate::answers::{Answer, Mode, not_found_text, stream};
+use crate::answers::{ASKS, Answer, Mode, not_found_text};
 use astrolabe_backends::analysis::Lang;
 
 const LEAVE: &str = "# Leave\n\nEvery employee has 26 days of paid leave a year.\n";
@@ -19,7 +19,7 @@ async fn ask(rules: &str, question: &str) -> (Setup, Answer) {
 }
 
 async fn told(s: &Setup, answer: &Answer) -> String {
-    let events = s.events(&stream(answer.id)).await;
+    let events = s.events(&ASKS.stream(answer.id)).await;
     let deltas = events.iter().filter(|e| e.kind == "answer.delta");
     deltas.map(|e| serde_json::from_str::<serde_json::Value>(&e.data).unwrap()["text"].as_str().unwrap().to_owned()).collect()
 }

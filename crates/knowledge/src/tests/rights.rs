@@ -120,7 +120,7 @@ async fn an_answer_cites_nothing_that_its_reader_may_not_read() {
     set_readers(&s, &closed, Some(&["user:ann"])).await;
     let ask = async |caller: &Caller| {
         let request = AskRequest { question: "Where does the lighthouse keeper hide the spare key?".to_owned(), ..AskRequest::default() };
-        s.knowledge.start_ask(caller, request).await.unwrap().answer().await.unwrap()
+        s.knowledge.start_ask(caller, request).await.unwrap().result().await.unwrap()
     };
     let told = ask(&viewer(&s, "ann", "hr")).await;
     assert!(told.answer.contains("third step") && told.citations.iter().any(|c| c.document == "closed.md"), "{told:?}");

@@ -200,7 +200,7 @@ impl Setup {
 
     pub async fn ask(&self, question: &str) -> Answer {
         let request = AskRequest { question: question.to_owned(), ..AskRequest::default() };
-        self.knowledge.start_ask(&self.caller, request).await.unwrap().answer().await.unwrap()
+        self.knowledge.start_ask(&self.caller, request).await.unwrap().result().await.unwrap()
     }
 
     pub async fn events(&self, stream: &str) -> Vec<Event> {

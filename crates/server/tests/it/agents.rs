@@ -189,7 +189,7 @@ async fn a_call_that_is_none_of_the_agents_is_refused_before_anything_happens() 
         assert_eq!(reply.json()["errors"].as_array().unwrap().last().unwrap()["field"], field);
     }
     for (request, field) in [
-        (json!({"agent": "root", "input": "x"}), "agent"),
+        (json!({"agent": 5, "input": "x"}), "agent"),
         (json!({"agent": ["support"], "input": "x"}), "agent"),
         (json!({"agent": {"support": null}, "input": "x"}), "agent"),
         (json!({"agent": "support", "input": ["x"]}), "input"),
@@ -201,6 +201,9 @@ async fn a_call_that_is_none_of_the_agents_is_refused_before_anything_happens() 
         let reply = app.post("/v1/agents/run").json(request).send().await;
         assert_eq!((reply.status, reply.json()["errors"][0]["field"].as_str()), (400, Some(field)), "{}", reply.text());
     }
+    let nobody = app.post("/v1/agents/run").json(json!({"agent": "root", "input": "x"})).send().await;
+    assert_eq!((nobody.status, nobody.code().as_str()), (400, "unknown_agent"), "{}", nobody.text());
+    assert_eq!(nobody.json()["errors"][0]["field"], "agent");
     let calls = json!([{"name": "create_ticket", "arguments": {"title": "x", "priority": {"low": null}}}]);
     let result = app.post("/v1/agents/run").json(json!({"agent": "support", "input": "x", "tool_calls": calls})).send().await.json();
     assert_eq!(result["errors"][0]["code"], "invalid_request", "{result}");

@@ -157,7 +157,7 @@ async fn ask<'a>(place: &Place, query: &'a Query) -> Result<(&'a Query, Answer, 
     let caller = Caller { principal: Principal::local_admin(), trace: Trace::background(&app.kernel.random), idempotency_key: None };
     let request = AskRequest { question: query.text.clone(), ..AskRequest::default() };
     let started = std::time::Instant::now();
-    let answer = app.knowledge.start_ask(&caller, request).await?.answer().await?;
+    let answer = app.knowledge.start_ask(&caller, request).await?.result().await?;
     Ok((query, answer, started.elapsed().as_secs_f64() * 1000.0))
 }
 
