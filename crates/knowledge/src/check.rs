@@ -83,8 +83,8 @@ pub fn model(models: &Path, precision: Precision) -> std::result::Result<Option<
 /// When the database or the index cannot be read.
 pub async fn compare_index(db: &Db, engine: IndexEngine, index: &Path, model: Option<(String, String, usize)>) -> Result<IndexDifference> {
     let mut known: HashMap<String, i64> = HashMap::new();
-    for (_, id, version, _) in store::indexed(&mut db.read().await?).await? {
-        known.insert(id.to_string(), version);
+    for document in store::indexed(&mut db.read().await?).await? {
+        known.insert(document.id.to_string(), document.version);
     }
     let (alias, version) = model.as_ref().map_or(("words", "1"), |(alias, version, _)| (alias, version));
     if engine == IndexEngine::Embedded || db.dialect() == Dialect::Sqlite {

@@ -1,5 +1,7 @@
 //! The tables of documents, their texts, chunks and vectors.
 
+use std::collections::HashMap;
+
 use astrolabe_kernel::{
     Id, Result, Timestamp, Tx, args,
     db::{Arg, Dialect, FromRow, Row},
@@ -28,10 +30,7 @@ impl FromRow for Document {
             title: row.get("title")?,
             tags: row.json("tags")?,
             state: JobState::parse(&row.get::<String>("state")?)?,
-            error: match row.get::<Option<String>>("error_code")? {
-                Some(code) => Some(JobError { code, message: row.get::<Option<String>>("error_message")?.unwrap_or_default() }),
-                None => None,
-            },
+            error: JobError::of_row(row)?,
             content_hash: row.get("content_hash")?,
             duplicate_of: row.optional_id("duplicate_of")?,
             version: row.get("version")?,
@@ -50,20 +49,15 @@ pub async fn get(tx: &mut Tx, tenant: TenantId, id: Id<Document>) -> Result<Opti
     tx.optional(format!("SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND id = $2"), args![tenant, id]).await
 }
 
-/// The end of a statement whose row nobody else may change until the transaction ends. SQLite has one writer at a time anyway.
-fn locking(tx: &Tx) -> &'static str {
-    if tx.dialect() == Dialect::Postgres { " FOR UPDATE" } else { "" }
-}
-
 /// One document, to be changed in this transaction.
 pub async fn lock(tx: &mut Tx, tenant: TenantId, id: Id<Document>) -> Result<Option<Document>> {
-    let locking = locking(tx);
+    let locking = tx.locking();
     tx.optional(format!("SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND id = $2{locking}"), args![tenant, id]).await
 }
 
 /// One document by its name in a source, to be changed in this transaction.
 pub async fn lock_by_name(tx: &mut Tx, tenant: TenantId, source: Id<Source>, name: &str) -> Result<Option<Document>> {
-    let locking = locking(tx);
+    let locking = tx.locking();
     tx.optional(
         format!("SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND source_id = $2 AND name = $3{locking}"),
         args![tenant, source, name],
@@ -150,7 +144,7 @@ pub async fn hold_content(tx: &mut Tx, tenant: TenantId, source: Id<Source>, has
 
 /// The oldest document of a source whose chunks are of this content. It stays so until the transaction ends.
 pub async fn original(tx: &mut Tx, tenant: TenantId, source: Id<Source>, hash: &str, not: Id<Document>) -> Result<Option<Document>> {
-    let locking = locking(tx);
+    let locking = tx.locking();
     tx.optional(
         format!(
             "SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND source_id = $2 AND content_hash = $3 AND id <> $4
@@ -163,7 +157,7 @@ pub async fn original(tx: &mut Tx, tenant: TenantId, source: Id<Source>, hash: &
 
 /// The oldest duplicate of a document that has another content than `hash`.
 pub async fn first_duplicate(tx: &mut Tx, tenant: TenantId, of: Id<Document>, hash: &str) -> Result<Option<Document>> {
-    let locking = locking(tx);
+    let locking = tx.locking();
     tx.optional(
         format!(
             "SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND duplicate_of = $2 AND content_hash <> $3 ORDER BY id LIMIT 1{locking}"
@@ -280,32 +274,82 @@ pub async fn pieces(tx: &mut Tx, tenant: TenantId, id: Id<Document>) -> Result<V
     .await
 }
 
-/// Every document that can be found, with its tenant and the version its chunks are of.
-pub async fn indexed(tx: &mut Tx) -> Result<Vec<(TenantId, Id<Document>, i64, bool)>> {
-    struct Indexed(TenantId, Id<Document>, i64, bool);
-    impl FromRow for Indexed {
-        fn from_row(row: &Row) -> Result<Self> {
-            Ok(Self(row.id("tenant_id")?, row.id("id")?, row.get("indexed_version")?, row.get("embedded")?))
-        }
-    }
-    let rows: Vec<Indexed> = tx
-        .all(
-            "SELECT tenant_id, id, indexed_version, embedded FROM documents WHERE indexed_version > 0 AND duplicate_of IS NULL ORDER BY id",
-            &[],
-        )
-        .await?;
-    Ok(rows.into_iter().map(|r| (r.0, r.1, r.2, r.3)).collect())
+/// A document that can be found.
+pub struct Indexed {
+    pub tenant: TenantId,
+    pub id: Id<Document>,
+    /// The version that its chunks are of.
+    pub version: i64,
+    pub chunks: i64,
+    pub embedded: bool,
 }
 
-/// Stored vectors of a document's chunks, by the hash of their text.
-pub async fn vectors(tx: &mut Tx, tenant: TenantId, id: Id<Document>, alias: &str, model: &str) -> Result<Vec<(String, Vec<f32>)>> {
-    tx.all::<Vector>(
-        "SELECT e.text_hash, e.vector FROM embeddings e WHERE e.tenant_id = $1 AND e.alias = $3 AND e.model_version = $4
-         AND e.text_hash IN (SELECT text_hash FROM chunks WHERE tenant_id = $1 AND document_id = $2)",
-        args![tenant, id, alias, model],
+impl FromRow for Indexed {
+    fn from_row(row: &Row) -> Result<Self> {
+        Ok(Self {
+            tenant: row.id("tenant_id")?,
+            id: row.id("id")?,
+            version: row.get("indexed_version")?,
+            chunks: row.get("chunk_count")?,
+            embedded: row.get("embedded")?,
+        })
+    }
+}
+
+/// Every document of every tenant that can be found, a tenant's together.
+pub async fn indexed(tx: &mut Tx) -> Result<Vec<Indexed>> {
+    tx.all(
+        "SELECT tenant_id, id, indexed_version, chunk_count, embedded FROM documents WHERE indexed_version > 0 AND duplicate_of IS NULL
+         ORDER BY tenant_id, id",
+        &[],
     )
     .await
-    .map(|rows| rows.into_iter().map(|v| (v.0, v.1)).collect())
+}
+
+/// Those of some documents of a tenant that can be found, each with its chunks in reading order.
+pub async fn found(tx: &mut Tx, tenant: TenantId, ids: &[Id<Document>]) -> Result<Vec<(Document, Vec<Piece>)>> {
+    struct Of(Id<Document>, Piece);
+    impl FromRow for Of {
+        fn from_row(row: &Row) -> Result<Self> {
+            Ok(Self(row.id("document_id")?, Piece::from_row(row)?))
+        }
+    }
+    let (list, args) = list_of(tenant, ids);
+    let sql =
+        format!("SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND id IN ({list}) AND indexed_version > 0 AND duplicate_of IS NULL");
+    let documents: Vec<Document> = tx.all(sql, &args).await?;
+    let sql = format!(
+        "SELECT document_id, id, ordinal, start_at, end_at, heading, text, text_hash, lang FROM chunks WHERE tenant_id = $1 AND document_id IN ({list})
+         ORDER BY document_id, ordinal"
+    );
+    let mut pieces: HashMap<Id<Document>, Vec<Piece>> = HashMap::new();
+    for Of(document, piece) in tx.all(sql, &args).await? {
+        pieces.entry(document).or_default().push(piece);
+    }
+    let with_pieces = |document: Document| {
+        let own = pieces.remove(&document.id).unwrap_or_default();
+        (document, own)
+    };
+    Ok(documents.into_iter().map(with_pieces).collect())
+}
+
+/// The tenant and some ids as arguments, and the places of the ids in a statement that begins with the tenant.
+fn list_of(tenant: TenantId, ids: &[Id<Document>]) -> (String, Vec<Arg>) {
+    let places: Vec<String> = (0..ids.len()).map(|i| format!("${}", i + 2)).collect();
+    (places.join(", "), std::iter::once(Arg::from(tenant)).chain(ids.iter().map(|id| Arg::from(*id))).collect())
+}
+
+/// Stored vectors of some documents' chunks, by the hash of their text.
+pub async fn vectors(tx: &mut Tx, tenant: TenantId, ids: &[Id<Document>], alias: &str, model: &str) -> Result<HashMap<String, Vec<f32>>> {
+    let (list, mut args) = list_of(tenant, ids);
+    args.extend([Arg::from(alias), Arg::from(model)]);
+    let (alias, model) = (ids.len() + 2, ids.len() + 3);
+    let sql = format!(
+        "SELECT e.text_hash, e.vector FROM embeddings e WHERE e.tenant_id = $1 AND e.alias = ${alias} AND e.model_version = ${model}
+         AND e.text_hash IN (SELECT text_hash FROM chunks WHERE tenant_id = $1 AND document_id IN ({list}))"
+    );
+    let rows: Vec<Vector> = tx.all(sql, &args).await?;
+    Ok(rows.into_iter().map(|v| (v.0, v.1)).collect())
 }
 
 struct Vector(String, Vec<f32>);

@@ -14,14 +14,17 @@ use serde::Deserialize;
 
 use crate::{
     Knowledge,
-    documents::{Document, store},
-    ingest::index_document,
+    documents::{
+        Document,
+        store::{self, Indexed},
+    },
+    ingest::{Piece, index_document},
 };
 
 /// How often the index is brought into shape while the process runs.
 const UPKEEP: Duration = Duration::from_secs(300);
-/// Documents put in with one write.
-const BATCH: usize = 64;
+/// Documents read from SQL and put in at a time, and their chunks, unless one document has more.
+const BATCH: (usize, i64) = (64, 4_000);
 /// Keeps processes from bringing one shared index to what SQL says at the same time; any constant will do that nothing else uses.
 const RECONCILE_LOCK: i64 = 0x4153_5452_5243;
 
@@ -97,6 +100,7 @@ pub(crate) fn index_error(error: IndexError) -> Error {
         IndexError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
             Error::new(code::STORAGE_FULL, "no space is left for the search index").with_internal(source)
         }
+        IndexError::Io { .. } => Error::new(code::DATA_DIR_UNUSABLE, format!("the search index: {error}")),
         IndexError::Locked { .. } => Error::new(code::DATA_DIR_BUSY, error.to_string()),
         IndexError::NewerFormat { .. } => Error::new(code::DATA_DIR_NEWER, error.to_string()),
         IndexError::Unusable { reason } => Error::new(code::INVALID_CONFIG, reason),
@@ -106,10 +110,14 @@ pub(crate) fn index_error(error: IndexError) -> Error {
     }
 }
 
-/// What SQL says can be found, by document id: tenant, version, and whether every chunk has a vector.
-async fn wanted(db: &Db) -> Result<HashMap<String, (TenantId, i64, bool)>> {
-    let rows = store::indexed(&mut db.read().await?).await?;
-    Ok(rows.into_iter().map(|(tenant, id, version, embedded)| (id.to_string(), (tenant, version, embedded))).collect())
+/// The first documents of a list that are read together: of one tenant, and not too many.
+fn next_batch(documents: &[Indexed]) -> usize {
+    let mut chunks = 0;
+    let fits = documents.iter().take(BATCH.0).take_while(|d| {
+        chunks += d.chunks;
+        d.tenant == documents[0].tenant && chunks <= BATCH.1
+    });
+    fits.count().max(1)
 }
 
 impl Knowledge {
@@ -132,37 +140,33 @@ impl Knowledge {
 
     async fn bring(&self, index: &dyn SearchIndex, embedder: Option<&Embedder>, told: &(dyn Fn(usize, usize) + Sync)) -> Result<()> {
         // The index is listed before SQL: what is in the one and not in the other was deleted, not just added.
-        let there = index.documents().await.map_err(index_error)?;
-        let mut missing = wanted(&self.kernel.db).await?;
+        let states = index.documents().await.map_err(index_error)?;
+        let mut there: HashMap<(String, String), DocumentState> =
+            states.into_iter().map(|d| ((d.tenant.clone(), d.document_id.clone()), d)).collect();
+        let mut missing = store::indexed(&mut self.kernel.db.read().await?).await?;
         let with_vectors = embedder.is_some();
-        let mut surplus = Vec::new();
-        for state in there {
-            match missing.get(&state.document_id) {
-                Some((tenant, version, embedded)) if tenant.to_string() == state.tenant => {
-                    if *version == state.version && (!embedded || !with_vectors || state.vectors == state.chunks) {
-                        missing.remove(&state.document_id);
-                    } else if *version < state.version {
-                        surplus.push(state);
-                    }
-                }
-                _ => surplus.push(state),
+        // What is left of `there` is surplus: SQL does not know it, or has it of another tenant or in an older version.
+        missing.retain(|wanted| {
+            let key = (wanted.tenant.to_string(), wanted.id.to_string());
+            let Some(state) = there.get(&key) else { return true };
+            let same = wanted.version == state.version && (!wanted.embedded || !with_vectors || state.vectors == state.chunks);
+            if wanted.version >= state.version {
+                there.remove(&key);
             }
-        }
-        let (removed, added) = (surplus.len(), missing.len());
-        for state in surplus {
+            !same
+        });
+        let (removed, added) = (there.len(), missing.len());
+        for state in there.into_values() {
             self.take_out(index, embedder, state).await?;
         }
-        let mut batch = Vec::new();
-        for (done, (id, (tenant, ..))) in missing.into_iter().enumerate() {
-            let id: Id<Document> = id.parse()?;
-            batch.extend(self.stored(embedder, tenant, id).await?);
-            if batch.len() >= BATCH {
-                put(index, std::mem::take(&mut batch)).await?;
-                told(done + 1, added);
-            }
+        let mut rest = missing.as_slice();
+        while let Some(first) = rest.first() {
+            let (batch, more) = rest.split_at(next_batch(rest));
+            let ids: Vec<Id<Document>> = batch.iter().map(|d| d.id).collect();
+            put(index, self.stored(embedder, first.tenant, &ids).await?).await?;
+            rest = more;
+            told(added - rest.len(), added);
         }
-        put(index, batch).await?;
-        told(added, added);
         if removed + added > 0 {
             tracing::info!(removed, added, "brought the search index to what the database says");
         }
@@ -184,34 +188,36 @@ impl Knowledge {
     async fn take_out(&self, index: &dyn SearchIndex, embedder: Option<&Embedder>, state: DocumentState) -> Result<()> {
         index.delete_document(&state.tenant, &state.document_id).await.map_err(index_error)?;
         let (Ok(tenant), Ok(id)) = (state.tenant.parse(), state.document_id.parse()) else { return Ok(()) };
-        match self.stored(embedder, tenant, id).await? {
-            Some(document) => put(index, vec![document]).await,
-            None => Ok(()),
-        }
+        put(index, self.stored(embedder, tenant, &[id]).await?).await
     }
 
-    /// A document as SQL has it, for the index; `None` when it is not to be found.
-    async fn stored(&self, embedder: Option<&Embedder>, tenant: TenantId, id: Id<Document>) -> Result<Option<IndexDocument>> {
+    /// Documents of a tenant as SQL has them, for the index; without those that are not to be found.
+    async fn stored(&self, embedder: Option<&Embedder>, tenant: TenantId, ids: &[Id<Document>]) -> Result<Vec<IndexDocument>> {
         let mut tx = self.kernel.db.read().await?;
-        let document = store::get(&mut tx, tenant, id).await?.filter(|d| d.indexed_version > 0 && d.duplicate_of.is_none());
-        let Some(mut document) = document else { return Ok(None) };
-        let pieces = store::pieces(&mut tx, tenant, id).await?;
-        let vectors: HashMap<String, Vec<f32>> = match embedder {
-            Some(e) => store::vectors(&mut tx, tenant, id, e.alias(), e.version()).await?.into_iter().collect(),
+        let documents = store::found(&mut tx, tenant, ids).await?;
+        let vectors = match embedder {
+            Some(e) => store::vectors(&mut tx, tenant, ids, e.alias(), e.version()).await?,
             None => HashMap::new(),
         };
         drop(tx);
         if embedder.is_some() {
-            let complete = pieces.iter().all(|p| vectors.contains_key(&p.text_hash));
-            if complete != document.embedded {
+            let complete = |pieces: &[Piece]| pieces.iter().all(|p| vectors.contains_key(&p.text_hash));
+            let wrong: Vec<_> =
+                documents.iter().filter(|(d, pieces)| d.embedded != complete(pieces)).map(|(d, _)| (d.id, !d.embedded)).collect();
+            if !wrong.is_empty() {
                 let mut tx = self.kernel.db.write().await?;
-                store::set_embedded(&mut tx, tenant, id, complete).await?;
+                for (id, embedded) in wrong {
+                    store::set_embedded(&mut tx, tenant, id, embedded).await?;
+                }
                 tx.commit().await?;
             }
         }
-        // The chunks are of the indexed version, whatever newer one is on its way.
-        document.version = document.indexed_version;
-        Ok(Some(index_document(tenant, &document, pieces, |hash| vectors.get(hash).cloned())))
+        let document = |(mut document, pieces): (Document, Vec<Piece>)| {
+            // The chunks are of the indexed version, whatever newer one is on its way.
+            document.version = document.indexed_version;
+            index_document(tenant, &document, pieces, |hash| vectors.get(hash).cloned())
+        };
+        Ok(documents.into_iter().map(document).collect())
     }
 
     /// Empties the index and builds it again from SQL; no text is embedded whose vector is stored. Searches find what is in by then.

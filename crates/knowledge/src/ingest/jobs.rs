@@ -318,9 +318,7 @@ impl Knowledge {
     async fn index_put_and_look(&self, tenant: TenantId, document: Document, pieces: Vec<Piece>) -> Result<()> {
         let index = self.index()?;
         let vectors: HashMap<String, Vec<f32>> = match self.embedder() {
-            Some(e) => {
-                store::vectors(&mut self.kernel.db.read().await?, tenant, document.id, e.alias(), e.version()).await?.into_iter().collect()
-            }
+            Some(e) => store::vectors(&mut self.kernel.db.read().await?, tenant, &[document.id], e.alias(), e.version()).await?,
             None => HashMap::new(),
         };
         let id = document.id;
