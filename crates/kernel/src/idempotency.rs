@@ -16,7 +16,6 @@ use axum::{
 use futures_util::StreamExt;
 use http_body_util::{BodyExt, LengthLimitError};
 use sha2::{Digest, Sha256};
-use tracing::Instrument;
 
 use crate::{
     Error, Id, Kernel, Principal, Result, Timestamp, Tx, args,
@@ -129,12 +128,8 @@ async fn run(keys: Keys, request: Request, next: Next) -> Result<Response> {
             Err(_) => Err(Error::new(code::TIMED_OUT, "the request took longer than server.request_timeout_s allows")),
         }
     };
-    // A task of its own: who hangs up and comes again must find the first request's answer, not start a second one beside it.
-    let task = kernel.lifecycle.spawn("idempotent request", work.in_current_span());
-    task.await.ok().flatten().unwrap_or_else(|| match kernel.lifecycle.is_stopping() {
-        true => Err(Error::new(code::SHUTTING_DOWN, "the process is stopping")),
-        false => Err(Error::internal("a request with an idempotency key came to no end")),
-    })
+    // Who hangs up and comes again must find the first request's answer, not start a second one beside it.
+    kernel.lifecycle.shielded("idempotent request", work).await
 }
 
 /// What is to be done about a request.

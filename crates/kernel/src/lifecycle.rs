@@ -4,8 +4,9 @@
 use std::{future::Future, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
 
-use crate::{Error, Result};
+use crate::{Error, Result, error::code};
 
 /// Handles to both stops and to the tracker; clones are the same lifecycle.
 #[derive(Clone, Default)]
@@ -40,6 +41,22 @@ impl Lifecycle {
                 },
                 () = hard.cancelled() => None,
             }
+        })
+    }
+
+    /// Does work to its end although whoever waits for it may be dropped, as a handler is whose caller hangs up.
+    ///
+    /// # Errors
+    /// Those of the work; `shutting_down` when the hard stop cut it; `internal` when it panicked.
+    pub async fn shielded<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let task = self.spawn(name, work.in_current_span());
+        task.await.ok().flatten().unwrap_or_else(|| match self.is_stopping() {
+            true => Err(Error::new(code::SHUTTING_DOWN, "the process is stopping")),
+            false => Err(Error::internal(format_args!("{name}: it came to no end"))),
         })
     }
 

@@ -13,6 +13,7 @@ use axum::{
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::oneshot;
+use tracing::Instrument;
 
 use crate::{
     Error, Kernel, Result, Timestamp, Tx, args,
@@ -98,7 +99,8 @@ impl Kind {
         tx.commit().await
     }
 
-    /// Starts the task that makes the result of a row which is there already, and writes how it ended.
+    /// Starts the task that makes the result of a row which is there already, and writes how it ended. Write the row and call this within
+    /// [`Lifecycle::shielded`](crate::Lifecycle::shielded): a caller that hangs up in between would leave a row that nobody works on.
     pub fn start<R, T>(
         &'static self,
         kernel: &Kernel,
@@ -113,7 +115,7 @@ impl Kind {
         let (sender, result) = oneshot::channel();
         let (id, owned, caller) = (id.to_string(), kernel.clone(), caller.clone());
         let stream = self.stream(&id);
-        kernel.lifecycle.spawn(self.noun, async move {
+        let task = async move {
             // Whoever reads the stream is told of a panic as of any other fault, instead of waiting for an end that never comes.
             let made = lifecycle::contained(self.noun, make).await;
             // Nobody may be waiting any more; the result is in the row all the same.
@@ -125,7 +127,9 @@ impl Kind {
                     self.end_later(&owned, &caller, &id, &made).await;
                 }
             }
-        });
+        };
+        // Its lines in the log belong to the request's trace.
+        kernel.lifecycle.spawn(self.noun, task.in_current_span());
         Running { row, kind: self, stream, result }
     }
 

@@ -88,14 +88,19 @@ impl Agents {
             trace_id: caller.trace.trace_id.clone(),
             created_at: now,
         };
-        let mut tx = kernel.db.write().await?;
-        store::insert(&mut tx, tenant, &caller.principal.id, kernel.process, &run).await?;
-        tx.append_event(tenant, &RUNS.stream(run.id), if slot.is_some() { STARTED } else { "run.queued" }, &about(&run), now).await?;
-        let payload = json!({"agent": run.agent, "input": run.input, "meta": run.meta});
-        tx.audit(kernel, Record::of(caller, RUNS.action, run.id, payload)).await?;
-        tx.commit().await?;
-        let work = Work { agents: self.clone(), caller: caller.clone(), run: run.clone(), calls: request.tool_calls, _place: place, slot };
-        Ok(RUNS.start(kernel, caller, run.id, run, work.run()))
+        let (agents, caller, calls) = (self.clone(), caller.clone(), request.tool_calls);
+        let record = async move {
+            let kernel = agents.kernel.clone();
+            let mut tx = kernel.db.write().await?;
+            store::insert(&mut tx, tenant, &caller.principal.id, kernel.process, &run).await?;
+            tx.append_event(tenant, &RUNS.stream(run.id), if slot.is_some() { STARTED } else { "run.queued" }, &about(&run), now).await?;
+            let payload = json!({"agent": run.agent, "input": run.input, "meta": run.meta});
+            tx.audit(&kernel, Record::of(&caller, RUNS.action, run.id, payload)).await?;
+            tx.commit().await?;
+            let work = Work { agents, caller: caller.clone(), run: run.clone(), calls, _place: place, slot };
+            Ok(RUNS.start(&kernel, &caller, run.id, run, work.run()))
+        };
+        kernel.lifecycle.shielded("agent run", record).await
     }
 
     /// Ends the runs of processes that died, so that their readers are not left waiting.

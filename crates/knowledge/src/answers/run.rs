@@ -49,16 +49,20 @@ impl Knowledge {
             trace_id: caller.trace.trace_id.clone(),
             created_at: now,
         };
-        let mut tx = kernel.db.write().await?;
-        store::insert(&mut tx, tenant, &caller.principal.id, kernel.process, &ask).await?;
-        let started = json!({"id": ask.id, "question": ask.question, "trace_id": ask.trace_id});
-        tx.append_event(tenant, &ASKS.stream(ask.id), "ask.started", &started, now).await?;
-        tx.audit(kernel, Record::of(caller, ASKS.action, ask.id, json!({"question": ask.question}))).await?;
-        tx.commit().await?;
-        let (knowledge, caller_of, limit) = (self.clone(), caller.clone(), limit as usize);
+        let (knowledge, caller, limit) = (self.clone(), caller.clone(), limit as usize);
         let explain = request.explain.unwrap_or(false);
-        let work = Work { knowledge, caller: caller_of, ask: ask.clone(), sources, limit, explain, _permit: permit };
-        Ok(ASKS.start(kernel, caller, ask.id, ask, async move { work.make().await }))
+        let record = async move {
+            let kernel = knowledge.kernel.clone();
+            let mut tx = kernel.db.write().await?;
+            store::insert(&mut tx, tenant, &caller.principal.id, kernel.process, &ask).await?;
+            let started = json!({"id": ask.id, "question": ask.question, "trace_id": ask.trace_id});
+            tx.append_event(tenant, &ASKS.stream(ask.id), "ask.started", &started, now).await?;
+            tx.audit(&kernel, Record::of(&caller, ASKS.action, ask.id, json!({"question": ask.question}))).await?;
+            tx.commit().await?;
+            let work = Work { knowledge, caller: caller.clone(), ask: ask.clone(), sources, limit, explain, _permit: permit };
+            Ok(ASKS.start(&kernel, &caller, ask.id, ask, async move { work.make().await }))
+        };
+        kernel.lifecycle.shielded("ask", record).await
     }
 
     /// Ends the asks of processes that died, so that their readers are not left waiting.

@@ -311,8 +311,7 @@ impl Knowledge {
         let (knowledge, document) = (self.clone(), document.clone());
         // A job that is canceled is dropped where it waits, but a write to the index that has begun is not: so it is a task of its own, which
         // looks afterwards whether the document is still to be found.
-        let task = self.kernel.lifecycle.spawn("index", async move { knowledge.index_put_and_look(tenant, document, pieces).await });
-        task.await.ok().flatten().unwrap_or_else(|| Err(Error::internal("the write to the index came to no end")))
+        self.kernel.lifecycle.shielded("index", async move { knowledge.index_put_and_look(tenant, document, pieces).await }).await
     }
 
     async fn index_put_and_look(&self, tenant: TenantId, document: Document, pieces: Vec<Piece>) -> Result<()> {

@@ -91,6 +91,32 @@ async fn the_repeat_of_a_run_under_its_key_gets_the_first_answer_and_opens_nothi
 }
 
 #[tokio::test]
+async fn a_caller_who_hangs_up_leaves_no_run_that_nobody_works_on() {
+    let app = TestApp::new().await;
+    for n in 1..=20 {
+        let recorded = async {
+            loop {
+                let mut tx = app.app.kernel.db.read().await.unwrap();
+                if tx.one::<i64>("SELECT COUNT(*) FROM runs", &[]).await.unwrap() == n {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = recorded => {}
+            _ = app.post("/v1/agents/run").json(body("support", TICKET)).send() => {}
+        }
+    }
+    let runs = app.get("/api/v1/runs").send().await.json()["items"].clone();
+    for run in runs.as_array().unwrap() {
+        let events = app.get(&format!("/api/v1/runs/{}/events", run["id"].as_str().unwrap())).send().await.events();
+        assert_eq!(events.last().unwrap().kind, "run.completed", "{events:?}");
+    }
+    assert_eq!(tickets(&app).await.len(), 20);
+}
+
+#[tokio::test]
 async fn the_same_request_ten_times_at_once_is_done_once() {
     let app = TestApp::new().await;
     let replies = futures_util::future::join_all((0..10).map(|_| keyed(&app, "x-idempotency-key", "k"))).await;

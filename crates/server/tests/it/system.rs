@@ -132,6 +132,9 @@ fn a_requests_log_lines_name_trace_request_and_tenant_and_hold_no_secret() {
     let headers = "content-type: application/json\r\nx-request-id: mine-7\r\n";
     let (status, _) = raw.call("POST", "/api/v1/tickets", headers, r#"{"title": "who keeps the goats?"}"#).unwrap();
     assert_eq!(status, 201);
+    let headers = "content-type: application/json\r\nx-request-id: mine-8\r\n";
+    let run = r#"{"agent": "support", "input": "Open a ticket about the goats"}"#;
+    assert_eq!(raw.call("POST", "/v1/agents/run", headers, run).unwrap().0, 200);
     let token = std::fs::read_to_string(binary.data_dir().join("token")).unwrap();
     let lines: Vec<serde_json::Value> = server.stop().iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let text = format!("{lines:#?}");
@@ -142,6 +145,11 @@ fn a_requests_log_lines_name_trace_request_and_tenant_and_hold_no_secret() {
     {
         assert_eq!(request[field], value, "{request}");
     }
+    let tool = lines.iter().find(|l| l["message"] == "called a tool").unwrap_or_else(|| panic!("{text}"));
+    for (field, value) in [("request_id", "mine-8"), ("tool", "create_ticket"), ("agent", "support"), ("status", "ok")] {
+        assert_eq!(tool[field], value, "what is done for a request is logged under it: {tool}");
+    }
+    assert!(tool["tenant_id"].as_str().is_some_and(|t| t.starts_with("ten_")), "{tool}");
     assert_eq!(request["trace_id"].as_str().map(str::len), Some(32), "{request}");
     assert!(request["tenant_id"].as_str().is_some_and(|t| t.starts_with("ten_")) && request["latency_ms"].is_number(), "{request}");
 }
