@@ -10,7 +10,7 @@ import { launch, openPage } from "../e2e/browser.mjs";
 
 const base = process.env.ASTROLABE_URL.replace(/\/$/, "");
 const { README_PICTURE, VIEWS } = process.env;
-const QUESTION = process.env.QUESTION ?? "How are backups made, kept and tested?";
+const QUESTION = process.env.QUESTION ?? "How are backups kept and how often are they tested?";
 const UNANSWERABLE = "Which minister signed the trade agreement on walnut imports in 1873?";
 
 const browser = await launch();
