@@ -236,6 +236,9 @@ journey("a bad answer gets a thumb and a reason, becomes a question, and its set
       .waitFor();
     await page.getByText("The run is over: 2 of 3 right.").waitFor();
   }
+  // The end of the first run may still be shown while the second one runs: its results are there when every question has a verdict.
+  await page.locator("[data-verdict=right], [data-verdict=rightly_refused]").nth(1).waitFor();
+  await page.locator("[data-verdict=wrong_answer]").waitFor();
   assert.equal(await page.locator("[data-verdict=wrong_answer]").count(), 1);
   assert.equal(await page.locator("[data-verdict=right], [data-verdict=rightly_refused]").count(), 2);
   const plot = page.getByRole("img", { name: /Right answers over time/ });
