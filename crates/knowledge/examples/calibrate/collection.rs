@@ -64,7 +64,9 @@ pub fn load(arguments: &[String], together: bool, every: usize, meaning: Option<
         let mut own = World::default();
         let world = if office && together { &mut shared } else { &mut own };
         let asks = if office {
-            add_documents(world, Path::new(folder), Path::new(folder), name)?;
+            let documents = Path::new(folder).join("docs");
+            let documents = if documents.is_dir() { documents } else { Path::new(folder).to_owned() };
+            add_documents(world, &documents, &documents, name)?;
             let questions = parts.next().map_or_else(|| format!("{folder}/questions.jsonl"), str::to_owned);
             if Path::new(&questions).try_exists()? { office_questions(&questions, name)? } else { Vec::new() }
         } else {

@@ -2,17 +2,18 @@
 //!
 //! ```text
 //! cargo run --profile quick -p astrolabe-knowledge --example calibrate -- \
-//!     [--train] [--models DIR] [--every N] [--together] [--wrong] COLLECTION…
+//!     [--train [--rank]] [--models DIR] [--every N] [--together] [--wrong] COLLECTION…
 //! ```
 //!
 //! A collection is `LANG:FOLDER[:QUESTIONS]` with marks in front. A folder with `corpus.jsonl`, `queries.jsonl` and `qrels.tsv` is a retrieval collection
 //! (BEIR layout; `answers` in the queries are gold strings). Any other folder holds documents, asked by QUESTIONS (else `questions.jsonl` in it) in the
 //! form of `examples/questions/*.jsonl`. `-` in front keeps a collection out of all training: it is only reported.
 //!
-//! Training is cross-validated: collections of documents are dealt into three folds, retrieval collections are halved by document; each report is of
+//! Training finds the trees over the shipped ranking weights, with `--rank` these too. It is cross-validated: collections of documents are dealt into three folds, retrieval collections are halved by document; each report is of
 //! a model that has not seen those questions (`--train`), or of the shipped model (without). `--together` puts all collections of documents into one
 //! index, as on a server that holds several things. `--models DIR` embeds, as the server does with that model folder. Everything is deterministic.
 
+mod boost;
 mod collection;
 mod report;
 mod train;
@@ -30,6 +31,8 @@ type Failure = Box<dyn Error>;
 #[derive(Default)]
 struct Options {
     train: bool,
+    /// Find new ranking weights too.
+    rank: bool,
     together: bool,
     /// Print each wrong answer of the collections of documents.
     wrong: bool,
@@ -45,6 +48,7 @@ fn options() -> Result<Options, Failure> {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--train" => options.train = true,
+            "--rank" => options.rank = true,
             "--together" => options.together = true,
             "--wrong" => options.wrong = true,
             "--every" => options.every = arguments.next().ok_or("--every needs a number")?.parse()?,
@@ -67,7 +71,7 @@ fn main() -> Result<(), Failure> {
     let collections = collection::load(&options.collections, options.together, options.every, meaning.as_ref())?;
     let out = &mut std::io::stdout().lock();
     if options.train {
-        train::cross_validate(out, &collections, meaning.as_ref(), options.wrong)
+        train::cross_validate(out, &collections, meaning.as_ref(), options.rank, options.wrong)
     } else {
         report::shipped(out, &collections, meaning.as_ref(), options.wrong)
     }

@@ -1,11 +1,12 @@
-//! Finds the weights: a listwise softmax ranks sentences, a logistic regression tells whether the best one answers.
+//! Finds the weights: a listwise softmax ranks sentences, boosted trees tell whether the best one answers.
 
 use std::io::Write;
 
 use astrolabe_backends::analysis::Lang;
-use astrolabe_knowledge::answers::extractive::{ANSWER_FEATURES, FEATURE_NAMES, FEATURES, Features, Model, evidence};
+use astrolabe_knowledge::answers::extractive::{ANSWER_FEATURES, FEATURE_NAMES, FEATURES, Features, Model, Tree, evidence};
 
 use crate::Failure;
+use crate::boost::{self, Example};
 use crate::collection::{Collection, Setting, holds};
 use crate::report;
 use crate::world::Meaning;
@@ -13,7 +14,7 @@ use crate::world::Meaning;
 /// Folds that collections of documents are dealt into.
 const FOLDS: usize = 3;
 /// Share of the training mass that the few questions of collections of documents get.
-const OFFICE_SHARE: f32 = 0.25;
+const OFFICE_SHARE: f32 = 0.4;
 
 /// The sentences of one question, put in one way.
 struct Row {
@@ -76,24 +77,6 @@ fn folds(collections: &[Collection]) -> Vec<Option<usize>> {
             })
         })
         .collect()
-}
-
-/// What the answer weights are drawn to: an answer without the plain kind asked for, or without the name asked about, is no answer, which collections
-/// whose questions are written from the passages show too rarely.
-fn prior() -> [f32; ANSWER_FEATURES] {
-    let mut prior = [0.0; ANSWER_FEATURES];
-    for (slot, name) in prior.iter_mut().zip(FEATURE_NAMES) {
-        *slot = match name {
-            "plain_kind_absent" => -3.0,
-            "loose_kind_absent" => -1.5,
-            "entity_missing_context" => -1.8,
-            "entity_missing_passage" => -0.5,
-            "code_missing_context" => -2.0,
-            "value_in_range" => 0.8,
-            _ => 0.0,
-        };
-    }
-    prior
 }
 
 /// What the ranking weights are drawn to: collections of encyclopedic questions hardly ever give a value that the answer states as a range.
@@ -174,28 +157,15 @@ fn best_of(row: &Row, rank: &Features) -> Option<([f32; ANSWER_FEATURES], bool)>
     Some((Model::answer_features(&row.features[best], score, next), right))
 }
 
-fn train_answer(rank: &Features, rows: &[&Row]) -> [f32; ANSWER_FEATURES] {
-    let weights = weigh(rows);
-    let data: Vec<([f32; ANSWER_FEATURES], f32, f32)> = rows
+/// Trains the trees over the ranking weights that are shipped, or over new ones.
+fn train(rows: &[&Row], new_rank: bool, similar: bool) -> Model {
+    let rank = if new_rank { train_rank(rows) } else { Model::for_language(Lang::En, similar).rank };
+    let examples: Vec<Example> = rows
         .iter()
-        .zip(weights)
-        .filter_map(|(row, weight)| best_of(row, rank).map(|(features, right)| (features, f32::from(u8::from(right)), weight)))
+        .zip(weigh(rows))
+        .filter_map(|(row, weight)| best_of(row, &rank).map(|(features, right)| (features, right, weight)))
         .collect();
-    descend::<ANSWER_FEATURES>(600, 0.05, 0.002, &prior(), |w| {
-        let mut g = [0.0f32; ANSWER_FEATURES];
-        for (f, label, weight) in &data {
-            let p = 1.0 / (1.0 + (-dot(w, f)).exp());
-            for i in 0..ANSWER_FEATURES {
-                g[i] += weight * (p - label) * f[i];
-            }
-        }
-        g
-    })
-}
-
-fn train(rows: &[&Row]) -> Model {
-    let rank = train_rank(rows);
-    Model { rank, answer: train_answer(&rank, rows), threshold: -1.0 }
+    Model { rank, trees: boost::grow(&examples).into(), threshold: -1.0 }
 }
 
 /// What a threshold gives on one collection of documents.
@@ -206,14 +176,20 @@ fn right_at(outcomes: &[(report::Outcome, bool)], threshold: f32) -> (usize, usi
 }
 
 /// Trains without each fold in turn and reports it on that fold; then trains on all and prints weights, retrieval collections and what was kept out.
-pub fn cross_validate(out: &mut impl Write, collections: &[Collection], meaning: Option<&Meaning<'_>>, wrong: bool) -> Result<(), Failure> {
+pub fn cross_validate(
+    out: &mut impl Write,
+    collections: &[Collection],
+    meaning: Option<&Meaning<'_>>,
+    new_rank: bool,
+    wrong: bool,
+) -> Result<(), Failure> {
     let rows = rows(collections, meaning);
     let folds = folds(collections);
     let mut unseen: Vec<(Lang, report::Outcome, bool)> = Vec::new();
     let mut wrongs = Vec::new();
     let count = folds.iter().flatten().max().map_or(0, |m| m + 1);
     for fold in 0..count {
-        let model = train(&rows.iter().filter(|r| r.fold != Some(fold)).collect::<Vec<_>>());
+        let model = train(&rows.iter().filter(|r| r.fold != Some(fold)).collect::<Vec<_>>(), new_rank, meaning.is_some());
         for (collection, _) in collections.iter().zip(&folds).filter(|(_, f)| **f == Some(fold)) {
             for ask in &collection.asks {
                 let (outcome, _, text) = report::ask(collection, ask, Setting::AsIs, Some(&model), meaning);
@@ -259,12 +235,17 @@ pub fn cross_validate(out: &mut impl Write, collections: &[Collection], meaning:
             }
         }
     }
-    let mut model = train(&rows.iter().filter(|r| !r.kept_out).collect::<Vec<_>>());
+    let mut model = train(&rows.iter().filter(|r| !r.kept_out).collect::<Vec<_>>(), new_rank, meaning.is_some());
     writeln!(out, "== trained on all, {}", if meaning.is_some() { "with vectors" } else { "by words" })?;
     for (i, feature) in FEATURE_NAMES.iter().chain(["score", "lead"].iter()).enumerate() {
-        writeln!(out, "{feature:28} rank {:8.3}  answer {:8.3}", model.rank.get(i).copied().unwrap_or(0.0), model.answer[i])?;
+        let splits =
+            model.trees.iter().flat_map(|t| t.features.iter().zip(t.cuts)).filter(|(f, cut)| usize::from(**f) == i && *cut < 2.0).count();
+        writeln!(out, "{feature:28} rank {:8.3}  splits {splits:4}", model.rank.get(i).copied().unwrap_or(0.0))?;
     }
-    writeln!(out, "rank: {:.2?}\nanswer: {:.2?}", model.rank, model.answer)?;
+    writeln!(out, "rank: {:.2?}", model.rank)?;
+    for Tree { features, cuts, leaves } in model.trees.iter() {
+        writeln!(out, "    t({features:?}, {cuts:.4?}, {leaves:.3?}),")?;
+    }
     for collection in collections {
         model.threshold = chosen.get(&collection.lang).copied().unwrap_or(0.25);
         if collection.office && collection.kept_out {

@@ -7,7 +7,7 @@ use super::question::{Concept, Question};
 use super::{Embedding, Passage, ranges};
 
 /// Number of features.
-pub const FEATURES: usize = 32;
+pub const FEATURES: usize = 49;
 
 /// Names of the features, for reports.
 pub const FEATURE_NAMES: [&str; FEATURES] = [
@@ -43,7 +43,27 @@ pub const FEATURE_NAMES: [&str; FEATURES] = [
     "few_words",
     "sentence_similarity",
     "passage_similarity",
+    "named_coverage",
+    "exact_coverage",
+    "last_missing",
+    "second_missing",
+    "heaviest_missing",
+    "other_name",
+    "other_whom",
+    "sure_kind_absent",
+    "bare_row",
+    "yes_or_no",
+    "rivals",
+    "heaviest_unseen",
+    "has_name",
+    "contrary",
+    "unseen_yes_no",
+    "asks_for_a_sum",
+    "asks_for_a_person",
 ];
+
+/// Place of the sentence's similarity among the features.
+pub(super) const SENTENCE_SIMILARITY: usize = 30;
 
 /// One sentence's features. All lie in about -1..1; see [`FEATURE_NAMES`].
 pub type Features = [f32; FEATURES];
@@ -178,6 +198,8 @@ impl Extractor<'_> {
         let (mut own, mut context, mut passage, mut title) = (0.0f32, 0.0f32, 0.0f32, 0.0f32);
         let (mut rarest, mut entity_context, mut entity_passage, mut code_context, mut unseen) = (0.0f32, 0.0f32, 0.0f32, 0.0f32, 0.0f32);
         let (mut known_missing, mut heaviest_missing) = (0.0f32, 0.0f32);
+        let (mut named_coverage, mut exact, mut heaviest_unseen) = (0.0f32, 0.0f32, 0.0f32);
+        let mut missing: Vec<(f32, f32)> = Vec::new();
         let heaviest = question.concepts.iter().map(|c| c.weight).fold(f32::MIN_POSITIVE, f32::max);
         let text = self.passages.get(candidate.passage).map_or("", |p| p.text);
         let sentence = text.get(candidate.bytes.clone()).unwrap_or_default();
@@ -195,6 +217,12 @@ impl Extractor<'_> {
             let named = in_own.max(HEADING * in_heading).max(LEAD * in_bag(&candidate.lead));
             let best = named.max(NEXT * in_bag(&candidate.next)).max(PASSAGE * in_all);
             own += concept.weight * in_own;
+            named_coverage += concept.weight * named;
+            exact += concept.weight
+                * f32::from(u8::from(
+                    concept.alternatives.iter().any(|a| a.weight >= 0.9 && candidate.own.positions.contains_key(&a.text)),
+                ));
+            missing.push((concept.weight, 1.0 - named));
             title += concept.weight * in_heading;
             context += concept.weight * best;
             passage += concept.weight * in_all;
@@ -205,6 +233,7 @@ impl Extractor<'_> {
                 heaviest_missing = heaviest_missing.max(concept.weight / heaviest * (1.0 - named));
             } else {
                 unseen += concept.weight;
+                heaviest_unseen = heaviest_unseen.max(concept.weight / heaviest);
             }
             if concept.entity {
                 // What is only said further on is another thing's name.
@@ -223,6 +252,10 @@ impl Extractor<'_> {
         let mut kind = held.match_of(question.kind);
         if let Some(header) = header.filter(|_| kind < 1.0) {
             kind = kind.max(holdings(&with_units(header, sentence), &asked).match_of(question.kind));
+            if matches!(question.kind, Kind::Room | Kind::Phone) {
+                // A column of rooms or telephone numbers says so in its name only.
+                kind = kind.max(holdings(&format!("{header} | {sentence}"), &asked).match_of(question.kind));
+            }
         }
         if let Some(role) = question.role.and_then(|i| question.concepts.get(i))
             && holds(&candidate.own, role) == 0.0
@@ -244,6 +277,12 @@ impl Extractor<'_> {
         let rank = standing.rank;
         let in_range =
             in_range || !question.durations.is_empty() && ranges::same_duration(&question.durations, &ranges::durations(sentence));
+        let strong = |m: &&(f32, f32)| m.0 >= 0.4 * heaviest;
+        let last = missing.iter().rev().find(strong).map_or(0.0, |m| m.1);
+        let top_missing = missing.iter().max_by(|a, b| a.0.total_cmp(&b.0)).map_or(0.0, |m| m.1);
+        let mut lacks: Vec<f32> = missing.iter().map(|m| m.0 * m.1).collect();
+        lacks.sort_by(|a, b| b.total_cmp(a));
+        let second = lacks.get(1).copied().unwrap_or(0.0);
         let length = sentence.chars().count() as f32;
         let mut f = [0.0f32; FEATURES];
         let values = [
@@ -279,6 +318,23 @@ impl Extractor<'_> {
             1.0 / question.concepts.len().max(1) as f32,
             self.similarities.get(at).copied().flatten().unwrap_or(0.0),
             self.passages.get(candidate.passage).and_then(|p| p.dense_score).unwrap_or(0.0),
+            named_coverage,
+            exact,
+            last,
+            second,
+            top_missing,
+            f32::from(u8::from(self.elsewhere(candidate))),
+            f32::from(u8::from(self.for_another(candidate))),
+            if question.kind.is_unmistakable() { 1.0 - kind } else { 0.0 },
+            f32::from(u8::from(candidate.shape == Shape::Row && own < 0.15)),
+            f32::from(u8::from(question.yes_or_no)),
+            self.standings.iter().filter(|s| s.share >= 0.8).count() as f32 / 10.0,
+            heaviest_unseen,
+            f32::from(u8::from(question.concepts.iter().any(|c| c.entity))),
+            f32::from(u8::from(question.contrasts.iter().any(|c| c.contradicts(&candidate.own, &[heading, &candidate.lead])))),
+            if question.yes_or_no { heaviest_unseen } else { 0.0 },
+            f32::from(u8::from(question.kind == Kind::Money)),
+            f32::from(u8::from(matches!(question.kind, Kind::Person | Kind::PersonName))),
         ];
         f.copy_from_slice(&values);
         f
@@ -297,6 +353,20 @@ impl Extractor<'_> {
             .map(|(_, c)| c)
             .collect();
         !others.is_empty() && others.iter().all(|c| holds(&candidate.own, c) == 0.0 && holds(heading, c) == 0.0)
+    }
+
+    /// Whether some name of the question is known to the passages but stands neither in the sentence's passage nor its headings.
+    fn elsewhere(&self, candidate: &Candidate) -> bool {
+        let Some(own) = self.surroundings.get(candidate.passage) else { return false };
+        let known = self.question.concepts.iter().zip(self.found).filter(|(c, found)| **found && c.entity && c.of.is_none());
+        known.into_iter().any(|(c, _)| !may_hold(&own.all, c))
+    }
+
+    /// Whether the question says for whom, and neither the sentence nor what stands above it does.
+    fn for_another(&self, candidate: &Candidate) -> bool {
+        let Some(around) = self.surroundings.get(candidate.passage) else { return false };
+        let near = |c: &Concept| [&candidate.own, &candidate.lead, &around.heading].iter().any(|bag| holds(bag, c) > 0.0);
+        self.question.whom.iter().filter_map(|i| self.question.concepts.get(*i)).any(|c| !near(c))
     }
 
     /// Whether at least a quarter of the passages hold a concept.
@@ -347,6 +417,12 @@ impl Extractor<'_> {
         }
         if pairs > 0.0 { near / pairs } else { 0.0 }
     }
+}
+
+/// Whether a bag holds a name in whatever form: names are inflected more freely than stemmers know.
+fn may_hold(bag: &Bag, concept: &Concept) -> bool {
+    let beginning: String = concept.surface.chars().take(4).collect();
+    holds(bag, concept) > 0.0 || bag.positions.keys().any(|term| term.trim_start_matches('~').starts_with(&beginning))
 }
 
 /// A row whose cells carry the units of their columns: `Fee (EUR)` over `40` reads `40 EUR`.

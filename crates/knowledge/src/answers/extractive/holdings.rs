@@ -1,14 +1,14 @@
 //! What kinds of thing a sentence holds: sums, times, names, by word lists and character shapes.
 
-use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use super::kinds::{Kind, phrase_in};
 use super::numbers::is_number_word;
+use super::vocabulary::{
+    AGES, CLAUSES, CONTACT, DAYS, DEGREES, DISTANCE, LOCATING, MONEY, MONEY_WORDS, MONTHS, PERCENT, PLACES, PROMPT, REASONS, REPEATING,
+    ROLES, ROOMS, SPEED, TIME_UNITS, UNITS, WITHIN, Words, YEAR_FRAMES, words_of,
+};
 use crate::ingest::sentences::list_marker;
-
-/// A list of lower-case words.
-type Words = LazyLock<HashSet<&'static str>>;
 
 /// What a sentence holds.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +34,16 @@ pub(super) struct Holdings {
     place: bool,
     /// Says where something is, without a name or a number.
     located: bool,
-    contact: bool,
+    /// A number to ring.
+    phone: bool,
+    /// An address to write to.
+    address: bool,
+    room: bool,
+    age: bool,
+    colour: bool,
+    reason: bool,
+    /// May give a reason.
+    reasoned: bool,
     /// First bytes of the plain numbers in the sentence.
     pub counts_at: Vec<usize>,
 }
@@ -65,7 +74,12 @@ impl Holdings {
             Kind::PersonName => graded(self.person_name, false),
             Kind::Name => graded(self.name, false),
             Kind::Place => graded(self.place, self.name || self.located),
-            Kind::Contact => graded(self.contact, false),
+            Kind::Contact => graded(self.address || self.phone, false),
+            Kind::Room => graded(self.room, self.located),
+            Kind::Phone => graded(self.phone, false),
+            Kind::Age => graded(self.age && self.amount, self.age),
+            Kind::Colour => graded(self.colour, false),
+            Kind::Reason => graded(self.reason, self.reasoned),
         }
     }
 }
@@ -87,7 +101,7 @@ pub(super) fn holdings(sentence: &str, asked: &dyn Fn(&str) -> bool) -> Holdings
     let words = split(sentence, asked);
     let lower = sentence.to_lowercase();
     let has = |list: &str| list.split('|').any(|phrase| phrase_in(&lower, phrase));
-    let mut found = Holdings { contact: sentence.contains('@') || sentence.contains("://"), ..Holdings::default() };
+    let mut found = Holdings { address: sentence.contains('@') || sentence.contains("://"), ..Holdings::default() };
     for (at, word) in words.iter().enumerate() {
         if word.number && read_number(&words, at, &mut found) {
             // `raw` is a slice of the sentence, so the difference of their addresses is its place.
@@ -113,14 +127,34 @@ pub(super) fn holdings(sentence: &str, asked: &dyn Fn(&str) -> bool) -> Holdings
     found.time |= has(CLAUSES);
     let digits = |w: &Word<'_>| w.raw.chars().filter(char::is_ascii_digit).count();
     let counts = |at: usize| words.get(at + 1).is_some_and(|next| is_unit(&next.lower) || listed(&TIME_UNITS, &next.lower));
-    found.contact |= words.iter().any(|w| listed(&CONTACT, &w.lower))
+    found.phone = words.iter().any(|w| listed(&CONTACT, &w.lower))
         && words.iter().enumerate().any(|(at, w)| w.number && digits(w) >= 2 && !counts(at))
-        || words.iter().any(|w| w.number && digits(w) >= 4 && !is_year(w.raw))
+        || words.iter().enumerate().any(|(at, w)| w.number && dials(w.raw) && !counts(at))
         || words.iter().any(|w| w.raw.starts_with(['+', '*']) && digits(w) >= 2)
         || dialled(sentence);
     found.place = words.iter().any(|w| listed(&PLACES, &w.lower)) && (found.name || found.count || found.amount);
+    let plain = |w: &Word<'_>| w.number && !w.raw.contains([':', '.', ',']) && digits(w) >= 1;
+    found.room = words.iter().any(|w| listed(&ROOMS, &w.lower))
+        && words.iter().enumerate().any(|(at, w)| plain(w) && !counts(at) || super::numbers::ordinal(&w.lower).is_some());
+    found.age = has(AGES);
+    found.colour = words.iter().any(|w| is_colour(&w.lower));
+    found.reason = has(REASONS);
+    found.reasoned = has("as|since|to|by|so|dlatego|więc|поэтому|для|иначе|inaczej");
     found.located = words.iter().any(|w| listed(&LOCATING, &w.lower));
     found
+}
+
+/// Colours in the forms that adjectives take.
+fn is_colour(word: &str) -> bool {
+    const ENGLISH: &str = "red|green|blue|yellow|white|black|grey|gray|orange|pink|brown|purple|silver";
+    const POLISH: &str = "czerwon|zielon|niebiesk|żółt|biał|czarn|szar|pomarańczow|różow|brązow|fioletow|srebrn|granatow";
+    const RUSSIAN: &str = "красн|зелён|зелен|син|жёлт|желт|бел|чёрн|черн|сер|оранжев|розов|коричнев|фиолетов|голуб";
+    let inflected = |stems: &str, endings: &str| {
+        stems.split('|').filter_map(|stem| word.strip_prefix(stem)).any(|rest| endings.split('|').any(|ending| ending == rest))
+    };
+    ENGLISH.split('|').any(|w| w == word)
+        || inflected(POLISH, "y|a|e|i|o|ą|ego|iego|ej|iej|ym|im|ie|ych|ich|ymi")
+        || inflected(RUSSIAN, "ый|ой|ая|ое|ые|ого|ую|ым|ых|ыми|ий|яя|ее|ие|его|юю|им|их|ей")
 }
 
 /// True for a word that is a unit or a currency.
@@ -196,6 +230,12 @@ fn dialled(sentence: &str) -> bool {
         }
     }
     false
+}
+
+/// A number of at least four digits that is no year, sum or clock time: `5107`, `21-20`.
+fn dials(raw: &str) -> bool {
+    let digits = raw.bytes().filter(u8::is_ascii_digit).count();
+    digits >= 4 && !is_year(raw) && raw.chars().all(|c| c.is_ascii_digit() || matches!(c, '-' | '+'))
 }
 
 /// Four digits that may be a year; `2000 guests` may be one too, so its surroundings decide.
@@ -330,146 +370,3 @@ fn opening_name(sentence: &str, asked: &dyn Fn(&str) -> bool) -> bool {
 fn listed(list: &Words, word: &str) -> bool {
     list.contains(word)
 }
-
-fn words_of(list: &'static str) -> HashSet<&'static str> {
-    list.split('|').collect()
-}
-
-const MONEY_WORDS: &str = "free of charge|free|at no cost|bezpłatnie|bezpłatny|bezpłatna|bezpłatne|za darmo|\
-     nieodpłatnie|бесплатно|бесплатный|бесплатна|бесплатен";
-
-const WITHIN: &str = "within an hour|within a day|within a week|within a month|within a year|an hour|a day|a week|a month|w ciągu godziny|w ciągu doby|w ciągu dnia|\
-     w ciągu tygodnia|w ciągu miesiąca|w ciągu roku|w ciągu kwadransa|pół roku|pół godziny|dzień wcześniej|tydzień wcześniej|dzień przed|в течение часа|в течение дня|\
-     в течение суток|в течение недели|в течение месяца|в течение года|за час|за день|за сутки|за неделю|за месяц|через час|через день|через неделю|через месяц|po tygodniu|\
-     po miesiącu|na rok|na tydzień|na miesiąc|на год|на месяц|на неделю|полгода|полчаса|накануне|the day before|half a year|half an hour|a fortnight";
-
-const PROMPT: &str = "the same day|same day|the next day|next morning|next working day|the same afternoon|immediately|at once|straight away|tego samego dnia|następnego dnia|\
-     natychmiast|niezwłocznie|od razu|в тот же день|на следующий день|немедленно|сразу|незамедлительно";
-
-const REPEATING: &str = "daily|weekly|monthly|yearly|annually|quarterly|hourly|every day|every week|every month|every year|every morning|every evening|each day|each week|each month|\
-     each year|once a|twice a|times a|a week|a month|a year|per year|per month|codziennie|co tydzień|co dzień|co miesiąc|co rok|co kwartał|rocznie|miesięcznie|tygodniowo|raz na|raz w|\
-     razy w|razy na|ежедневно|еженедельно|ежемесячно|ежегодно|каждый день|каждую неделю|каждый месяц|каждый год|раз в|раза в|дважды в|в год|в месяц|в неделю|в сутки";
-
-const CLAUSES: &str = "after|before|until|during|as soon as|po|przed|podczas|dopiero|после|перед|пока|во время|\
-     century|wieku|wiek|века|веке|век|era|epoce|эпоху";
-
-static MONEY: Words = LazyLock::new(|| {
-    words_of(
-        "eur|euro|euros|usd|pln|gbp|kzt|rub|zł|złotych|złote|złoty|zlotych|groszy|dollar|dollars|\
-     cents|pound|pounds|руб|рублей|рубля|рубль|тенге|евро|доллар|доллара|долларов|грн|гривен|\
-     франков|юаней|yuan|yen|rupees|francs|marks|marek|franków|dolarów|funtów",
-    )
-});
-
-static TIME_UNITS: Words = LazyLock::new(|| {
-    words_of(
-        "second|seconds|minute|minutes|hour|hours|day|days|week|weeks|weekend|month|months|year|years|\
-     decade|decades|century|centuries|sekund|sekundy|sekundę|minut|minuty|minutę|godzin|godziny|\
-     godzinę|godzinie|dni|dnia|dzień|dniach|doba|dobę|doby|tydzień|tygodnie|tygodni|tygodnia|\
-     miesiąc|miesiące|miesięcy|miesiąca|rok|roku|lata|lat|latach|секунд|секунды|секунду|минут|\
-     минуты|минуту|час|часа|часов|часу|день|дня|дней|дни|сутки|суток|неделя|недели|неделю|недель|\
-     месяц|месяца|месяцев|год|года|лет|мин|ч|сек|min|h|s",
-    )
-});
-
-static MONTHS: Words = LazyLock::new(|| {
-    words_of(
-        "january|february|march|april|may|june|july|august|september|october|november|december|\
-     stycznia|lutego|marca|kwietnia|maja|czerwca|lipca|sierpnia|września|października|listopada|\
-     grudnia|styczeń|luty|marzec|kwiecień|maj|czerwiec|lipiec|sierpień|wrzesień|październik|\
-     listopad|grudzień|styczniu|lutym|marcu|kwietniu|maju|czerwcu|lipcu|sierpniu|wrześniu|\
-     październiku|listopadzie|grudniu|января|февраля|марта|апреля|мая|июня|июля|августа|сентября|\
-     октября|ноября|декабря|январе|феврале|марте|апреле|мае|июне|июле|августе|сентябре|октябре|\
-     ноябре|декабре|январь|февраль|март|апрель|май|июнь|июль|август|сентябрь|октябрь|ноябрь|\
-     декабрь",
-    )
-});
-
-static DAYS: Words = LazyLock::new(|| {
-    words_of(
-        "monday|tuesday|wednesday|thursday|friday|saturday|sunday|mondays|tuesdays|wednesdays|\
-     thursdays|fridays|saturdays|sundays|weekdays|poniedziałek|wtorek|środa|środę|czwartek|piątek|\
-     sobota|sobotę|niedziela|niedzielę|poniedziałki|wtorki|środy|czwartki|piątki|soboty|\
-     poniedziałku|piątku|понедельник|вторник|среда|среду|четверг|пятница|пятницу|суббота|субботу|\
-     воскресенье|понедельника|пятницы|пятницам|понедельникам|вторникам|средам|четвергам|субботам|\
-     noon|midnight|południe|północ|północy|полдень|полночь|morning|evening|afternoon|night|today|\
-     tomorrow|o'clock|pm|am|godz|rano|wieczorem|wieczór|утром|утра|вечером|вечера|ночи",
-    )
-});
-
-static DISTANCE: Words = LazyLock::new(|| {
-    words_of(
-        "m|km|cm|mm|metre|metres|meter|meters|kilometre|kilometres|kilometers|mile|miles|feet|foot|\
-     inch|inches|yards|yard|metr|metry|metrów|metra|kilometr|kilometry|kilometrów|centymetrów|\
-     milimetrów|метр|метра|метров|километр|километра|километров|км|м|см|мм|миль|мили|сантиметров|\
-     футов|hectares|acres|ha|hektarów|m²|га|ft",
-    )
-});
-
-static ROLES: Words = LazyLock::new(|| {
-    words_of(
-        "manager|managers|supervisor|director|head|engineer|engineers|lead|leader|officer|team|desk|\
-     department|staff|owner|administrator|admin|commander|reception|receptionist|accountant|\
-     committee|board|council|secretary|employee|employees|user|users|owners|colleague|colleagues|\
-     approver|operator|operators|driver|guard|parliament|king|queen|president|government|\
-     przełożony|przełożonego|przełożonemu|przełożonym|kierownik|kierownika|kierownikowi|dyrektor|\
-     dyrektora|dyrektorowi|dział|działu|działowi|zespół|zespołu|księgowość|księgowości|kadry|kadr|\
-     specjalista|inżynier|zarząd|zarządu|koordynator|koordynatora|dyspozytor|dyspozytora|mistrz|\
-     brygadzista|magazynier|recepcja|recepcji|pracownik|pracownicy|pracownika|operator|\
-     administrator|administratora|komisja|rada|król|prezydent|rząd|producent|producenta|prezes|\
-     prezesa|руководитель|руководителя|руководителю|руководителем|начальник|начальника|начальнику|\
-     директор|директора|директору|директором|отдел|отдела|отделу|отделом|служба|службы|службу|\
-     бухгалтерия|бухгалтерии|бухгалтер|специалист|инженер|инженера|инженеру|диспетчер|диспетчера|\
-     диспетчеру|мастер|мастера|мастеру|администратор|администратора|оператор|комиссия|совет|\
-     сотрудник|сотрудника|сотрудники|работник|менеджер|менеджера|менеджеру|охрана|охрану|король|\
-     президент|правительство|центр|центра|подрядчик|дежурный|дежурного|дежурному",
-    )
-});
-
-static PLACES: Words = LazyLock::new(|| {
-    words_of(
-        "room|floor|building|street|office|warehouse|gate|entrance|desk|city|country|folder|page|tab|\
-     menu|drawer|cabinet|locker|pokój|pokoju|piętro|piętrze|budynek|budynku|ulica|ul|ulicy|biuro|\
-     biurze|magazyn|magazynie|brama|bramie|hala|hali|wejście|mieście|folderze|zakładce|szafie|\
-     szafka|комната|комнате|кабинет|кабинете|этаж|этаже|здание|здании|улица|ул|улице|офис|офисе|\
-     склад|складе|ворота|вход|входа|город|городе|папке|разделе|вкладке|шкафу|in|at|near|behind|\
-     next|w|na|przy|obok|в|на|у|возле",
-    )
-});
-
-/// Words that hardly stand in a sentence that does not say where something is.
-static LOCATING: Words = LazyLock::new(|| {
-    words_of(
-        "between|beside|behind|near|opposite|under|underneath|above|corridor|hallway|cellar|basement|attic|kitchen|cupboard|\
-     shelf|stairs|staircase|yard|garage|lobby|między|obok|naprzeciwko|pod|nad|korytarz|korytarzu|piwnica|piwnicy|strychu|kuchni|\
-     półka|półce|schodami|schodach|podwórzu|garażu|holu|между|рядом|напротив|под|над|коридоре|подвале|чердаке|кухне|полке|\
-     лестнице|лестницей|дворе|гараже|гаражом|холле|площадка|площадке",
-    )
-});
-
-static CONTACT: Words = LazyLock::new(|| {
-    words_of(
-        "extension|ext|phone|telephone|bleep|внутренний|внутреннему|wewnętrzny|wewn|tel|telefon|numer|numerem|доб|добавочный|тел|\
-     телефон|номер|номеру",
-    )
-});
-
-static YEAR_FRAMES: Words = LazyLock::new(|| {
-    words_of(
-        "in|since|from|until|till|by|of|early|late|around|circa|year|w|we|roku|rok|r|od|do|z|przed|po|lata|latach|в|с|до|от|году|года|год|г|гг|около|после|к|by|january|february|march|april|may|june|july|\
-         august|september|october|november|december",
-    )
-});
-
-static DEGREES: Words = LazyLock::new(|| words_of("degrees|degree|stopni|stopnie|stopień|градусов|градуса|градус|celsius|fahrenheit|c|f"));
-
-static PERCENT: Words = LazyLock::new(|| words_of("percent|procent|procenta|процент|процента|процентов"));
-
-static SPEED: Words = LazyLock::new(|| words_of("mph|kph|mbit|gbit|kbit|mbps|gbps|kbps|мбит|гбит|кбит|knots|km/h|км/ч"));
-
-static UNITS: Words = LazyLock::new(|| {
-    words_of(
-        "kb|mb|gb|tb|кб|мб|гб|тб|kw|kwh|w|v|a|kg|g|mg|t|l|ml|кг|г|т|л|мл|квт|вт|в|кв|bar|px|dpi|inch|inches|cali|дюймов|dbm|дбм|db|hz|ghz|mhz|\
-         kilogramów|tonnes|tons|litres|liters|litrów|литров|килограммов|тонн|ton|bit|bits|bajtów|байт|bytes|th|st|nd|rd",
-    )
-});

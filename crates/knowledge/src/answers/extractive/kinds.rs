@@ -40,14 +40,24 @@ pub enum Kind {
     Name,
     /// A place.
     Place,
-    /// A number to ring, or an address to write to.
+    /// A room or floor.
+    Room,
+    /// An address to write to, or a number to ring.
     Contact,
+    /// A number to ring.
+    Phone,
+    /// How old somebody has to be.
+    Age,
+    /// A colour.
+    Colour,
+    /// Why something is so.
+    Reason,
 }
 
 impl Kind {
     /// Kinds that show in a sentence by their form, so that their absence is telling: who asks for a price is not answered without a sum.
     pub(super) fn is_plain_to_see(self) -> bool {
-        !matches!(self, Self::Any | Self::Person | Self::Place)
+        !matches!(self, Self::Any | Self::Person | Self::Place | Self::Reason)
     }
 
     /// Kinds that always carry their sign: a currency, a unit, a name.
@@ -63,6 +73,8 @@ impl Kind {
                 | Self::Distance
                 | Self::PersonName
                 | Self::Contact
+                | Self::Phone
+                | Self::Colour
         )
     }
 }
@@ -76,16 +88,30 @@ const RULES: &[(Kind, &str)] = &[
     ),
     (
         Kind::Contact,
-        "phone number|telephone number|which number|what number do|what number can|what number should|what extension|\
+        "e-mail address|email address|what email|jaki adres e-mail|adres mailowy|adres e-mail|адрес электронной почты|какая почта|какой адрес электронной",
+    ),
+    (
+        Kind::Phone,
+        "phone number|telephone number|mobile number|cell number|which number|what number do|what number can|what number should|what extension|\
          which extension|numer telefonu|pod jaki numer|pod jakim numerem|jaki numer|na jaki numer|номер телефона|\
          по какому номеру|на какой номер|какой номер|по какому телефону|какой телефон|куда звонить|куда позвонить|gdzie dzwonić|gdzie zadzwonić|dokąd dzwonić|\
-         pod jakim telefonem|pod jaki telefon|jaki telefon|what is the number|number to call|number to ring|e-mail address|email address|what email|jaki adres e-mail|adres mailowy|\
-         адрес электронной почты|какая почта",
+         pod jakim telefonem|pod jaki telefon|jaki telefon|number to call|number to ring|\
+         numer wewnętrzny|какой добавочный|добавочный номер|какой внутренний номер|pod którym numerem|pod który numer",
     ),
     (
         Kind::Speed,
         "how fast may|how fast can|how fast is|how fast does|how fast did|what speed|top speed|speed limit|z jaką prędkością|\
          jaka prędkość|jak szybko wolno|jak szybko można|с какой скоростью|какая скорость|какова скорость|скорость канала",
+    ),
+    (
+        Kind::Colour,
+        "what colour|what color|which colour|which color|jakiego koloru|w jakim kolorze|jaki kolor|jakie kolory|какого цвета|каким цветом|какой цвет|какие цвета",
+    ),
+    (
+        Kind::Age,
+        "how old|what age|minimum age|age limit|od ilu lat|do ilu lat|ile lat trzeba|ile lat muszę|ile lat musi|ile lat powin|w jakim wieku|od jakiego wieku|\
+         minimalny wiek|ile trzeba mieć lat|со скольки лет|до скольки лет|с какого возраста|до какого возраста|в каком возрасте|сколько лет должно|\
+         сколько лет надо|сколько лет нужно|какой возраст|минимальный возраст",
     ),
     (
         Kind::Temperature,
@@ -118,9 +144,9 @@ const RULES: &[(Kind, &str)] = &[
     ),
     (
         Kind::Time,
-        "what time|what date|which day|what day|which year|what year|which month|what month|since when|which century|\
+        "what time|what date|which day|what day|which days|what days|which year|what year|which month|what month|since when|which century|\
          what century|o której|do której|od której|od kiedy|jakiego dnia|w którym roku|którego roku|w jakim roku|w jakim dniu|którego dnia|\
-         w których godzinach|w jakich godzinach|w jakie dni|w którym wieku|w jakim wieku|во сколько|в котором часу|в каком году|\
+         w których godzinach|w jakich godzinach|w jakie dni|w które dni|jakie dni|w jaki dzień|w który dzień|по каким дням|каким дням|какие дни|в который день|w którym wieku|w jakim wieku|во сколько|в котором часу|в каком году|\
          какого числа|в какой день|в какие дни|в какое время|в какие часы|до скольки|со скольки|в каком месяце|в каком веке|\
          когда именно",
     ),
@@ -133,16 +159,21 @@ const RULES: &[(Kind, &str)] = &[
          как назывался|как называлась|какое название",
     ),
     (
+        Kind::Room,
+        "which room|what room|which floor|what floor|na którym piętrze|które piętro|w którym pokoju|w jakim pokoju|w którym gabinecie|w jakim gabinecie|\
+         w której sali|w jakiej sali|на каком этаже|в каком кабинете|в какой комнате|в какой аудитории|в каком зале",
+    ),
+    (
         Kind::Place,
-        "which room|what room|which floor|what floor|which city|which country|what city|what country|w jakim mieście|\
-         w którym mieście|w jakim kraju|które piętro|na którym piętrze|w którym pokoju|в каком городе|в какой стране|\
-         на каком этаже|в каком кабинете|в какой комнате",
+        "which city|which country|what city|what country|w jakim mieście|\
+         w którym mieście|w jakim kraju|в каком городе|в какой стране",
     ),
 ];
 
 /// Question words that decide only when they open the question or a clause of it, for they also join clauses.
 const OPENING: &[(Kind, &str)] = &[
     (Kind::Time, "when|kiedy|когда"),
+    (Kind::Reason, "why|dlaczego|czemu|почему|зачем|отчего"),
     (
         Kind::Person,
         "who|whom|whose|kto|kogo|komu|kim|czyj|czyja|czyje|кто|кого|кому|кем|чей|чья|чьё|чьи|как зовут|jak się nazywa|\
@@ -150,6 +181,9 @@ const OPENING: &[(Kind, &str)] = &[
     ),
     (Kind::Place, "where|gdzie|skąd|dokąd|где|куда|откуда"),
 ];
+
+const PHONES: &str = "phone|telephone|mobile|extension|bleep|telefon|telefonu|wewnętrzny|телефон|добавочный|добавочного|телефона";
+const PHONE_FRAMES: &str = "what is|what's|what are|jaki jest|jaki|jakie są|какой|каков|какие";
 
 const HOW_MANY: &str =
     "how many|what number of|ile|ilu|iloma|jaka liczba|сколько|скольких|сколькими|скольким|какое количество|каково количество";
@@ -160,13 +194,13 @@ const TIME_UNITS: &str = "minut|hour|day|week|month|year|second|godzin|dni|dób|
      месяц|лет|год|секунд|суток|времени";
 const MEASURES: &str = "litr|liter|литр|kilogram|килограмм|kg|кг|gram|грамм|tons|tonn|tony|тонн|megab|gigab|terab|мегаб|гигаб|тераб|mb|gb|tb|мб|гб|\
      watt|wat|ватт|kw|квт|volt|wolt|вольт";
-const MONEY_NOUNS: &str = "price|prices|cost|costs|salary|fee|fees|pay|paid|budget|allowance|diem|rate|expensive|bonus|deposit|\
-     fine|cena|cenę|ceny|koszt|koszty|kosztu|kosztuje|kosztują|kwota|kwoty|kwocie|kwotę|opłata|opłaty|opłatę|płacimy|płacę|płaci|\
+const MONEY_NOUNS: &str = "price|prices|cost|costs|earn|earns|wage|wages|charge|charged|salary|fee|fees|pay|paid|budget|allowance|diem|rate|expensive|bonus|deposit|\
+     fine|zarabia|zarabiają|dopłacić|dopłacę|dołożyć|premię|nagroda|cena|cenę|ceny|koszt|koszty|kosztu|kosztuje|kosztują|kwota|kwoty|kwocie|kwotę|opłata|opłaty|opłatę|płacimy|płacę|płaci|\
      zapłacę|zapłacimy|zapłacić|wynagrodzenie|pensja|stawka|stawki|dieta|diety|ryczałt|ryczałtu|premia|premii|dopłata|\
      dofinansowanie|kaucja|цена|цены|цену|стоит|стоят|стоимость|плата|плату|платим|платит|платить|заплачу|заплатить|оплата|сумма|\
-     суммы|зарплата|суточные|суточных|тариф|премия|доплата|взнос|штраф|оклад";
+     суммы|зарплата|суточные|суточных|тариф|премия|доплата|взнос|штраф|оклад|обойдётся|обойдется|вычтут|удержат|заплатят|доплачивают|доплатить|получает|зарабатывает|зарплату|почём";
 const MONEY_FRAMES: &str = "what is|what's|what was|what are|what would|what does|what do|what will|jaka|jaki|jaką|jakie|jakiej|\
-     ile|za ile|какова|какая|какой|какие|какую|почём|сколько|how much|do jakiej|какую сумму";
+     ile|za ile|какова|какая|какой|какие|какую|почём|во сколько|сколько|how much|do jakiej|какую сумму";
 const ROLES: &str = "manager|director|head|chief|owner|leader|boss|president|ceo|chair|librarian|coordinator|officer|secretary|mayor|dean|rector|\
      kierowni|dyrektor|prezes|szef|właścicie|naczelni|przewodnicz|ordynator|burmistrz|prezydent|dziekan|rektor|koordynator|inspektor|sekretarz|dozorc|\
      комендант|заведующ|староста|мэр|декан|ректор|секретар|координатор|старший|\
@@ -178,8 +212,11 @@ const BEING: &str = "who is|who was|who are|who's|kto jest|kto był|kto to|kim j
 pub(super) fn expected(words: &[&str]) -> Kind {
     let text = words.join(" ");
     let has = |list: &str| list.split('|').any(|phrase| phrase_in(&text, phrase));
-    if let Some((kind, _)) = RULES.iter().take(5).find(|(_, phrases)| has(phrases)) {
+    if let Some((kind, _)) = RULES.iter().take(8).find(|(_, phrases)| has(phrases)) {
         return *kind;
+    }
+    if has(PHONES) && has(PHONE_FRAMES) {
+        return Kind::Phone;
     }
     let counted = counted(words);
     let how_many = has(HOW_MANY);
@@ -195,7 +232,7 @@ pub(super) fn expected(words: &[&str]) -> Kind {
     {
         return Kind::Money;
     }
-    if let Some((kind, _)) = RULES.iter().skip(5).find(|(_, phrases)| has(phrases)) {
+    if let Some((kind, _)) = RULES.iter().skip(8).find(|(_, phrases)| has(phrases)) {
         return *kind;
     }
     let counts_length =
@@ -217,7 +254,7 @@ pub(super) fn expected(words: &[&str]) -> Kind {
             if named || role { Kind::PersonName } else { Kind::Person }
         }
         Some(kind) => kind,
-        None if how_much || has("how old|w wieku ilu") => Kind::Amount,
+        None if how_much => Kind::Amount,
         None if bare => KEYWORDS.iter().find(|(_, nouns)| has(nouns)).map_or(Kind::Any, |(kind, _)| *kind),
         None => Kind::Any,
     }
@@ -225,10 +262,8 @@ pub(super) fn expected(words: &[&str]) -> Kind {
 
 /// What a query of a few keywords asks for, by a noun in it.
 const KEYWORDS: &[(Kind, &str)] = &[
-    (
-        Kind::Contact,
-        "phone|telephone|extension|email|hotline|number for|number of the|telefon|telefonu|e-mail|infolinia|numer do|телефон|номер|почта",
-    ),
+    (Kind::Phone, "phone|telephone|extension|hotline|number for|number of the|telefon|telefonu|infolinia|numer do|телефон|номер"),
+    (Kind::Contact, "email|e-mail|почта"),
     (Kind::Deadline, "deadline|due date|termin|срок подачи|срок сдачи"),
     (
         Kind::Duration,

@@ -8,6 +8,7 @@
 //! Reading order: `question` (what is asked), `candidates` (what may answer), `features`, `weights`, `pick`.
 
 mod candidates;
+mod contrasts;
 mod features;
 mod holdings;
 mod kinds;
@@ -16,6 +17,9 @@ mod numbers;
 mod pick;
 mod question;
 mod ranges;
+mod trees_similar;
+mod trees_words;
+mod vocabulary;
 mod weights;
 
 #[cfg(test)]
@@ -27,7 +31,7 @@ pub use features::{FEATURE_NAMES, FEATURES, Features};
 pub use kinds::Kind;
 pub use lexicon::widen;
 pub use pick::render;
-pub use weights::{ANSWER_FEATURES, Model};
+pub use weights::{ANSWER_FEATURES, Model, Tree};
 
 /// A sentence vector.
 pub type Embedding = Vec<f32>;
@@ -123,7 +127,7 @@ pub fn extract_with(request: &Request<'_>, model: &Model) -> Extract {
     pick::answer(request, Some(model))
 }
 
-/// All sentences with their features, in reading order.
+/// All sentences that may answer with their features, in reading order.
 #[must_use]
 pub fn evidence(request: &Request<'_>) -> Vec<Scored> {
     pick::evidence(request)

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::candidates::{Bag, Candidate, Shape, Surroundings, collect, shape_of};
-use super::features::{Extractor, Features, cosine, holds, rank_passages};
+use super::candidates::{Candidate, Shape, Surroundings, collect, shape_of};
+use super::features::{Extractor, Features, SENTENCE_SIMILARITY, cosine, holds, rank_passages};
 use super::kinds::Kind;
 use super::question::{Concept, Question};
 use super::weights::Model;
@@ -35,6 +35,8 @@ const OTHER_NAME: f32 = 0.4;
 const OTHER_WHOM: f32 = 0.45;
 /// What is left of it when much of the question stands in the passages, but nowhere near the sentence.
 const OTHER_SUBJECT: f32 = 0.6;
+/// What is left of it when the sentence names another option than the question: the front for the rear.
+const OTHER_OPTION: f32 = 0.3;
 /// The share of the question's weight that is much.
 const MUCH: f32 = 0.45;
 /// What a line of code loses, unless the question itself names something of its kind.
@@ -55,31 +57,6 @@ struct Reading {
     candidates: Vec<Candidate>,
     surroundings: Vec<Surroundings>,
     features: Vec<Features>,
-}
-
-impl Reading {
-    /// Whether some name of the question is known to the passages but stands neither in the sentence's passage nor its headings.
-    fn elsewhere(&self, candidate: &Candidate) -> bool {
-        let Some(own) = self.surroundings.get(candidate.passage) else { return false };
-        self.question
-            .concepts
-            .iter()
-            .filter(|c| c.entity && c.of.is_none())
-            .any(|c| !may_hold(&own.all, c) && self.surroundings.iter().any(|s| holds(&s.all, c) > 0.0))
-    }
-
-    /// Whether the question says for whom, and neither the sentence nor what stands above it does.
-    fn for_another(&self, candidate: &Candidate) -> bool {
-        let Some(around) = self.surroundings.get(candidate.passage) else { return false };
-        let near = |c: &Concept| [&candidate.own, &candidate.lead, &around.heading].iter().any(|bag| holds(bag, c) > 0.0);
-        self.question.whom.iter().filter_map(|i| self.question.concepts.get(*i)).any(|c| !near(c))
-    }
-}
-
-/// Whether a bag holds a name in whatever form: names are inflected more freely than stemmers know.
-fn may_hold(bag: &Bag, concept: &Concept) -> bool {
-    let beginning: String = concept.surface.chars().take(4).collect();
-    holds(bag, concept) > 0.0 || bag.positions.keys().any(|term| term.trim_start_matches('~').starts_with(&beginning))
 }
 
 fn read(request: &Request<'_>) -> Reading {
@@ -113,8 +90,7 @@ fn read(request: &Request<'_>) -> Reading {
 }
 
 fn set_similarity(row: &mut Features, similarity: Option<f32>) {
-    let at = row.len() - 2;
-    if let Some(slot) = row.get_mut(at) {
+    if let Some(slot) = row.get_mut(SENTENCE_SIMILARITY) {
         *slot = similarity.unwrap_or(0.0);
     }
 }
@@ -160,6 +136,7 @@ pub(super) fn evidence(request: &Request<'_>) -> Vec<Scored> {
         .candidates
         .iter()
         .zip(&reading.features)
+        .filter(|(candidate, _)| adds_something(&reading.question, candidate))
         .map(|(candidate, features)| Scored {
             passage: candidate.passage,
             text: request.passages.get(candidate.passage).and_then(|p| p.text.get(candidate.bytes.clone())).unwrap_or_default().to_owned(),
@@ -181,7 +158,7 @@ pub(super) fn answer(request: &Request<'_>, model: Option<&Model>) -> Extract {
         return whole;
     }
     // One of them has an answer here, so the sentences that are best for both together come along.
-    let calibrated = model.copied().unwrap_or_else(|| Model::for_language(whole.lang, request.embedder.is_some()));
+    let calibrated = model.cloned().unwrap_or_else(|| Model::for_language(whole.lang, request.embedder.is_some()));
     let together = answer_one(request, Some(&Model { threshold: 0.0, ..calibrated }));
     let mut picked: Vec<Picked> = Vec::new();
     for piece in parts.iter().flat_map(|part| part.picked.iter().take(1)).chain(&together.picked) {
@@ -245,11 +222,14 @@ fn answer_one(request: &Request<'_>, model: Option<&Model>) -> Extract {
         if candidate.shape == Shape::Row && feature(features, "own_coverage") < 0.15 {
             probability *= OTHER_ROW;
         }
-        if reading.question.kind != Kind::Any && reading.elsewhere(candidate) {
+        if reading.question.kind != Kind::Any && feature(features, "other_name") > 0.5 {
             probability *= OTHER_NAME;
         }
-        if reading.for_another(candidate) {
+        if feature(features, "other_whom") > 0.5 {
             probability *= OTHER_WHOM;
+        }
+        if feature(features, "contrary") > 0.5 {
+            probability *= OTHER_OPTION;
         }
         if reading.question.kind != Kind::Any && feature(features, "known_word_missing") > MUCH {
             probability *= OTHER_SUBJECT;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use astrolabe_backends::analysis::{Alternative, Lang, analyse, analyse_question, detect_language};
 
+use super::contrasts::{Contrast, contrasts};
 use super::kinds::{self, Kind};
 use super::{lexicon, numbers, ranges};
 
@@ -43,10 +44,14 @@ pub(super) struct Question {
     pub whom: Vec<usize>,
     /// The concept that names the role of the person asked for.
     pub role: Option<usize>,
+    /// Asks whether, not what.
+    pub yes_or_no: bool,
     /// Values it names as conditions.
     pub values: Vec<f64>,
     /// Lengths of time it names, in minutes.
     pub durations: Vec<f64>,
+    /// Options that exclude others.
+    pub contrasts: Vec<Contrast>,
     /// Lower-case words and numbers of the question.
     pub words: HashSet<String>,
 }
@@ -65,6 +70,9 @@ const LIGHT: &str = "find|finds|see|look|looks|get|gets|got|have|has|had|make|ma
      способ|способом|время|времени|раз|год|году|года|мой|моя|моё|мои|наш|наша|наше|наши|свой|свои|какого|положено|полагается|\
      należy|przysługuje|случае|przypadku|case|какой|какая|какое|какие|какому|каким|каком|какую|какими|который|которая|которое|которые|\
      котором|которой|którą|którym|której|którego|których|jaką|jakiej|jakiego|jakimi|jakich";
+
+/// Words that open a question that wants a yes or a no.
+const YES_OR_NO: &str = "can|may|is|are|do|does|must|should|am|will|czy|wolno|ли|можно|нужно|надо";
 
 /// Words whose meaning the expected kind already carries.
 fn carried(kind: Kind, word: &str) -> bool {
@@ -93,8 +101,8 @@ fn carried(kind: Kind, word: &str) -> bool {
             "far|distance|length|tall|high|daleko|odległość|wysokość|długość|далеко|расстояние|длина|длины|высота|kilometrów|\
              километров"
         }
-        Kind::Place => "where|place|located|situated|gdzie|miejsce|miejscu|где|место|месте",
-        Kind::Contact => {
+        Kind::Place | Kind::Room => "where|place|located|situated|gdzie|miejsce|miejscu|где|место|месте",
+        Kind::Contact | Kind::Phone => {
             "number|phone|telephone|call|ring|numer|numerem|telefon|telefonu|telefonem|номер|телефон|телефона|телефону|номеру|номером"
         }
         Kind::Name => {
@@ -104,7 +112,9 @@ fn carried(kind: Kind, word: &str) -> bool {
         Kind::Amount => {
             "big|large|high|size|length|rating|limit|maximum|capacity|limitu|długość|wielkość|rozmiar|лимит|размер|maksymalny|максимальный"
         }
-        Kind::Count | Kind::Any => "",
+        Kind::Age => "old|age|years|lat|wiek|wieku|lata|лет|возраст|возраста",
+        Kind::Colour => "colour|color|kolor|koloru|цвет|цвета",
+        Kind::Reason | Kind::Count | Kind::Any => "",
     };
     list.split('|').any(|w| w == word)
 }
@@ -148,15 +158,12 @@ impl Question {
             // The most frequent sure form decides how rare the word is; a synonym counts when the word itself is unknown.
             let sure = alternatives.iter().filter(|a| a.weight >= 0.7).map(|a| idf(&a.text)).fold(ceiling, f32::min);
             let any = alternatives.iter().map(|a| idf(&a.text)).fold(ceiling, f32::min);
-            let unseen = any >= ceiling * 0.999;
             let rarity = if sure < ceiling * 0.999 { sure } else { (sure + any) / 2.0 };
             let mut weight = (0.15 + rarity / ceiling) * term.weight;
             if several && quantity {
                 weight *= 0.4;
             } else if several && !entity && (LIGHT.split('|').any(|w| w == surface) || carried(kind, &surface)) {
                 weight *= 0.2;
-            } else if unseen && !entity {
-                weight *= 0.7;
             }
             let identifies = entity && digits;
             concepts.push(Concept { surface, alternatives, weight, entity, identifies, of: noun });
@@ -177,8 +184,10 @@ impl Question {
             focus,
             role,
             whom,
+            yes_or_no: refs.get(last_question(text)..).unwrap_or(&refs).iter().take(3).any(|w| YES_OR_NO.split('|').any(|y| y == *w)),
             values: ranges::values(text),
             durations: ranges::durations(text),
+            contrasts: contrasts(text, lang),
             words: lower.into_iter().collect(),
         }
     }

@@ -156,6 +156,42 @@ fn a_rule_for_one_is_not_a_rule_for_another() {
 }
 
 #[test]
+fn the_rear_is_not_answered_with_the_front() {
+    let texts: &[(&str, &str)] = &[
+        ("Workshop > Prices", "Work | Price\nFront brake pads | 118 EUR\nOil change | 60 EUR"),
+        ("Opening", "The workshop is open from Monday to Friday, 8:00 to 17:00. On Sunday it is closed."),
+        ("Canteen", "Soup costs 3 EUR."),
+    ];
+    let (extract, text) = ask_of("How much do rear brake pads cost?", texts);
+    assert!(!extract.answered, "{text}");
+    let (extract, text) = ask_of("How much do front brake pads cost?", texts);
+    assert!(extract.answered && text.contains("118 EUR"), "{text}");
+}
+
+#[test]
+fn one_of_several_options_excludes_the_others_but_a_range_does_not() {
+    let contradicts = |question: &str, sentence: &str| {
+        let bag = candidates::Bag::of(sentence, Lang::En);
+        contrasts::contrasts(question, Lang::En).iter().any(|c| c.contradicts(&bag, &[]))
+    };
+    assert!(contradicts("What does a small box cost?", "A medium box costs 2 EUR, a large one 3 EUR."));
+    assert!(!contradicts("What does a small box cost?", "A small box costs 1 EUR, a large one 3 EUR."));
+    assert!(contradicts("Is it open on Tuesday?", "On Sunday it is closed."));
+    assert!(!contradicts("Is it open on Tuesday?", "Open from Monday to Friday."));
+}
+
+#[test]
+fn opening_hours_are_no_telephone_number() {
+    let held = |sentence: &str| holdings::holdings(sentence, &|_| false).match_of(Kind::Phone);
+    for sentence in ["Open from 9:00 to 12:00.", "The fee is 10 000 EUR.", "Write to office@example.org."] {
+        assert!(held(sentence) < 0.5, "{sentence}");
+    }
+    for sentence in ["Ring 5107.", "Telefon: 61 555 70 10.", "Вахта: 21-20."] {
+        assert!(held(sentence) > 0.5, "{sentence}");
+    }
+}
+
+#[test]
 fn two_questions_in_one_are_answered_each() {
     let (extract, text) =
         ask_of("Is there something green for people who never touch steak or fish at noon, and when does the car park close?", OFFICE);
@@ -223,7 +259,17 @@ fn the_kind_of_answer_is_told_from_the_question() {
         ("How long is the warranty?", Kind::Duration),
         ("How often is the filter cleaned?", Kind::Often),
         ("Jak szybko przyjedzie serwis?", Kind::Soon),
-        ("По какому телефону вызвать мастера?", Kind::Contact),
+        ("По какому телефону вызвать мастера?", Kind::Phone),
+        ("What is Anna Berg's extension?", Kind::Phone),
+        ("Jaki adres e-mail ma dziekanat?", Kind::Contact),
+        ("Why is the gate shut?", Kind::Reason),
+        ("Dlaczego brama jest zamknięta?", Kind::Reason),
+        ("Почему закрыты ворота?", Kind::Reason),
+        ("How old must a driver be?", Kind::Age),
+        ("Со скольки лет выдают карту?", Kind::Age),
+        ("Jakiego koloru jest kask?", Kind::Colour),
+        ("В каком кабинете принимает врач?", Kind::Room),
+        ("Во сколько обойдётся справка?", Kind::Money),
         ("Do której czynne jest biuro?", Kind::Time),
         ("VPN session length", Kind::Amount),
         ("godziny otwarcia biura", Kind::Time),
