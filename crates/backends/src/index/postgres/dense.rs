@@ -11,8 +11,9 @@ use super::{PostgresIndex, database};
 use crate::index::check::unit;
 use crate::index::{Filter, Hit, IndexError};
 
-/// Allowed vectors up to which all are compared. The graph costs as much by then, and finds less.
-pub const EXACT: i64 = 20_000;
+/// Allowed vectors up to which all are compared, which costs about as much as a filtered walk over the graph by then
+/// (`docs/adr/0011-postgres-index.md`).
+pub const EXACT: i64 = 2_000;
 /// Candidates that the graph search keeps, at least and at most (pgvector's own limit).
 const EF_SEARCH: (usize, usize) = (200, 1000);
 /// Vectors that the graph search looks at before it gives up, and the exact one takes over.

@@ -61,8 +61,8 @@ fn ids(hits: &[Hit]) -> Vec<&str> {
 #[tokio::test]
 async fn the_graph_finds_what_comparing_all_finds_whatever_share_a_filter_leaves() {
     let Some((db, _folder)) = postgres().await else { return };
-    let whole = PostgresIndex::open(db, "minilm", "1", DIMS).await.unwrap();
-    // The limit from which the graph is built and used is lowered; everything else is as it is for twenty thousand.
+    let whole = PostgresIndex { exact: i64::MAX, ..PostgresIndex::open(db, "minilm", "1", DIMS).await.unwrap() };
+    // The limit from which the graph is built and used is lowered; everything else is as it is for many.
     let graph = PostgresIndex { exact: 1, ..whole.clone() };
     let mut random = Random(21);
     let subjects: Vec<Vec<f32>> = (0..40).map(|_| (0..DIMS).map(|_| random.normal()).collect()).collect();
