@@ -6,7 +6,7 @@ use super::kinds::{Kind, phrase_in};
 use super::numbers::is_number_word;
 use super::vocabulary::{
     AGES, CLAUSES, CONTACT, DAYS, DEGREES, DISTANCE, LOCATING, MONEY, MONEY_WORDS, MONTHS, PERCENT, PLACES, PROMPT, REASONS, REPEATING,
-    ROLES, ROOMS, SPEED, TIME_UNITS, UNITS, WITHIN, Words, YEAR_FRAMES, words_of,
+    ROLES, ROOMS, SEASONS, SPEED, TIME_UNITS, UNITS, WITHIN, Words, YEAR_FRAMES, words_of,
 };
 use crate::ingest::sentences::list_marker;
 
@@ -107,7 +107,7 @@ pub(super) fn holdings(sentence: &str, asked: &dyn Fn(&str) -> bool) -> Holdings
             // `raw` is a slice of the sentence, so the difference of their addresses is its place.
             found.counts_at.push(marker + word.raw.as_ptr().addr().saturating_sub(sentence.as_ptr().addr()));
         }
-        found.time |= listed(&DAYS, &word.lower) || listed(&MONTHS, &word.lower);
+        found.time |= [&DAYS, &MONTHS, &SEASONS].into_iter().any(|words| listed(words, &word.lower));
         found.role |= listed(&ROLES, &word.lower) && !asked(&word.lower);
         let measure =
             listed(&UNITS, &word.lower) || listed(&MONEY, &word.lower) || listed(&MONTHS, &word.lower) || listed(&DAYS, &word.lower);

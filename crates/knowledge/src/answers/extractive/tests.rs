@@ -251,6 +251,14 @@ fn empty_and_odd_questions_are_refused_quietly() {
 }
 
 #[test]
+fn a_season_says_when() {
+    for text in ["The pump is serviced every spring.", "Pompę serwisuje się zimą.", "Насос обслуживают летом."] {
+        let held = holdings::holdings(text, &|_| false).match_of(Kind::Time);
+        assert!(held > 0.9, "{text}: {held}");
+    }
+}
+
+#[test]
 fn the_kind_of_answer_is_told_from_the_question() {
     for (question, kind) in [
         ("How much does it cost?", Kind::Money),

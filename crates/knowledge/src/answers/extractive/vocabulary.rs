@@ -78,6 +78,13 @@ pub(super) static DAYS: Words = LazyLock::new(|| {
     )
 });
 
+pub(super) static SEASONS: Words = LazyLock::new(|| {
+    words_of(
+        "spring|summer|autumn|winter|wiosna|wiosną|wiosnę|wiosny|lato|latem|jesień|jesienią|jesieni|zima|zimą|zimę|zimy|весна|весной|весну|весны|\
+     лето|летом|осень|осенью|осени|зима|зимой|зиму|зимы",
+    )
+});
+
 pub(super) static DISTANCE: Words = LazyLock::new(|| {
     words_of(
         "m|km|cm|mm|metre|metres|meter|meters|kilometre|kilometres|kilometers|mile|miles|feet|foot|\
