@@ -21,8 +21,14 @@ use crate::{
 const BATCH_FILES: usize = 32;
 /// Bytes of one upload, unless a single file is larger.
 const BATCH_BYTES: u64 = 8 << 20;
+/// Files of the first upload.
+const FIRST_FILES: usize = 4;
 /// How often the documents are looked at while waiting.
 const LOOK: Duration = Duration::from_millis(300);
+/// How often they are looked at when few are left.
+const LAST_LOOK: Duration = Duration::from_millis(30);
+/// How many are few.
+const FEW: usize = 8;
 
 /// Add files and folders to a source.
 #[derive(Debug, Args)]
@@ -276,7 +282,7 @@ async fn wait(
     progress: &Progress,
 ) -> Result<()> {
     while !waiting.is_empty() {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(if waiting.len() > FEW { LOOK } else { LAST_LOOK }).await;
         let mut still = std::collections::BTreeSet::new();
         for state in ["queued", "running"] {
             for document in list(client, source, state).await? {

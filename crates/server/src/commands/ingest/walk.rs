@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Failure;
+use super::{FIRST_FILES, Failure};
 
 /// Endings of files that are taken from folders; a file that is named itself is always sent, and the server says what it thinks of it.
 const ENDINGS: &[&str] = &["md", "markdown", "txt", "text", "html", "htm", "xhtml"];
@@ -138,12 +138,13 @@ fn add(path: &Path, name: &Path, size: u64, files: &mut Files) {
     }
 }
 
-/// Cuts files into uploads.
+/// Cuts files into uploads: a few files first, so that the server has work while it gets the others, then twice as many each time.
 pub(super) fn batches(files: Vec<Found>, max_files: usize, max_bytes: u64) -> Vec<Vec<Found>> {
     let mut all: Vec<Vec<Found>> = Vec::new();
     let mut bytes = 0;
     for file in files {
-        let fits = all.last().is_some_and(|last| last.len() < max_files && bytes + file.size <= max_bytes);
+        let room = max_files.min(FIRST_FILES << all.len().saturating_sub(1).min(16));
+        let fits = all.last().is_some_and(|last| last.len() < room && bytes + file.size <= max_bytes);
         bytes = if fits { bytes + file.size } else { file.size };
         match all.last_mut() {
             Some(last) if fits => last.push(file),
@@ -188,12 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_holds_at_most_so_many_files_and_bytes() {
+    fn a_batch_holds_at_most_so_many_files_and_bytes_and_the_first_ones_are_small() {
         let file = |size| Found { path: PathBuf::new(), name: String::new(), size };
         let sizes: Vec<Vec<u64>> = batches(vec![file(5), file(5), file(1), file(50), file(1), file(1), file(1), file(1)], 3, 10)
             .iter()
             .map(|b| b.iter().map(|f| f.size).collect())
             .collect();
         assert_eq!(sizes, [vec![5, 5], vec![1], vec![50], vec![1, 1, 1], vec![1]]);
+        let counts: Vec<usize> = batches((0..100).map(|_| file(0)).collect(), 32, 10).iter().map(Vec::len).collect();
+        assert_eq!(counts, [4, 8, 16, 32, 32, 8]);
     }
 }
