@@ -109,6 +109,7 @@ codes! {
     INVALID_ORIGIN = "invalid_origin", Forbidden, "Origin not allowed", "Send the request from the page that this server serves, or with a bearer token";
     MISSING_TOKEN = "missing_token", Unauthenticated, "Sign-in needed", "Send `Authorization: Bearer <token>`, or open the one-time link that `astrolabe login-link` prints";
     INVALID_TOKEN = "invalid_token", Unauthenticated, "Invalid token", "Use the token in the data directory's `token` file";
+    INSUFFICIENT_SCOPE = "insufficient_scope", Forbidden, "Key without that scope", "Use a key that was made for the right which the detail names";
     FORBIDDEN = "forbidden", Forbidden, "Not allowed", "Ask an administrator for the role that the detail names";
     NOT_FOUND = "not_found", NotFound, "Not found", "Check the id; what belongs to somebody else looks the same as what is missing";
     METHOD_NOT_ALLOWED = "method_not_allowed", Invalid, "Method not allowed", "Use one of the methods in the Allow header";

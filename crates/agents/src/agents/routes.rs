@@ -2,7 +2,8 @@
 
 use astrolabe_kernel::{
     Result,
-    http::{Caller, CommonProblems, Json},
+    http::{CommonProblems, Json, May},
+    principal::right,
 };
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -31,8 +32,8 @@ pub struct AgentList {
 
 /// List agents and their tools.
 #[utoipa::path(get, path = "/api/v1/agents", tag = "agents",
-    responses((status = 200, description = "Every agent.", body = AgentList), CommonProblems))]
-pub async fn list_agents(State(agents): State<Agents>, caller: Caller) -> Result<Json<AgentList>> {
+    responses((status = 200, description = "Every agent.", body = AgentList), CommonProblems, right::RunAgents))]
+pub async fn list_agents(State(agents): State<Agents>, caller: May<right::RunAgents>) -> Result<Json<AgentList>> {
     let info = |name: AgentName| AgentInfo {
         name,
         description: name.description().to_owned(),

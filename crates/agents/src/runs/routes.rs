@@ -2,10 +2,9 @@
 
 use astrolabe_kernel::{
     Error, Id, Result,
-    http::{
-        BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query, StreamEvent, StreamLine, StreamQuery,
-    },
+    http::{BodyProblems, CommonProblems, ConflictProblem, Json, May, NotFoundProblem, Path, Query, StreamEvent, StreamLine, StreamQuery},
     page::{Page, PageQuery},
+    principal::right,
 };
 use axum::{extract::State, http::HeaderMap, response::Response};
 
@@ -20,10 +19,10 @@ use crate::Agents;
     params(("Idempotency-Key" = Option<String>, Header, description = "Names the request: a repeat gets the first answer.", min_length = 1, max_length = 200, pattern = "^[!-~]+$", example = "7d1f0c")),
     responses((status = 200, description = "What the agent answered.",
                content((RunResult = "application/json"), (StreamEvent = "text/event-stream"), (StreamLine = "application/x-ndjson"))),
-              CommonProblems, NotFoundProblem, ConflictProblem, BodyProblems))]
+              CommonProblems, right::RunAgents, NotFoundProblem, ConflictProblem, BodyProblems))]
 pub async fn run_agent(
     State(agents): State<Agents>,
-    caller: Caller,
+    caller: May<right::RunAgents>,
     headers: HeaderMap,
     Json(request): Json<RunRequest>,
 ) -> Result<Response> {
@@ -32,8 +31,12 @@ pub async fn run_agent(
 
 /// List your runs, newest first.
 #[utoipa::path(get, path = "/api/v1/runs", tag = "agents", params(PageQuery),
-    responses((status = 200, description = "A page.", body = Page<Run>), CommonProblems))]
-pub async fn list_runs(State(agents): State<Agents>, caller: Caller, Query(page): Query<PageQuery>) -> Result<Json<Page<Run>>> {
+    responses((status = 200, description = "A page.", body = Page<Run>), CommonProblems, right::RunAgents))]
+pub async fn list_runs(
+    State(agents): State<Agents>,
+    caller: May<right::RunAgents>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<Page<Run>>> {
     let limit = page.limit()?;
     let mut tx = agents.kernel.db.read().await?;
     let rows = store::page(&mut tx, caller.principal.tenant, &caller.principal.id, page.after(), limit).await?;
@@ -42,8 +45,8 @@ pub async fn list_runs(State(agents): State<Agents>, caller: Caller, Query(page)
 
 /// Read a run.
 #[utoipa::path(get, path = "/api/v1/runs/{id}", tag = "agents", params(("id" = Id<Run>, Path)),
-    responses((status = 200, description = "The run, with its result when it has one.", body = Run), CommonProblems, NotFoundProblem))]
-pub async fn get_run(State(agents): State<Agents>, caller: Caller, Path(id): Path<Id<Run>>) -> Result<Json<Run>> {
+    responses((status = 200, description = "The run, with its result when it has one.", body = Run), CommonProblems, right::RunAgents, NotFoundProblem))]
+pub async fn get_run(State(agents): State<Agents>, caller: May<right::RunAgents>, Path(id): Path<Id<Run>>) -> Result<Json<Run>> {
     let mut tx = agents.kernel.db.read().await?;
     store::get(&mut tx, caller.principal.tenant, &caller.principal.id, id).await?.map(Json).ok_or_else(|| Error::not_found("run"))
 }
@@ -51,10 +54,10 @@ pub async fn get_run(State(agents): State<Agents>, caller: Caller, Path(id): Pat
 /// Read a run's events, from the beginning or behind `Last-Event-ID`.
 #[utoipa::path(get, path = "/api/v1/runs/{id}/events", tag = "agents", params(("id" = Id<Run>, Path), StreamQuery),
     responses((status = 200, description = "The stream.", content((StreamEvent = "text/event-stream"), (StreamLine = "application/x-ndjson"))),
-              CommonProblems, NotFoundProblem))]
+              CommonProblems, right::RunAgents, NotFoundProblem))]
 pub async fn stream_run_events(
     State(agents): State<Agents>,
-    caller: Caller,
+    caller: May<right::RunAgents>,
     Path(id): Path<Id<Run>>,
     Query(query): Query<StreamQuery>,
     headers: HeaderMap,

@@ -1,10 +1,11 @@
 //! Endpoints of tickets.
 
 use astrolabe_kernel::{
-    Error, Id, Result, Role,
+    Error, Id, Result,
     audit::Record,
-    http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query},
+    http::{BodyProblems, CommonProblems, ConflictProblem, Json, May, NotFoundProblem, Path, Query},
     page::{Page, page_limit, read_cursor},
+    principal::right,
 };
 use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
@@ -33,8 +34,12 @@ pub struct TicketQuery {
 
 /// List tickets, newest first.
 #[utoipa::path(get, path = "/api/v1/tickets", tag = "tickets", params(TicketQuery),
-    responses((status = 200, description = "A page.", body = Page<Ticket>), CommonProblems))]
-pub async fn list_tickets(State(agents): State<Agents>, caller: Caller, Query(query): Query<TicketQuery>) -> Result<Json<Page<Ticket>>> {
+    responses((status = 200, description = "A page.", body = Page<Ticket>), CommonProblems, right::ReadTickets))]
+pub async fn list_tickets(
+    State(agents): State<Agents>,
+    caller: May<right::ReadTickets>,
+    Query(query): Query<TicketQuery>,
+) -> Result<Json<Page<Ticket>>> {
     let limit = page_limit(query.limit)?;
     let state = query.state.map_or("", TicketState::as_str);
     let mut tx = agents.kernel.db.read().await?;
@@ -44,8 +49,12 @@ pub async fn list_tickets(State(agents): State<Agents>, caller: Caller, Query(qu
 
 /// Open a ticket.
 #[utoipa::path(post, path = "/api/v1/tickets", tag = "tickets", request_body = NewTicket,
-    responses((status = 201, description = "Opened.", body = Ticket), CommonProblems, ConflictProblem, BodyProblems))]
-pub async fn create_ticket(State(agents): State<Agents>, caller: Caller, Json(new): Json<NewTicket>) -> Result<(StatusCode, Json<Ticket>)> {
+    responses((status = 201, description = "Opened.", body = Ticket), CommonProblems, right::OpenTickets, ConflictProblem, BodyProblems))]
+pub async fn create_ticket(
+    State(agents): State<Agents>,
+    caller: May<right::OpenTickets>,
+    Json(new): Json<NewTicket>,
+) -> Result<(StatusCode, Json<Ticket>)> {
     new.validate()?;
     let (kernel, tenant, now) = (&agents.kernel, caller.principal.tenant, agents.kernel.now());
     let ticket = Ticket {
@@ -68,22 +77,21 @@ pub async fn create_ticket(State(agents): State<Agents>, caller: Caller, Json(ne
 
 /// Read a ticket.
 #[utoipa::path(get, path = "/api/v1/tickets/{id}", tag = "tickets", params(("id" = Id<Ticket>, Path)),
-    responses((status = 200, description = "The ticket.", body = Ticket), CommonProblems, NotFoundProblem))]
-pub async fn get_ticket(State(agents): State<Agents>, caller: Caller, Path(id): Path<Id<Ticket>>) -> Result<Json<Ticket>> {
+    responses((status = 200, description = "The ticket.", body = Ticket), CommonProblems, right::ReadTickets, NotFoundProblem))]
+pub async fn get_ticket(State(agents): State<Agents>, caller: May<right::ReadTickets>, Path(id): Path<Id<Ticket>>) -> Result<Json<Ticket>> {
     let ticket = store::get(&mut agents.kernel.db.read().await?, caller.principal.tenant, id).await?;
     ticket.map(Json).ok_or_else(|| Error::not_found("ticket"))
 }
 
 /// Change a ticket.
 #[utoipa::path(patch, path = "/api/v1/tickets/{id}", tag = "tickets", params(("id" = Id<Ticket>, Path)), request_body = TicketChange,
-    responses((status = 200, description = "The ticket as it is now.", body = Ticket), CommonProblems, NotFoundProblem, BodyProblems))]
+    responses((status = 200, description = "The ticket as it is now.", body = Ticket), CommonProblems, right::ManageTickets, NotFoundProblem, BodyProblems))]
 pub async fn update_ticket(
     State(agents): State<Agents>,
-    caller: Caller,
+    caller: May<right::ManageTickets>,
     Path(id): Path<Id<Ticket>>,
     Json(change): Json<TicketChange>,
 ) -> Result<Json<Ticket>> {
-    caller.principal.require(Role::Editor)?;
     change.title.as_deref().map_or(Ok(()), check_title)?;
     change.description.as_deref().map_or(Ok(()), check_description)?;
     let (kernel, tenant) = (&agents.kernel, caller.principal.tenant);

@@ -1,5 +1,7 @@
 //! Extractors: what a handler asks for in its arguments. A refusal names the field.
 
+use std::{marker::PhantomData, ops::Deref};
+
 use axum::{
     RequestExt,
     body::Bytes,
@@ -10,9 +12,9 @@ use axum::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Trace, strict};
-use crate::{Error, Principal, error::code};
+use crate::{Error, Principal, error::code, principal::Asked};
 
-/// Who asks, and the ids of the request. A handler without it is public.
+/// Who asks, and the ids of the request. Handlers get it inside [`May`], once the caller has the right that they ask for.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// Who asks, for which tenant.
@@ -24,16 +26,54 @@ pub struct Caller {
     pub idempotency_key: Option<String>,
 }
 
-impl<S: Sync> FromRequestParts<S> for Caller {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+impl Caller {
+    async fn of(parts: &mut Parts) -> Result<Self, Error> {
         let principal = parts.extensions.get::<Principal>().cloned().ok_or_else(|| Error::new(code::MISSING_TOKEN, "sign in first"))?;
         let trace = Trace::from_request_parts(parts, &()).await?;
         // Also where nothing is done about the key, a wrong one is refused.
         idempotency_key(&parts.headers)?;
         let idempotency_key = parts.extensions.get::<crate::idempotency::Named>().map(|n| n.0.clone());
         Ok(Self { principal, trace, idempotency_key })
+    }
+
+    /// The caller with a right.
+    ///
+    /// # Errors
+    /// As [`Principal::require`].
+    pub fn may<R: Asked>(self) -> Result<May<R>, Error> {
+        self.principal.require(R::RIGHT)?;
+        Ok(May { caller: self, right: PhantomData })
+    }
+}
+
+/// A caller that has a right: `caller: May<right::WriteKnowledge>`. A handler without one is public, and there is no other way to a
+/// [`Caller`], so no handler reaches data of a tenant without saying which right it takes.
+#[derive(Debug, Clone)]
+pub struct May<R> {
+    caller: Caller,
+    right: PhantomData<R>,
+}
+
+impl<R> May<R> {
+    /// The caller itself.
+    pub fn into_caller(self) -> Caller {
+        self.caller
+    }
+}
+
+impl<R> Deref for May<R> {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
+}
+
+impl<S: Sync, R: Asked> FromRequestParts<S> for May<R> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        Caller::of(parts).await?.may()
     }
 }
 

@@ -10,12 +10,13 @@ mod strict;
 mod trace;
 
 pub(crate) use extract::idempotency_key;
-pub use extract::{Caller, Json, Path, Query, parse as parse_json, parse_value};
+pub use extract::{Caller, Json, May, Path, Query, parse as parse_json, parse_value};
 pub use middleware::{Observer, guard, observe};
 pub use openapi::{
-    BodyProblems, CommonProblems, ConflictProblem, NotFoundProblem, OpenProblems, PreconditionProblem, StreamEvent, StreamLine,
+    BodyProblems, CommonProblems, ConflictProblem, NotFoundProblem, OpenProblems, PreconditionProblem, RIGHT, StreamEvent, StreamLine,
     UpstreamProblem,
 };
+pub(crate) use openapi::{Responses, refused_without};
 pub use problem::{Problem, method_not_allowed, not_found};
 pub use sse::{StreamQuery, event_stream};
 pub use trace::Trace;

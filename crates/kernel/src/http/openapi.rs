@@ -8,8 +8,27 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::{
     IntoResponses, ToSchema,
-    openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder},
+    openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder, extensions::ExtensionsBuilder},
 };
+
+use crate::principal::Right;
+
+/// Statuses with what they say.
+pub(crate) type Responses = BTreeMap<String, RefOr<Response>>;
+
+/// The extension of the 403 answer that names the right which an operation asks for.
+pub const RIGHT: &str = "x-right";
+
+/// The 403 of an operation that asks for a right. It names the right, so that the table of operations is made from the description.
+pub(crate) fn refused_without(right: Right) -> Responses {
+    let (name, role) = (right.as_str(), right.least_role().as_str());
+    let text = format!("The caller lacks the right `{name}` (from the role {role} on), or its origin or the host name is not allowed.");
+    let mut response = problem(&text);
+    if let RefOr::T(response) = &mut response {
+        response.extensions = Some(ExtensionsBuilder::new().add(RIGHT, name).build());
+    }
+    Responses::from([("403".to_owned(), response)])
+}
 
 fn problem(description: &str) -> RefOr<Response> {
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
@@ -31,11 +50,10 @@ macro_rules! problems {
 }
 
 problems! {
-    /// What any endpoint behind sign-in may answer: 400, 401, 403, 429, 500, 503, 504.
+    /// What any endpoint behind sign-in may answer: 400, 401, 429, 500, 503, 504. Its right says 403.
     CommonProblems {
         "400" = "A parameter, header or field is wrong; `errors` names it.",
         "401" = "No token, or not the right one.",
-        "403" = "The caller, its origin or the host name is not allowed.",
         "429" = "Too many requests; repeat after the time in `Retry-After`.",
         "500" = "A defect of ours; the log has the details under `trace_id`.",
         "503" = "Not now: warming up, overloaded, stopping or out of space.",

@@ -2,8 +2,9 @@
 
 use astrolabe_kernel::{
     Error, Id, Result,
-    http::{BodyProblems, Caller, CommonProblems, Json, NotFoundProblem, Path, Query, StreamEvent, StreamLine, StreamQuery},
+    http::{BodyProblems, CommonProblems, Json, May, NotFoundProblem, Path, Query, StreamEvent, StreamLine, StreamQuery},
     page::{Page, PageQuery},
+    principal::right,
 };
 use axum::{extract::State, http::HeaderMap, response::Response};
 
@@ -18,10 +19,10 @@ use crate::Knowledge;
 #[utoipa::path(post, path = "/api/v1/ask", tag = "ask", request_body = AskRequest,
     responses((status = 200, description = "The answer, or that there is none.",
                content((Answer = "application/json"), (StreamEvent = "text/event-stream"), (StreamLine = "application/x-ndjson"))),
-              CommonProblems, NotFoundProblem, BodyProblems))]
+              CommonProblems, right::AskQuestions, NotFoundProblem, BodyProblems))]
 pub async fn ask(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::AskQuestions>,
     headers: HeaderMap,
     Json(request): Json<AskRequest>,
 ) -> Result<Response> {
@@ -30,8 +31,12 @@ pub async fn ask(
 
 /// List your asks, newest first.
 #[utoipa::path(get, path = "/api/v1/asks", tag = "ask", params(PageQuery),
-    responses((status = 200, description = "A page.", body = Page<Ask>), CommonProblems))]
-pub async fn list_asks(State(knowledge): State<Knowledge>, caller: Caller, Query(page): Query<PageQuery>) -> Result<Json<Page<Ask>>> {
+    responses((status = 200, description = "A page.", body = Page<Ask>), CommonProblems, right::AskQuestions))]
+pub async fn list_asks(
+    State(knowledge): State<Knowledge>,
+    caller: May<right::AskQuestions>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<Page<Ask>>> {
     let limit = page.limit()?;
     let mut tx = knowledge.kernel.db.read().await?;
     let rows = store::page(&mut tx, caller.principal.tenant, &caller.principal.id, page.after(), limit).await?;
@@ -40,8 +45,12 @@ pub async fn list_asks(State(knowledge): State<Knowledge>, caller: Caller, Query
 
 /// Read an ask.
 #[utoipa::path(get, path = "/api/v1/asks/{id}", tag = "ask", params(("id" = Id<Answer>, Path)),
-    responses((status = 200, description = "The ask, with its answer when it has one.", body = Ask), CommonProblems, NotFoundProblem))]
-pub async fn get_ask(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Answer>>) -> Result<Json<Ask>> {
+    responses((status = 200, description = "The ask, with its answer when it has one.", body = Ask), CommonProblems, right::AskQuestions, NotFoundProblem))]
+pub async fn get_ask(
+    State(knowledge): State<Knowledge>,
+    caller: May<right::AskQuestions>,
+    Path(id): Path<Id<Answer>>,
+) -> Result<Json<Ask>> {
     let mut tx = knowledge.kernel.db.read().await?;
     store::get(&mut tx, caller.principal.tenant, &caller.principal.id, id).await?.map(Json).ok_or_else(|| Error::not_found("ask"))
 }
@@ -49,10 +58,10 @@ pub async fn get_ask(State(knowledge): State<Knowledge>, caller: Caller, Path(id
 /// Read an ask's events, from the beginning or behind `Last-Event-ID`.
 #[utoipa::path(get, path = "/api/v1/asks/{id}/events", tag = "ask", params(("id" = Id<Answer>, Path), StreamQuery),
     responses((status = 200, description = "The stream.", content((StreamEvent = "text/event-stream"), (StreamLine = "application/x-ndjson"))),
-              CommonProblems, NotFoundProblem))]
+              CommonProblems, right::AskQuestions, NotFoundProblem))]
 pub async fn stream_ask_events(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::AskQuestions>,
     Path(id): Path<Id<Answer>>,
     Query(query): Query<StreamQuery>,
     headers: HeaderMap,

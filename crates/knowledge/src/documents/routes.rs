@@ -2,11 +2,12 @@
 
 use astrolabe_backends::blob::Blob;
 use astrolabe_kernel::{
-    Error, Id, Result, Role,
+    Error, Id, Result,
     error::code,
-    http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query},
+    http::{BodyProblems, CommonProblems, ConflictProblem, Json, May, NotFoundProblem, Path, Query},
     jobs::JobState,
     page::{Page, page_limit, read_cursor},
+    principal::right,
 };
 use axum::{
     extract::{
@@ -84,10 +85,10 @@ pub struct RefusedFile {
 
 /// List a source's documents, newest first.
 #[utoipa::path(get, path = "/api/v1/sources/{id}/documents", tag = "documents", params(("id" = Id<Source>, Path), DocumentQuery),
-    responses((status = 200, description = "A page.", body = Page<Document>), CommonProblems, NotFoundProblem))]
+    responses((status = 200, description = "A page.", body = Page<Document>), CommonProblems, right::ReadKnowledge, NotFoundProblem))]
 pub async fn list_documents(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::ReadKnowledge>,
     Path(source): Path<Id<Source>>,
     Query(query): Query<DocumentQuery>,
 ) -> Result<Json<Page<Document>>> {
@@ -117,15 +118,14 @@ pub(crate) fn upload_route(knowledge: &Knowledge) -> OpenApiRouter<Knowledge> {
 /// answer is the refusal of the first. A form that breaks off adds nothing.
 #[utoipa::path(post, path = "/api/v1/sources/{id}/documents", tag = "documents", params(("id" = Id<Source>, Path), UploadQuery),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
-    responses((status = 202, description = "Stored; ingest has begun.", body = Uploaded), CommonProblems, NotFoundProblem, BodyProblems))]
+    responses((status = 202, description = "Stored; ingest has begun.", body = Uploaded), CommonProblems, right::WriteKnowledge, NotFoundProblem, BodyProblems))]
 pub async fn upload_documents(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::WriteKnowledge>,
     Path(source): Path<Id<Source>>,
     Query(query): Query<UploadQuery>,
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<(StatusCode, Json<Uploaded>)> {
-    caller.principal.require(Role::Editor)?;
     let tags = read_tags(query.tags.as_deref())?;
     let mut tx = knowledge.kernel.db.read().await?;
     sources::store::get(&mut tx, caller.principal.tenant, source).await?.ok_or_else(|| Error::not_found("source"))?;
@@ -202,8 +202,12 @@ fn unreadable(error: axum::extract::multipart::MultipartError) -> Error {
 
 /// Read a document's state.
 #[utoipa::path(get, path = "/api/v1/documents/{id}", tag = "documents", params(("id" = Id<Document>, Path)),
-    responses((status = 200, description = "The document.", body = Document), CommonProblems, NotFoundProblem))]
-pub async fn get_document(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Document>>) -> Result<Json<Document>> {
+    responses((status = 200, description = "The document.", body = Document), CommonProblems, right::ReadKnowledge, NotFoundProblem))]
+pub async fn get_document(
+    State(knowledge): State<Knowledge>,
+    caller: May<right::ReadKnowledge>,
+    Path(id): Path<Id<Document>>,
+) -> Result<Json<Document>> {
     let mut tx = knowledge.kernel.db.read().await?;
     let document = store::get(&mut tx, caller.principal.tenant, id).await?.ok_or_else(|| Error::not_found("document"))?;
     rights::require(&mut tx, &caller.principal, document.source_id, "document").await?;
@@ -212,10 +216,10 @@ pub async fn get_document(State(knowledge): State<Knowledge>, caller: Caller, Pa
 
 /// Read a document's text, in which the offsets of chunks and citations count.
 #[utoipa::path(get, path = "/api/v1/documents/{id}/content", tag = "documents", params(("id" = Id<Document>, Path)),
-    responses((status = 200, description = "The text.", body = DocumentContent), CommonProblems, NotFoundProblem, ConflictProblem))]
+    responses((status = 200, description = "The text.", body = DocumentContent), CommonProblems, right::ReadKnowledge, NotFoundProblem, ConflictProblem))]
 pub async fn get_document_content(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::ReadKnowledge>,
     Path(id): Path<Id<Document>>,
 ) -> Result<Json<DocumentContent>> {
     let tenant = caller.principal.tenant;
@@ -242,21 +246,23 @@ pub async fn get_document_content(
 
 /// Delete a document.
 #[utoipa::path(delete, path = "/api/v1/documents/{id}", tag = "documents", params(("id" = Id<Document>, Path)),
-    responses((status = 204, description = "Gone."), CommonProblems, NotFoundProblem))]
-pub async fn delete_document(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Document>>) -> Result<StatusCode> {
-    caller.principal.require(Role::Editor)?;
+    responses((status = 204, description = "Gone."), CommonProblems, right::WriteKnowledge, NotFoundProblem))]
+pub async fn delete_document(
+    State(knowledge): State<Knowledge>,
+    caller: May<right::WriteKnowledge>,
+    Path(id): Path<Id<Document>>,
+) -> Result<StatusCode> {
     knowledge.remove_document(&caller, id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Ingest a failed or canceled document again.
 #[utoipa::path(post, path = "/api/v1/documents/{id}/retry", tag = "documents", params(("id" = Id<Document>, Path)),
-    responses((status = 202, description = "Ingest has begun.", body = Document), CommonProblems, NotFoundProblem, ConflictProblem))]
+    responses((status = 202, description = "Ingest has begun.", body = Document), CommonProblems, right::WriteKnowledge, NotFoundProblem, ConflictProblem))]
 pub async fn retry_document(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::WriteKnowledge>,
     Path(id): Path<Id<Document>>,
 ) -> Result<(StatusCode, Json<Document>)> {
-    caller.principal.require(Role::Editor)?;
     Ok((StatusCode::ACCEPTED, Json(knowledge.retry(&caller, id).await?)))
 }

@@ -1,11 +1,12 @@
 //! Endpoints of feedback.
 
 use astrolabe_kernel::{
-    Error, Id, Result, Role,
+    Error, Id, Result,
     audit::Record,
     error::code,
-    http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query},
+    http::{BodyProblems, CommonProblems, ConflictProblem, Json, May, NotFoundProblem, Path, Query},
     page::{Page, page_limit, read_cursor},
+    principal::right,
 };
 use axum::{extract::State, http::StatusCode};
 use serde::Deserialize;
@@ -38,10 +39,10 @@ pub struct FeedbackQuery {
 
 /// Say what you think of an answer. A second word takes the place of the first.
 #[utoipa::path(post, path = "/api/v1/asks/{id}/feedback", tag = "quality", params(("id" = Id<Answer>, Path)), request_body = NewFeedback,
-    responses((status = 200, description = "Kept.", body = Feedback), CommonProblems, NotFoundProblem, ConflictProblem, BodyProblems))]
+    responses((status = 200, description = "Kept.", body = Feedback), CommonProblems, right::AskQuestions, NotFoundProblem, ConflictProblem, BodyProblems))]
 pub async fn give_feedback(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::AskQuestions>,
     Path(id): Path<Id<Answer>>,
     Json(new): Json<NewFeedback>,
 ) -> Result<Json<Feedback>> {
@@ -83,8 +84,12 @@ pub async fn give_feedback(
 
 /// Read your feedback on an answer.
 #[utoipa::path(get, path = "/api/v1/asks/{id}/feedback", tag = "quality", params(("id" = Id<Answer>, Path)),
-    responses((status = 200, description = "The feedback, or null.", body = OwnFeedback), CommonProblems, NotFoundProblem))]
-pub async fn get_own_feedback(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Answer>>) -> Result<Json<OwnFeedback>> {
+    responses((status = 200, description = "The feedback, or null.", body = OwnFeedback), CommonProblems, right::AskQuestions, NotFoundProblem))]
+pub async fn get_own_feedback(
+    State(knowledge): State<Knowledge>,
+    caller: May<right::AskQuestions>,
+    Path(id): Path<Id<Answer>>,
+) -> Result<Json<OwnFeedback>> {
     let (tenant, principal) = (caller.principal.tenant, &caller.principal.id);
     let mut tx = knowledge.kernel.db.read().await?;
     answers::store::get(&mut tx, tenant, principal, id).await?.ok_or_else(|| Error::not_found("ask"))?;
@@ -93,8 +98,12 @@ pub async fn get_own_feedback(State(knowledge): State<Knowledge>, caller: Caller
 
 /// Take your feedback on an answer back.
 #[utoipa::path(delete, path = "/api/v1/asks/{id}/feedback", tag = "quality", params(("id" = Id<Answer>, Path)),
-    responses((status = 204, description = "There is none any more."), CommonProblems, NotFoundProblem))]
-pub async fn withdraw_feedback(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Answer>>) -> Result<StatusCode> {
+    responses((status = 204, description = "There is none any more."), CommonProblems, right::AskQuestions, NotFoundProblem))]
+pub async fn withdraw_feedback(
+    State(knowledge): State<Knowledge>,
+    caller: May<right::AskQuestions>,
+    Path(id): Path<Id<Answer>>,
+) -> Result<StatusCode> {
     let (kernel, tenant, principal) = (&knowledge.kernel, caller.principal.tenant, &caller.principal.id);
     let mut tx = kernel.db.write().await?;
     answers::store::get(&mut tx, tenant, principal, id).await?.ok_or_else(|| Error::not_found("ask"))?;
@@ -109,13 +118,12 @@ pub async fn withdraw_feedback(State(knowledge): State<Knowledge>, caller: Calle
 
 /// List everybody's feedback, newest first. Whoever may not read every source sees others' feedback without answers and documents.
 #[utoipa::path(get, path = "/api/v1/feedback", tag = "quality", params(FeedbackQuery),
-    responses((status = 200, description = "A page.", body = Page<Feedback>), CommonProblems))]
+    responses((status = 200, description = "A page.", body = Page<Feedback>), CommonProblems, right::ManageQuality))]
 pub async fn list_feedback(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::ManageQuality>,
     Query(query): Query<FeedbackQuery>,
 ) -> Result<Json<Page<Feedback>>> {
-    caller.principal.require(Role::Editor)?;
     let limit = page_limit(query.limit)?;
     let restricted = knowledge.readable_sources(&caller.principal).await?.is_some();
     let mut tx = knowledge.kernel.db.read().await?;
@@ -129,14 +137,13 @@ pub async fn list_feedback(
 /// Make a question of feedback, in a question set.
 #[utoipa::path(post, path = "/api/v1/feedback/{id}/question", tag = "quality", params(("id" = Id<Feedback>, Path)),
     request_body = QuestionFromFeedback,
-    responses((status = 201, description = "Added to the set.", body = Question), CommonProblems, NotFoundProblem, ConflictProblem, BodyProblems))]
+    responses((status = 201, description = "Added to the set.", body = Question), CommonProblems, right::ManageQuality, NotFoundProblem, ConflictProblem, BodyProblems))]
 pub async fn make_question(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::ManageQuality>,
     Path(id): Path<Id<Feedback>>,
     Json(request): Json<QuestionFromFeedback>,
 ) -> Result<(StatusCode, Json<Question>)> {
-    caller.principal.require(Role::Editor)?;
     let (kernel, tenant, now) = (&knowledge.kernel, caller.principal.tenant, knowledge.kernel.now());
     let restricted = knowledge.readable_sources(&caller.principal).await?.is_some();
     let mut tx = kernel.db.write().await?;

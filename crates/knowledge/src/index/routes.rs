@@ -1,10 +1,11 @@
 //! The endpoint that builds the search index again.
 
 use astrolabe_kernel::{
-    Error, Result, Role,
+    Error, Result,
     audit::Record,
-    http::{Caller, CommonProblems, Json},
+    http::{CommonProblems, Json, May},
     jobs::Job,
+    principal::right,
 };
 use axum::{extract::State, http::StatusCode};
 use serde_json::json;
@@ -17,9 +18,8 @@ use crate::Knowledge;
 /// Starts a job that empties the search index, of all tenants, and fills it from the database. No text is embedded again whose vector is stored.
 /// Until the job has ended, searches find what is in by then. Follow it at `/api/v1/jobs/{id}`.
 #[utoipa::path(post, path = "/api/v1/index/rebuild", tag = "search",
-    responses((status = 202, description = "The job that does it.", body = Job), CommonProblems))]
-pub async fn rebuild_index(State(knowledge): State<Knowledge>, caller: Caller) -> Result<(StatusCode, Json<Job>)> {
-    caller.principal.require(Role::Admin)?;
+    responses((status = 202, description = "The job that does it.", body = Job), CommonProblems, right::ManageInstallation))]
+pub async fn rebuild_index(State(knowledge): State<Knowledge>, caller: May<right::ManageInstallation>) -> Result<(StatusCode, Json<Job>)> {
     let kernel = &knowledge.kernel;
     let mut tx = kernel.db.write().await?;
     let id = kernel.id();

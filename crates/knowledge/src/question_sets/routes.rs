@@ -1,13 +1,16 @@
 //! Endpoints of question sets and their runs.
 
 use astrolabe_kernel::{
-    Error, Id, Result, Role, Tx,
+    Error, Id, Result, Tx,
     audit::Record,
     db::is_unique_violation,
     error::code,
-    http::{BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, PreconditionProblem, Query, parse_json},
+    http::{
+        BodyProblems, Caller, CommonProblems, ConflictProblem, Json, May, NotFoundProblem, Path, PreconditionProblem, Query, parse_json,
+    },
     jobs::{JobState, NewJob},
     page::{Page, PageQuery},
+    principal::right,
 };
 use axum::{
     body::Bytes,
@@ -28,10 +31,10 @@ const LINES: &str = "application/x-ndjson";
 
 /// List question sets, oldest first.
 #[utoipa::path(get, path = "/api/v1/question-sets", tag = "quality", params(PageQuery),
-    responses((status = 200, description = "A page.", body = Page<QuestionSet>), CommonProblems))]
+    responses((status = 200, description = "A page.", body = Page<QuestionSet>), CommonProblems, right::ReadQuality))]
 pub async fn list_question_sets(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::ReadQuality>,
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Page<QuestionSet>>> {
     let limit = page.limit()?;
@@ -44,9 +47,12 @@ pub async fn list_question_sets(
 
 /// Make a question set.
 #[utoipa::path(post, path = "/api/v1/question-sets", tag = "quality", request_body = NewQuestionSet,
-    responses((status = 201, description = "Made.", body = QuestionSetContent), CommonProblems, NotFoundProblem, ConflictProblem, BodyProblems))]
-pub async fn create_question_set(State(knowledge): State<Knowledge>, caller: Caller, Json(new): Json<NewQuestionSet>) -> Result<Response> {
-    caller.principal.require(Role::Editor)?;
+    responses((status = 201, description = "Made.", body = QuestionSetContent), CommonProblems, right::ManageQuality, NotFoundProblem, ConflictProblem, BodyProblems))]
+pub async fn create_question_set(
+    State(knowledge): State<Knowledge>,
+    caller: May<right::ManageQuality>,
+    Json(new): Json<NewQuestionSet>,
+) -> Result<Response> {
     new.validate()?;
     let (kernel, tenant, now) = (&knowledge.kernel, caller.principal.tenant, knowledge.kernel.now());
     let sources = knowledge.resolve_sources(&caller.principal, Some(&new.sources)).await?.unwrap_or_default();
@@ -73,8 +79,12 @@ pub async fn create_question_set(State(knowledge): State<Knowledge>, caller: Cal
 
 /// Read a question set with its questions. `ETag` is its version.
 #[utoipa::path(get, path = "/api/v1/question-sets/{id}", tag = "quality", params(("id" = Id<QuestionSet>, Path)),
-    responses((status = 200, description = "The set.", body = QuestionSetContent), CommonProblems, NotFoundProblem))]
-pub async fn get_question_set(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<QuestionSet>>) -> Result<Response> {
+    responses((status = 200, description = "The set.", body = QuestionSetContent), CommonProblems, right::ReadQuality, NotFoundProblem))]
+pub async fn get_question_set(
+    State(knowledge): State<Knowledge>,
+    caller: May<right::ReadQuality>,
+    Path(id): Path<Id<QuestionSet>>,
+) -> Result<Response> {
     let tenant = caller.principal.tenant;
     let mut set = store::get(&mut knowledge.kernel.db.read().await?, tenant, id).await?.ok_or_else(missing)?;
     hide_run(&knowledge, &caller, &mut set).await?;
@@ -88,16 +98,15 @@ pub async fn get_question_set(State(knowledge): State<Knowledge>, caller: Caller
 #[utoipa::path(put, path = "/api/v1/question-sets/{id}", tag = "quality",
     params(("id" = Id<QuestionSet>, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` of the set as it was read.", example = "\"1\"")),
     request_body = NewQuestionSet,
-    responses((status = 200, description = "The set as it is now.", body = QuestionSetContent), CommonProblems, NotFoundProblem, ConflictProblem,
+    responses((status = 200, description = "The set as it is now.", body = QuestionSetContent), CommonProblems, right::ManageQuality, NotFoundProblem, ConflictProblem,
               PreconditionProblem, BodyProblems))]
 pub async fn replace_question_set(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::ManageQuality>,
     Path(id): Path<Id<QuestionSet>>,
     headers: HeaderMap,
     Json(new): Json<NewQuestionSet>,
 ) -> Result<Response> {
-    caller.principal.require(Role::Editor)?;
     new.validate()?;
     let sources = knowledge.resolve_sources(&caller.principal, Some(&new.sources)).await?.unwrap_or_default();
     let (kernel, tenant) = (&knowledge.kernel, caller.principal.tenant);
@@ -114,13 +123,12 @@ pub async fn replace_question_set(
 
 /// Delete a question set with its runs.
 #[utoipa::path(delete, path = "/api/v1/question-sets/{id}", tag = "quality", params(("id" = Id<QuestionSet>, Path)),
-    responses((status = 204, description = "Gone."), CommonProblems, NotFoundProblem))]
+    responses((status = 204, description = "Gone."), CommonProblems, right::ManageQuality, NotFoundProblem))]
 pub async fn delete_question_set(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::ManageQuality>,
     Path(id): Path<Id<QuestionSet>>,
 ) -> Result<StatusCode> {
-    caller.principal.require(Role::Editor)?;
     let (kernel, tenant) = (&knowledge.kernel, caller.principal.tenant);
     let mut tx = kernel.db.write().await?;
     let set = store::lock(&mut tx, tenant, id).await?.ok_or_else(missing)?;
@@ -136,8 +144,12 @@ pub async fn delete_question_set(
 
 /// Export a set's questions as JSON lines, which `astrolabe eval --questions` reads as well.
 #[utoipa::path(get, path = "/api/v1/question-sets/{id}/questions", tag = "quality", params(("id" = Id<QuestionSet>, Path)),
-    responses((status = 200, description = "One question a line.", content((Question = "application/x-ndjson"))), CommonProblems, NotFoundProblem))]
-pub async fn export_questions(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<QuestionSet>>) -> Result<Response> {
+    responses((status = 200, description = "One question a line.", content((Question = "application/x-ndjson"))), CommonProblems, right::ReadQuality, NotFoundProblem))]
+pub async fn export_questions(
+    State(knowledge): State<Knowledge>,
+    caller: May<right::ReadQuality>,
+    Path(id): Path<Id<QuestionSet>>,
+) -> Result<Response> {
     let tenant = caller.principal.tenant;
     let mut tx = knowledge.kernel.db.read().await?;
     let set = store::get(&mut tx, tenant, id).await?.ok_or_else(missing)?;
@@ -154,16 +166,15 @@ pub async fn export_questions(State(knowledge): State<Knowledge>, caller: Caller
 #[utoipa::path(put, path = "/api/v1/question-sets/{id}/questions", tag = "quality",
     params(("id" = Id<QuestionSet>, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` of the set as it was read.", example = "\"1\"")),
     request_body(content = Question, content_type = "application/x-ndjson", description = "One question a line."),
-    responses((status = 200, description = "The set as it is now.", body = QuestionSetContent), CommonProblems, NotFoundProblem, ConflictProblem,
+    responses((status = 200, description = "The set as it is now.", body = QuestionSetContent), CommonProblems, right::ManageQuality, NotFoundProblem, ConflictProblem,
               PreconditionProblem, BodyProblems))]
 pub async fn import_questions(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::ManageQuality>,
     Path(id): Path<Id<QuestionSet>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response> {
-    caller.principal.require(Role::Editor)?;
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     if content_type.split(';').next().unwrap_or("").trim() != LINES {
         return Err(Error::new(code::UNSUPPORTED_MEDIA_TYPE, "send the questions as application/x-ndjson, one JSON object a line"));
@@ -182,14 +193,13 @@ pub async fn import_questions(
 
 /// Add a question to a set.
 #[utoipa::path(post, path = "/api/v1/question-sets/{id}/questions", tag = "quality", params(("id" = Id<QuestionSet>, Path)), request_body = Question,
-    responses((status = 201, description = "Added.", body = Question), CommonProblems, NotFoundProblem, ConflictProblem, BodyProblems))]
+    responses((status = 201, description = "Added.", body = Question), CommonProblems, right::ManageQuality, NotFoundProblem, ConflictProblem, BodyProblems))]
 pub async fn add_question(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::ManageQuality>,
     Path(id): Path<Id<QuestionSet>>,
     Json(question): Json<Question>,
 ) -> Result<(StatusCode, Json<Question>)> {
-    caller.principal.require(Role::Editor)?;
     question.validate("")?;
     let mut tx = knowledge.kernel.db.write().await?;
     append(&knowledge, &mut tx, &caller, id, &question).await?;
@@ -218,13 +228,12 @@ pub(crate) async fn append(knowledge: &Knowledge, tx: &mut Tx, caller: &Caller, 
 
 /// Start a run: every question of the set is asked, as a job.
 #[utoipa::path(post, path = "/api/v1/question-sets/{id}/runs", tag = "quality", params(("id" = Id<QuestionSet>, Path)),
-    responses((status = 202, description = "Started.", body = QuestionSetRun), CommonProblems, NotFoundProblem, ConflictProblem))]
+    responses((status = 202, description = "Started.", body = QuestionSetRun), CommonProblems, right::ManageQuality, NotFoundProblem, ConflictProblem))]
 pub async fn start_question_set_run(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::ManageQuality>,
     Path(id): Path<Id<QuestionSet>>,
 ) -> Result<(StatusCode, Json<QuestionSetRun>)> {
-    caller.principal.require(Role::Editor)?;
     let (kernel, tenant, now) = (&knowledge.kernel, caller.principal.tenant, knowledge.kernel.now());
     let set = store::get(&mut kernel.db.read().await?, tenant, id).await?.ok_or_else(missing)?;
     require_sources(&knowledge, &caller, &set).await?;
@@ -259,10 +268,10 @@ pub async fn start_question_set_run(
 
 /// List a set's runs, newest first.
 #[utoipa::path(get, path = "/api/v1/question-sets/{id}/runs", tag = "quality", params(("id" = Id<QuestionSet>, Path), PageQuery),
-    responses((status = 200, description = "A page.", body = Page<QuestionSetRun>), CommonProblems, NotFoundProblem))]
+    responses((status = 200, description = "A page.", body = Page<QuestionSetRun>), CommonProblems, right::ReadQuality, NotFoundProblem))]
 pub async fn list_question_set_runs(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::ReadQuality>,
     Path(id): Path<Id<QuestionSet>>,
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Page<QuestionSetRun>>> {
@@ -277,10 +286,10 @@ pub async fn list_question_set_runs(
 /// Read a run with what became of each question. `POST /api/v1/jobs/{job_id}/cancel` ends it.
 #[utoipa::path(get, path = "/api/v1/question-sets/{id}/runs/{run_id}", tag = "quality",
     params(("id" = Id<QuestionSet>, Path), ("run_id" = Id<QuestionSetRun>, Path)),
-    responses((status = 200, description = "The run.", body = QuestionSetRunContent), CommonProblems, NotFoundProblem))]
+    responses((status = 200, description = "The run.", body = QuestionSetRunContent), CommonProblems, right::ReadQuality, NotFoundProblem))]
 pub async fn get_question_set_run(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::ReadQuality>,
     Path((id, run)): Path<(Id<QuestionSet>, Id<QuestionSetRun>)>,
 ) -> Result<Json<QuestionSetRunContent>> {
     let tenant = caller.principal.tenant;
@@ -294,11 +303,11 @@ pub async fn get_question_set_run(
 
 /// The set's quality over time as SVG, in the language of `Accept-Language` (English, Polish or Russian).
 #[utoipa::path(get, path = "/api/v1/question-sets/{id}/plot.svg", tag = "quality", params(("id" = Id<QuestionSet>, Path)),
-    responses((status = 200, description = "The plot of the newest sixty runs.", body = String, content_type = "image/svg+xml"), CommonProblems,
+    responses((status = 200, description = "The plot of the newest sixty runs.", body = String, content_type = "image/svg+xml"), CommonProblems, right::ReadQuality,
               NotFoundProblem))]
 pub async fn get_question_set_plot(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::ReadQuality>,
     Path(id): Path<Id<QuestionSet>>,
     headers: HeaderMap,
 ) -> Result<Response> {

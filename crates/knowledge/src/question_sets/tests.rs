@@ -36,16 +36,16 @@ impl Setup {
 
     async fn try_question_set(&self, new: NewQuestionSet) -> Result<Response, Error> {
         self.kernel.clock.advance(std::time::Duration::from_millis(1));
-        super::routes::create_question_set(State(self.knowledge.clone()), self.caller.clone(), Json(new)).await
+        super::routes::create_question_set(State(self.knowledge.clone()), self.caller.clone().may().unwrap(), Json(new)).await
     }
 
     async fn start(&self, set: &QuestionSet) -> Result<QuestionSetRun, Error> {
         self.kernel.clock.advance(std::time::Duration::from_millis(1));
-        start_question_set_run(State(self.knowledge.clone()), self.caller.clone(), Path(set.id)).await.map(|r| r.1.0)
+        start_question_set_run(State(self.knowledge.clone()), self.caller.clone().may().unwrap(), Path(set.id)).await.map(|r| r.1.0)
     }
 
     async fn finished(&self, set: &QuestionSet, run: &QuestionSetRun) -> super::QuestionSetRunContent {
-        get_question_set_run(State(self.knowledge.clone()), self.caller.clone(), Path((set.id, run.id))).await.unwrap().0
+        get_question_set_run(State(self.knowledge.clone()), self.caller.clone().may().unwrap(), Path((set.id, run.id))).await.unwrap().0
     }
 
     async fn replace(&self, set: Id<QuestionSet>, tag: Option<&str>, name: &str) -> Result<Response, Error> {
@@ -54,7 +54,7 @@ impl Setup {
             headers.insert(header::IF_MATCH, HeaderValue::from_str(tag).unwrap());
         }
         let new = NewQuestionSet { name: name.to_owned(), ..NewQuestionSet::default() };
-        replace_question_set(State(self.knowledge.clone()), self.caller.clone(), Path(set), headers, Json(new)).await
+        replace_question_set(State(self.knowledge.clone()), self.caller.clone().may().unwrap(), Path(set), headers, Json(new)).await
     }
 }
 
@@ -141,7 +141,9 @@ async fn a_set_whose_source_is_gone_fails_its_run_and_says_why() {
     let new = NewQuestionSet { name: "s".to_owned(), sources: vec!["other".to_owned()], questions: backups(), ..NewQuestionSet::default() };
     let set = read(setup.try_question_set(new).await.unwrap()).await.set;
     assert_eq!(set.sources, [source.id]);
-    crate::sources::routes::delete_source(State(setup.knowledge.clone()), setup.caller.clone(), Path(source.id)).await.unwrap();
+    crate::sources::routes::delete_source(State(setup.knowledge.clone()), setup.caller.clone().may().unwrap(), Path(source.id))
+        .await
+        .unwrap();
     let run = setup.start(&set).await.unwrap();
     setup.drain().await;
     let content = setup.finished(&set, &run).await;
@@ -165,14 +167,14 @@ async fn a_change_on_top_of_somebody_elses_is_refused() {
 async fn what_is_exported_can_be_imported() {
     let setup = Setup::new().await;
     let set = setup.question_set("one", backups()).await;
-    let response = export_questions(State(setup.knowledge.clone()), setup.caller.clone(), Path(set.id)).await.unwrap();
+    let response = export_questions(State(setup.knowledge.clone()), setup.caller.clone().may().unwrap(), Path(set.id)).await.unwrap();
     let lines = to_bytes(response.into_body(), usize::MAX).await.unwrap();
     assert_eq!(lines.iter().filter(|b| **b == b'\n').count(), 3);
     let other = setup.question_set("two", Vec::new()).await;
     let import = |body: Bytes, content_type: &'static str| {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        import_questions(State(setup.knowledge.clone()), setup.caller.clone(), Path(other.id), headers, body)
+        import_questions(State(setup.knowledge.clone()), setup.caller.clone().may().unwrap(), Path(other.id), headers, body)
     };
     let there = read(import(lines, "application/x-ndjson").await.unwrap()).await;
     assert_eq!((there.questions, there.set.version), (backups(), 2));
@@ -189,7 +191,7 @@ async fn a_deleted_set_takes_its_runs_along() {
     let setup = with_backups().await;
     let set = setup.question_set("one", backups()).await;
     let run = setup.start(&set).await.unwrap();
-    delete_question_set(State(setup.knowledge.clone()), setup.caller.clone(), Path(set.id)).await.unwrap();
+    delete_question_set(State(setup.knowledge.clone()), setup.caller.clone().may().unwrap(), Path(set.id)).await.unwrap();
     setup.drain().await;
     assert_eq!(setup.jobs_left().await, 0);
     let mut tx = setup.kernel.db.read().await.unwrap();
@@ -213,11 +215,17 @@ async fn a_run_tells_nothing_to_those_who_may_not_read_what_it_asked() {
     let mut editor = setup.caller.clone();
     (editor.principal.id, editor.principal.role) = ("user:editor".to_owned(), astrolabe_kernel::Role::Editor);
     let knowledge = || State(setup.knowledge.clone());
-    assert_eq!(get_question_set_run(knowledge(), editor.clone(), Path((all.id, run.id))).await.unwrap_err().code().name, "forbidden");
-    assert_eq!(start_question_set_run(knowledge(), editor.clone(), Path(all.id)).await.unwrap_err().code().name, "forbidden");
-    let shown = super::routes::get_question_set(knowledge(), editor.clone(), Path(all.id)).await.unwrap();
+    assert_eq!(
+        get_question_set_run(knowledge(), editor.clone().may().unwrap(), Path((all.id, run.id))).await.unwrap_err().code().name,
+        "forbidden"
+    );
+    assert_eq!(
+        start_question_set_run(knowledge(), editor.clone().may().unwrap(), Path(all.id)).await.unwrap_err().code().name,
+        "forbidden"
+    );
+    let shown = super::routes::get_question_set(knowledge(), editor.clone().may().unwrap(), Path(all.id)).await.unwrap();
     assert!(read(shown).await.set.last_run.is_none());
-    start_question_set_run(knowledge(), editor, Path(open.id)).await.unwrap();
+    start_question_set_run(knowledge(), editor.may().unwrap(), Path(open.id)).await.unwrap();
 }
 
 #[tokio::test]
@@ -228,10 +236,16 @@ async fn a_set_of_another_tenant_looks_like_a_missing_one() {
     stranger.principal.tenant = Id::derived(b"another tenant");
     let run = setup.start(&set).await.unwrap();
     let knowledge = || State(setup.knowledge.clone());
-    assert_eq!(start_question_set_run(knowledge(), stranger.clone(), Path(set.id)).await.unwrap_err().code().name, "not_found");
-    assert_eq!(export_questions(knowledge(), stranger.clone(), Path(set.id)).await.unwrap_err().code().name, "not_found");
-    assert_eq!(get_question_set_run(knowledge(), stranger.clone(), Path((set.id, run.id))).await.unwrap_err().code().name, "not_found");
-    assert_eq!(delete_question_set(knowledge(), stranger, Path(set.id)).await.unwrap_err().code().name, "not_found");
+    assert_eq!(
+        start_question_set_run(knowledge(), stranger.clone().may().unwrap(), Path(set.id)).await.unwrap_err().code().name,
+        "not_found"
+    );
+    assert_eq!(export_questions(knowledge(), stranger.clone().may().unwrap(), Path(set.id)).await.unwrap_err().code().name, "not_found");
+    assert_eq!(
+        get_question_set_run(knowledge(), stranger.clone().may().unwrap(), Path((set.id, run.id))).await.unwrap_err().code().name,
+        "not_found"
+    );
+    assert_eq!(delete_question_set(knowledge(), stranger.may().unwrap(), Path(set.id)).await.unwrap_err().code().name, "not_found");
 }
 
 fn answer(text: &str, cited: &[(&str, &str)]) -> Answer {

@@ -2,7 +2,8 @@
 
 use astrolabe_kernel::{
     Result,
-    http::{BodyProblems, Caller, CommonProblems, Json, NotFoundProblem, Query},
+    http::{BodyProblems, Caller, CommonProblems, Json, May, NotFoundProblem, Query},
+    principal::right,
 };
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -44,10 +45,10 @@ pub struct SearchResponse {
 
 /// Search by words and by meaning.
 #[utoipa::path(post, path = "/api/v1/search", tag = "search", request_body = SearchRequest,
-    responses((status = 200, description = "What was found.", body = SearchResponse), CommonProblems, NotFoundProblem, BodyProblems))]
+    responses((status = 200, description = "What was found.", body = SearchResponse), CommonProblems, right::ReadKnowledge, NotFoundProblem, BodyProblems))]
 pub async fn search(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::ReadKnowledge>,
     Json(request): Json<SearchRequest>,
 ) -> Result<Json<SearchResponse>> {
     run(&knowledge, &caller, &request).await.map(Json)
@@ -55,10 +56,10 @@ pub async fn search(
 
 /// Search by words and by meaning, by an address that can be kept.
 #[utoipa::path(get, path = "/api/v1/search", tag = "search", params(SearchParameters),
-    responses((status = 200, description = "What was found.", body = SearchResponse), CommonProblems, NotFoundProblem))]
+    responses((status = 200, description = "What was found.", body = SearchResponse), CommonProblems, right::ReadKnowledge, NotFoundProblem))]
 pub async fn search_by_address(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::ReadKnowledge>,
     Query(parameters): Query<SearchParameters>,
 ) -> Result<Json<SearchResponse>> {
     run(&knowledge, &caller, &parameters.into()).await.map(Json)

@@ -1,15 +1,16 @@
 //! Endpoints of sources.
 
 use astrolabe_kernel::{
-    Error, Id, Result, Role,
+    Error, Id, Result,
     audit::Record,
     db::is_unique_violation,
     error::code,
     http::{
-        BodyProblems, Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query, StreamEvent, StreamLine, StreamQuery,
-        event_stream,
+        BodyProblems, Caller, CommonProblems, ConflictProblem, Json, May, NotFoundProblem, Path, Query, StreamEvent, StreamLine,
+        StreamQuery, event_stream,
     },
     page::{Page, PageQuery},
+    principal::right,
 };
 use axum::{
     extract::State,
@@ -26,8 +27,12 @@ const DELETED: &str = "source.deleted";
 
 /// List sources.
 #[utoipa::path(get, path = "/api/v1/sources", tag = "sources", params(PageQuery),
-    responses((status = 200, description = "Done.", body = Page<Source>), CommonProblems))]
-pub async fn list_sources(State(knowledge): State<Knowledge>, caller: Caller, Query(page): Query<PageQuery>) -> Result<Json<Page<Source>>> {
+    responses((status = 200, description = "Done.", body = Page<Source>), CommonProblems, right::ReadKnowledge))]
+pub async fn list_sources(
+    State(knowledge): State<Knowledge>,
+    caller: May<right::ReadKnowledge>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<Page<Source>>> {
     let limit = page.limit()?;
     let only = knowledge.readable_sources(&caller.principal).await?;
     let rows = store::page(&mut knowledge.kernel.db.read().await?, caller.principal.tenant, only.as_deref(), page.after(), limit).await?;
@@ -36,13 +41,12 @@ pub async fn list_sources(State(knowledge): State<Knowledge>, caller: Caller, Qu
 
 /// Make a source.
 #[utoipa::path(post, path = "/api/v1/sources", tag = "sources", request_body = NewSource,
-    responses((status = 201, description = "Made.", body = Source), CommonProblems, ConflictProblem, BodyProblems))]
+    responses((status = 201, description = "Made.", body = Source), CommonProblems, right::WriteKnowledge, ConflictProblem, BodyProblems))]
 pub async fn create_source(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::WriteKnowledge>,
     Json(new): Json<NewSource>,
 ) -> Result<(StatusCode, Json<Source>)> {
-    caller.principal.require(Role::Editor)?;
     Ok((StatusCode::CREATED, Json(create(&knowledge, &caller, &new).await?)))
 }
 
@@ -74,8 +78,12 @@ pub(super) async fn create(knowledge: &Knowledge, caller: &Caller, new: &NewSour
 
 /// Read a source.
 #[utoipa::path(get, path = "/api/v1/sources/{id}", tag = "sources", params(("id" = Id<Source>, Path)),
-    responses((status = 200, description = "Done.", body = Source), CommonProblems, NotFoundProblem))]
-pub async fn get_source(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Source>>) -> Result<Json<Source>> {
+    responses((status = 200, description = "Done.", body = Source), CommonProblems, right::ReadKnowledge, NotFoundProblem))]
+pub async fn get_source(
+    State(knowledge): State<Knowledge>,
+    caller: May<right::ReadKnowledge>,
+    Path(id): Path<Id<Source>>,
+) -> Result<Json<Source>> {
     let source = store::get(&mut knowledge.kernel.db.read().await?, caller.principal.tenant, id).await?;
     let source = source.filter(|s| may_read(&caller.principal, s.readers.as_deref()));
     source.map(Json).ok_or_else(|| Error::not_found("source"))
@@ -83,14 +91,13 @@ pub async fn get_source(State(knowledge): State<Knowledge>, caller: Caller, Path
 
 /// Change a source.
 #[utoipa::path(patch, path = "/api/v1/sources/{id}", tag = "sources", params(("id" = Id<Source>, Path)), request_body = SourceChange,
-    responses((status = 200, description = "Done.", body = Source), CommonProblems, NotFoundProblem, ConflictProblem, BodyProblems))]
+    responses((status = 200, description = "Done.", body = Source), CommonProblems, right::WriteKnowledge, NotFoundProblem, ConflictProblem, BodyProblems))]
 pub async fn update_source(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::WriteKnowledge>,
     Path(id): Path<Id<Source>>,
     Json(change): Json<SourceChange>,
 ) -> Result<Json<Source>> {
-    caller.principal.require(Role::Editor)?;
     change.validate()?;
     let (kernel, tenant, now) = (&knowledge.kernel, caller.principal.tenant, knowledge.kernel.now());
     let mut tx = kernel.db.write().await?;
@@ -110,9 +117,12 @@ pub async fn update_source(
 
 /// Delete a source with its documents.
 #[utoipa::path(delete, path = "/api/v1/sources/{id}", tag = "sources", params(("id" = Id<Source>, Path)),
-    responses((status = 204, description = "Gone."), CommonProblems, NotFoundProblem))]
-pub async fn delete_source(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Source>>) -> Result<StatusCode> {
-    caller.principal.require(Role::Editor)?;
+    responses((status = 204, description = "Gone."), CommonProblems, right::WriteKnowledge, NotFoundProblem))]
+pub async fn delete_source(
+    State(knowledge): State<Knowledge>,
+    caller: May<right::WriteKnowledge>,
+    Path(id): Path<Id<Source>>,
+) -> Result<StatusCode> {
     let (kernel, tenant) = (&knowledge.kernel, caller.principal.tenant);
     let mut tx = kernel.db.write().await?;
     let source = store::lock(&mut tx, tenant, id).await?.filter(|s| may_read(&caller.principal, s.readers.as_deref()));
@@ -128,10 +138,10 @@ pub async fn delete_source(State(knowledge): State<Knowledge>, caller: Caller, P
 
 /// Watch a source: one event for each change of a document's state. Ends after a long silence; resume with `Last-Event-ID`.
 #[utoipa::path(get, path = "/api/v1/sources/{id}/events", tag = "sources", params(("id" = Id<Source>, Path), StreamQuery),
-    responses((status = 200, description = "The stream.", content((StreamEvent = "text/event-stream"), (StreamLine = "application/x-ndjson"))), CommonProblems, NotFoundProblem))]
+    responses((status = 200, description = "The stream.", content((StreamEvent = "text/event-stream"), (StreamLine = "application/x-ndjson"))), CommonProblems, right::ReadKnowledge, NotFoundProblem))]
 pub async fn stream_source_events(
     State(knowledge): State<Knowledge>,
-    caller: Caller,
+    caller: May<right::ReadKnowledge>,
     Path(id): Path<Id<Source>>,
     Query(query): Query<StreamQuery>,
     headers: HeaderMap,

@@ -18,7 +18,7 @@ async fn a_source_is_there_with_its_defaults_when_it_was_made() {
     let s = Setup::new().await;
     let made = s.source("handbook").await;
     assert_eq!((made.chunk_size, made.chunk_overlap, made.document_count), (600, 80, 0));
-    let read = routes::get_source(State(s.knowledge.clone()), s.caller.clone(), Path(made.id)).await.unwrap().0;
+    let read = routes::get_source(State(s.knowledge.clone()), s.caller.clone().may().unwrap(), Path(made.id)).await.unwrap().0;
     assert_eq!(serde_json::to_value(read).unwrap(), serde_json::to_value(&made).unwrap());
 }
 
@@ -27,7 +27,7 @@ async fn a_name_that_is_taken_is_a_conflict_and_the_first_source_stays() {
     let s = Setup::new().await;
     let first = s.source("handbook").await;
     let new = NewSource { name: "handbook".to_owned(), description: "another".to_owned(), ..NewSource::default() };
-    let error = routes::create_source(State(s.knowledge.clone()), s.caller.clone(), Json(new)).await.err().unwrap();
+    let error = routes::create_source(State(s.knowledge.clone()), s.caller.clone().may().unwrap(), Json(new)).await.err().unwrap();
     assert_eq!(error.code().name, "source_exists");
     assert_eq!(error.fields()[0].field, "name");
     let mut tx = s.kernel.db.read().await.unwrap();
@@ -39,9 +39,13 @@ async fn a_name_that_is_taken_is_a_conflict_and_the_first_source_stays() {
 async fn a_source_can_be_renamed_but_not_to_a_name_that_is_taken() {
     let s = Setup::new().await;
     let (a, _b) = (s.source("a").await, s.source("b").await);
-    let renamed = routes::update_source(State(s.knowledge.clone()), s.caller.clone(), Path(a.id), Json(change("c"))).await.unwrap().0;
+    let renamed =
+        routes::update_source(State(s.knowledge.clone()), s.caller.clone().may().unwrap(), Path(a.id), Json(change("c"))).await.unwrap().0;
     assert_eq!((renamed.id, renamed.name.as_str()), (a.id, "c"));
-    let error = routes::update_source(State(s.knowledge.clone()), s.caller.clone(), Path(a.id), Json(change("b"))).await.err().unwrap();
+    let error = routes::update_source(State(s.knowledge.clone()), s.caller.clone().may().unwrap(), Path(a.id), Json(change("b")))
+        .await
+        .err()
+        .unwrap();
     assert_eq!(error.code().name, "source_exists");
     // What is found from now on carries the new name.
     s.ingest(&renamed, "x.md", "The lighthouse keeper counts gulls.").await;
@@ -54,7 +58,7 @@ async fn a_deleted_source_is_not_searchable_and_leaves_no_row() {
     let source = s.source("handbook").await;
     let document = s.ingest(&source, "x.md", "The lighthouse keeper counts gulls.").await;
     assert_eq!(s.names("lighthouse keeper").await, ["x.md"]);
-    routes::delete_source(State(s.knowledge.clone()), s.caller.clone(), Path(source.id)).await.unwrap();
+    routes::delete_source(State(s.knowledge.clone()), s.caller.clone().may().unwrap(), Path(source.id)).await.unwrap();
     assert!(s.names("lighthouse keeper").await.is_empty());
     assert_eq!(s.indexed(document.id).await, 0);
     assert!(s.find_document(document.id).await.is_none());
@@ -63,7 +67,7 @@ async fn a_deleted_source_is_not_searchable_and_leaves_no_row() {
         let rows: i64 = s.kernel.db.read().await.unwrap().one(format!("SELECT COUNT(*) AS n FROM {table}"), &[]).await.unwrap();
         assert_eq!(rows, 0, "{table}");
     }
-    let error = routes::delete_source(State(s.knowledge.clone()), s.caller.clone(), Path(source.id)).await.unwrap_err();
+    let error = routes::delete_source(State(s.knowledge.clone()), s.caller.clone().may().unwrap(), Path(source.id)).await.unwrap_err();
     assert_eq!(error.code().name, "not_found");
 }
 
@@ -72,7 +76,7 @@ async fn a_source_that_is_deleted_while_its_documents_wait_leaves_nothing_to_do(
     let s = Setup::new().await;
     let source = s.source("handbook").await;
     s.upload(&source, "x.md", "The lighthouse keeper counts gulls.").await;
-    routes::delete_source(State(s.knowledge.clone()), s.caller.clone(), Path(source.id)).await.unwrap();
+    routes::delete_source(State(s.knowledge.clone()), s.caller.clone().may().unwrap(), Path(source.id)).await.unwrap();
     s.drain().await;
     assert_eq!(s.jobs_left().await, 0);
     assert!(s.names("lighthouse keeper").await.is_empty());
@@ -95,16 +99,16 @@ async fn what_belongs_to_another_tenant_looks_like_what_is_missing() {
     let state = || State(s.knowledge.clone());
     for (a, b) in [
         (
-            routes::get_source(state(), stranger.clone(), Path(foreign)).await.err(),
-            routes::get_source(state(), stranger.clone(), Path(missing)).await.err(),
+            routes::get_source(state(), stranger.clone().may().unwrap(), Path(foreign)).await.err(),
+            routes::get_source(state(), stranger.clone().may().unwrap(), Path(missing)).await.err(),
         ),
         (
-            routes::update_source(state(), stranger.clone(), Path(foreign), Json(change("mine"))).await.err(),
-            routes::update_source(state(), stranger.clone(), Path(missing), Json(change("mine"))).await.err(),
+            routes::update_source(state(), stranger.clone().may().unwrap(), Path(foreign), Json(change("mine"))).await.err(),
+            routes::update_source(state(), stranger.clone().may().unwrap(), Path(missing), Json(change("mine"))).await.err(),
         ),
         (
-            routes::delete_source(state(), stranger.clone(), Path(foreign)).await.err(),
-            routes::delete_source(state(), stranger.clone(), Path(missing)).await.err(),
+            routes::delete_source(state(), stranger.clone().may().unwrap(), Path(foreign)).await.err(),
+            routes::delete_source(state(), stranger.clone().may().unwrap(), Path(missing)).await.err(),
         ),
         (
             s.knowledge.resolve_sources(&stranger.principal, Some(&[foreign.to_string()])).await.err(),

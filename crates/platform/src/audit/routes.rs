@@ -1,10 +1,11 @@
 //! Reading audit entries.
 
 use astrolabe_kernel::{
-    Error, Result, Role,
+    Error, Result,
     audit::Entry,
-    http::{Caller, CommonProblems, Json, Query},
+    http::{CommonProblems, Json, May, Query},
     page::{Page, page_limit, read_cursor},
+    principal::right,
 };
 use axum::extract::State;
 use serde::Deserialize;
@@ -33,13 +34,12 @@ pub struct AuditQuery {
 ///
 /// The entries of the caller's tenant, newest first. An entry is in the chain, with `seq` and `hash`, about a second after its action.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "audit", params(AuditQuery),
-    responses((status = 200, description = "A page of entries.", body = Page<Entry>), CommonProblems))]
+    responses((status = 200, description = "A page of entries.", body = Page<Entry>), CommonProblems, right::ReadAudit))]
 pub async fn list_audit_entries(
     State(platform): State<Platform>,
-    caller: Caller,
+    caller: May<right::ReadAudit>,
     Query(query): Query<AuditQuery>,
 ) -> Result<Json<Page<Entry>>> {
-    caller.principal.require(Role::TenantAdmin)?;
     let limit = page_limit(query.limit)?;
     let action = query.action.as_deref();
     if action.is_some_and(|a| {

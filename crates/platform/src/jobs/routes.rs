@@ -1,10 +1,11 @@
 //! Listing, reading, canceling and retrying jobs.
 
 use astrolabe_kernel::{
-    Error, Id, Result, Role,
-    http::{Caller, CommonProblems, ConflictProblem, Json, NotFoundProblem, Path, Query},
+    Error, Id, Result,
+    http::{CommonProblems, ConflictProblem, Json, May, NotFoundProblem, Path, Query},
     jobs::{Job, JobFilter, JobState},
     page::{Page, page_limit, read_cursor},
+    principal::right,
 };
 use axum::extract::State;
 use serde::Deserialize;
@@ -39,9 +40,12 @@ pub struct JobsQuery {
 ///
 /// The jobs of the caller's tenant, newest first.
 #[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs", params(JobsQuery),
-    responses((status = 200, description = "A page of jobs.", body = Page<Job>), CommonProblems))]
-pub async fn list_jobs(State(platform): State<Platform>, caller: Caller, Query(query): Query<JobsQuery>) -> Result<Json<Page<Job>>> {
-    caller.principal.require(Role::Viewer)?;
+    responses((status = 200, description = "A page of jobs.", body = Page<Job>), CommonProblems, right::ReadJobs))]
+pub async fn list_jobs(
+    State(platform): State<Platform>,
+    caller: May<right::ReadJobs>,
+    Query(query): Query<JobsQuery>,
+) -> Result<Json<Page<Job>>> {
     let limit = page_limit(query.limit)?;
     word("kind", query.kind.as_deref(), |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')?;
     word("subject", query.subject.as_deref(), |b| b.is_ascii_alphanumeric() || b == b'_')?;
@@ -62,9 +66,8 @@ fn word(field: &str, value: Option<&str>, allowed: impl Fn(u8) -> bool) -> Resul
 
 /// Read a job
 #[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs", params(("id" = Id<Job>, Path, description = "The job.")),
-    responses((status = 200, description = "The job.", body = Job), CommonProblems, NotFoundProblem))]
-pub async fn get_job(State(platform): State<Platform>, caller: Caller, Path(id): Path<Id<Job>>) -> Result<Json<Job>> {
-    caller.principal.require(Role::Viewer)?;
+    responses((status = 200, description = "The job.", body = Job), CommonProblems, right::ReadJobs, NotFoundProblem))]
+pub async fn get_job(State(platform): State<Platform>, caller: May<right::ReadJobs>, Path(id): Path<Id<Job>>) -> Result<Json<Job>> {
     let job = platform.kernel().db.read().await?.job(caller.principal.tenant, id).await?;
     job.map(Json).ok_or_else(|| Error::not_found("job"))
 }
@@ -73,9 +76,8 @@ pub async fn get_job(State(platform): State<Platform>, caller: Caller, Path(id):
 ///
 /// A waiting job ends at once, a running one within a second; what it worked on ends as canceled, too.
 #[utoipa::path(post, path = "/api/v1/jobs/{id}/cancel", tag = "jobs", params(("id" = Id<Job>, Path, description = "The job.")),
-    responses((status = 200, description = "The job as it is now.", body = Job), CommonProblems, NotFoundProblem, ConflictProblem))]
-pub async fn cancel_job(State(platform): State<Platform>, caller: Caller, Path(id): Path<Id<Job>>) -> Result<Json<Job>> {
-    caller.principal.require(Role::Editor)?;
+    responses((status = 200, description = "The job as it is now.", body = Job), CommonProblems, right::ManageJobs, NotFoundProblem, ConflictProblem))]
+pub async fn cancel_job(State(platform): State<Platform>, caller: May<right::ManageJobs>, Path(id): Path<Id<Job>>) -> Result<Json<Job>> {
     platform.cancel_job(&caller.principal, &caller.trace, id).await.map(Json)
 }
 
@@ -83,8 +85,7 @@ pub async fn cancel_job(State(platform): State<Platform>, caller: Caller, Path(i
 ///
 /// Puts a failed or canceled job back to wait, with its attempts counted anew.
 #[utoipa::path(post, path = "/api/v1/jobs/{id}/retry", tag = "jobs", params(("id" = Id<Job>, Path, description = "The job.")),
-    responses((status = 200, description = "The job as it is now.", body = Job), CommonProblems, NotFoundProblem, ConflictProblem))]
-pub async fn retry_job(State(platform): State<Platform>, caller: Caller, Path(id): Path<Id<Job>>) -> Result<Json<Job>> {
-    caller.principal.require(Role::Editor)?;
+    responses((status = 200, description = "The job as it is now.", body = Job), CommonProblems, right::ManageJobs, NotFoundProblem, ConflictProblem))]
+pub async fn retry_job(State(platform): State<Platform>, caller: May<right::ManageJobs>, Path(id): Path<Id<Job>>) -> Result<Json<Job>> {
     platform.retry_job(&caller.principal, &caller.trace, id).await.map(Json)
 }

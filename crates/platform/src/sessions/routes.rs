@@ -1,10 +1,10 @@
 //! Signing in, signing out, and who is signed in.
 
 use astrolabe_kernel::{
-    Kernel, Principal, Result, Role,
+    Kernel, Principal, Result,
     audit::{Outcome, Record},
-    http::{Caller, CommonProblems, Json, OpenProblems, Query, Trace},
-    principal::TenantId,
+    http::{CommonProblems, Json, May, OpenProblems, Query, Trace},
+    principal::{TenantId, right},
 };
 use axum::{
     Extension,
@@ -40,6 +40,8 @@ pub struct Who {
     pub name: String,
     /// Its roles and capabilities.
     pub roles: Vec<String>,
+    /// What it may do, by the names of `docs/generated/access.md`.
+    pub rights: Vec<&'static str>,
 }
 
 /// A tenant, as its members read it.
@@ -55,24 +57,26 @@ pub struct Home {
 /// The signed-in caller
 ///
 /// Tells who the token or the session stands for, and which tenant's data it sees.
-#[utoipa::path(get, path = "/api/v1/me", tag = "session", responses((status = 200, description = "The caller.", body = Me), CommonProblems))]
-pub async fn get_me(caller: Caller) -> Json<Me> {
-    let Principal { id, name, tenant, role, capabilities } = caller.principal;
+#[utoipa::path(get, path = "/api/v1/me", tag = "session", responses((status = 200, description = "The caller.", body = Me), CommonProblems, right::OwnAccount))]
+pub async fn get_me(caller: May<right::OwnAccount>) -> Json<Me> {
+    let me = caller.into_caller().principal;
+    let rights = me.rights().names();
+    let Principal { id, name, tenant, role, capabilities, .. } = me;
     let roles = std::iter::once(role.as_str().to_owned()).chain(capabilities).collect();
-    std::future::ready(Json(Me { principal: Who { id, name, roles }, tenant: Home { id: tenant, name: "default".to_owned() } })).await
+    std::future::ready(Json(Me { principal: Who { id, name, roles, rights }, tenant: Home { id: tenant, name: "default".to_owned() } }))
+        .await
 }
 
 /// Sign out
 ///
 /// Ends the session of the cookie that the request came with. With a bearer token there is no session to end, and nothing happens.
 #[utoipa::path(delete, path = "/api/v1/sessions/current", tag = "session",
-    responses((status = 204, description = "Signed out; the cookie is gone."), CommonProblems))]
+    responses((status = 204, description = "Signed out; the cookie is gone."), CommonProblems, right::OwnAccount))]
 pub async fn end_current_session(
     State(platform): State<Platform>,
-    caller: Caller,
+    caller: May<right::OwnAccount>,
     session: Option<Extension<Current>>,
 ) -> Result<Response> {
-    caller.principal.require(Role::Viewer)?;
     if let Some(Extension(Current(id))) = session {
         let kernel = platform.kernel();
         let mut tx = kernel.db.write().await?;

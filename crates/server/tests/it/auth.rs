@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use astrolabe_kernel::Principal;
+use astrolabe_kernel::{Principal, principal::Right};
 use astrolabe_platform::sessions::{self, CODE_LIFE, SESSION_IDLE, SESSION_LIFE};
 use axum::http::Method;
 use serde_json::json;
@@ -29,7 +29,8 @@ async fn status_with(app: &TestApp, cookie: &str) -> u16 {
 async fn the_token_signs_in_and_anything_else_does_not() {
     let app = TestApp::new().await;
     let me = app.get("/api/v1/me").send().await.json();
-    assert_eq!(me["principal"], json!({"id": "user:local-admin", "name": "Local administrator", "roles": ["admin"]}));
+    let rights: Vec<&str> = Right::ALL.iter().map(|r| r.as_str()).collect();
+    assert_eq!(me["principal"], json!({"id": "user:local-admin", "name": "Local administrator", "roles": ["admin"], "rights": rights}));
 
     let none = app.anonymous(Method::GET, "/api/v1/me").send().await;
     assert_eq!((none.status, none.code().as_str(), none.header("www-authenticate")), (401, "missing_token", "Bearer"));

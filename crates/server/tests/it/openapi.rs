@@ -61,6 +61,28 @@ async fn every_operation_has_a_summary_a_tag_that_is_explained_and_its_refusals(
     }
 }
 
+/// Every operation with the right that it asks for; `None` for open ones.
+pub fn operations(api: &Value) -> Vec<(String, String, Option<String>)> {
+    let mut found = Vec::new();
+    for (path, item) in api["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let right = operation["responses"]["403"][astrolabe_kernel::http::RIGHT].as_str().map(str::to_owned);
+            found.push((method.to_uppercase(), path.clone(), right));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn every_operation_behind_sign_in_names_the_right_it_asks_for() {
+    let app = TestApp::new().await;
+    let api = serde_json::to_value(&app.description).unwrap();
+    for (method, path, right) in operations(&api) {
+        let open = api["paths"][&path][method.to_lowercase()]["security"].is_array();
+        assert_eq!(right.is_none(), open, "{method} {path}");
+    }
+}
+
 #[tokio::test]
 async fn every_parameter_and_every_body_has_an_example() {
     fn has(value: &Value) -> bool {
@@ -153,4 +175,12 @@ fn the_committed_page_of_error_codes_is_up_to_date() {
 #[test]
 fn the_committed_page_of_metrics_is_up_to_date() {
     crate::support::generated("metrics.md", &astrolabe_kernel::telemetry::metrics_markdown());
+}
+
+/// Keeps `docs/generated/access.md` what the handlers ask for.
+#[tokio::test]
+async fn the_committed_table_of_access_is_up_to_date() {
+    let app = TestApp::new().await;
+    let api = serde_json::to_value(&app.description).unwrap();
+    crate::support::generated("access.md", &astrolabe_kernel::principal::access_markdown(&operations(&api)));
 }
