@@ -47,7 +47,7 @@ pub async fn give_feedback(
 ) -> Result<Json<Feedback>> {
     new.validate()?;
     let (kernel, tenant, now) = (&knowledge.kernel, caller.principal.tenant, knowledge.kernel.now());
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(tenant).await?;
     let ask = answers::store::get(&mut tx, tenant, &caller.principal.id, id).await?.ok_or_else(|| Error::not_found("ask"))?;
     let Some(answer) = ask.answer else {
         return Err(Error::new(code::INVALID_STATE, "the ask has no answer that could be rated"));
@@ -86,7 +86,7 @@ pub async fn give_feedback(
     responses((status = 200, description = "The feedback, or null.", body = OwnFeedback), CommonProblems, NotFoundProblem))]
 pub async fn get_own_feedback(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Answer>>) -> Result<Json<OwnFeedback>> {
     let (tenant, principal) = (caller.principal.tenant, &caller.principal.id);
-    let mut tx = knowledge.kernel.db.read().await?;
+    let mut tx = knowledge.kernel.db.read(tenant).await?;
     answers::store::get(&mut tx, tenant, principal, id).await?.ok_or_else(|| Error::not_found("ask"))?;
     Ok(Json(OwnFeedback { feedback: store::of_ask(&mut tx, tenant, principal, id).await? }))
 }
@@ -96,7 +96,7 @@ pub async fn get_own_feedback(State(knowledge): State<Knowledge>, caller: Caller
     responses((status = 204, description = "There is none any more."), CommonProblems, NotFoundProblem))]
 pub async fn withdraw_feedback(State(knowledge): State<Knowledge>, caller: Caller, Path(id): Path<Id<Answer>>) -> Result<StatusCode> {
     let (kernel, tenant, principal) = (&knowledge.kernel, caller.principal.tenant, &caller.principal.id);
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(tenant).await?;
     answers::store::get(&mut tx, tenant, principal, id).await?.ok_or_else(|| Error::not_found("ask"))?;
     if let Some(feedback) = store::of_ask(&mut tx, tenant, principal, id).await?
         && store::delete(&mut tx, tenant, principal, id).await?
@@ -118,7 +118,7 @@ pub async fn list_feedback(
     caller.principal.require(Role::Editor)?;
     let limit = page_limit(query.limit)?;
     let restricted = knowledge.readable_sources(&caller.principal).await?.is_some();
-    let mut tx = knowledge.kernel.db.read().await?;
+    let mut tx = knowledge.kernel.db.read(caller.principal.tenant).await?;
     let mut rows = store::page(&mut tx, caller.principal.tenant, query.rating, query.cursor.as_deref().unwrap_or(""), limit).await?;
     for feedback in rows.iter_mut().filter(|f| restricted && f.created_by != caller.principal.id) {
         hide_answer(feedback);
@@ -139,7 +139,7 @@ pub async fn make_question(
     caller.principal.require(Role::Editor)?;
     let (kernel, tenant, now) = (&knowledge.kernel, caller.principal.tenant, knowledge.kernel.now());
     let restricted = knowledge.readable_sources(&caller.principal).await?.is_some();
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(tenant).await?;
     let mut feedback = store::lock(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("feedback"))?;
     if restricted && feedback.created_by != caller.principal.id {
         hide_answer(&mut feedback);

@@ -46,7 +46,7 @@ pub async fn list_jobs(State(platform): State<Platform>, caller: Caller, Query(q
     word("kind", query.kind.as_deref(), |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')?;
     word("subject", query.subject.as_deref(), |b| b.is_ascii_alphanumeric() || b == b'_')?;
     let filter = JobFilter { state: query.state, kind: query.kind.as_deref(), subject: query.subject.as_deref() };
-    let mut tx = platform.kernel().db.read().await?;
+    let mut tx = platform.kernel().db.read(caller.principal.tenant).await?;
     let rows = tx.jobs(caller.principal.tenant, &filter, query.cursor.as_deref().unwrap_or(""), limit).await?;
     Ok(Json(Page::of(rows, limit, |j| j.id.to_string())))
 }
@@ -65,7 +65,7 @@ fn word(field: &str, value: Option<&str>, allowed: impl Fn(u8) -> bool) -> Resul
     responses((status = 200, description = "The job.", body = Job), CommonProblems, NotFoundProblem))]
 pub async fn get_job(State(platform): State<Platform>, caller: Caller, Path(id): Path<Id<Job>>) -> Result<Json<Job>> {
     caller.principal.require(Role::Viewer)?;
-    let job = platform.kernel().db.read().await?.job(caller.principal.tenant, id).await?;
+    let job = platform.kernel().db.read(caller.principal.tenant).await?.job(caller.principal.tenant, id).await?;
     job.map(Json).ok_or_else(|| Error::not_found("job"))
 }
 
