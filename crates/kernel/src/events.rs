@@ -127,7 +127,7 @@ impl Reader {
     /// # Errors
     /// Whatever the database says.
     pub async fn settle(&mut self) -> Result<Option<String>> {
-        let head = self.kernel.db.read().await?.stream_head(self.tenant, &self.stream).await?;
+        let head = self.kernel.db.read(self.tenant).await?.stream_head(self.tenant, &self.stream).await?;
         let (seq, kind) = head.unwrap_or_default();
         self.after = self.after.clamp(0, seq);
         Ok((seq > 0 && self.after == seq).then_some(kind))
@@ -139,7 +139,7 @@ impl Reader {
     /// Whatever the database says.
     pub async fn next(&mut self) -> Result<Vec<Event>> {
         loop {
-            let mut tx = self.kernel.db.read().await?;
+            let mut tx = self.kernel.db.read(self.tenant).await?;
             let events = tx.events_after(self.tenant, &self.stream, self.after, 200).await?;
             drop(tx);
             if let Some(last) = events.last() {

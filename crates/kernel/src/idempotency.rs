@@ -143,7 +143,7 @@ enum Claim {
 async fn claim(keys: &Keys, principal: &Principal, key: &str, request_hash: &str) -> Result<Claim> {
     let kernel = &keys.kernel;
     let now = kernel.now();
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(principal.tenant).await?;
     let (since, attempt) = match tx.idempotent(principal, key).await? {
         None => {
             let begun = tx.begin_idempotent(principal, key, request_hash, kernel.process, now).await;
@@ -246,7 +246,7 @@ impl Entry {
         &mut self,
         write: impl for<'a> FnOnce(&'a Self, &'a mut Tx) -> futures_util::future::BoxFuture<'a, Result<()>>,
     ) -> Result<()> {
-        let mut tx = self.kernel.db.write().await?;
+        let mut tx = self.kernel.db.write(self.principal.tenant).await?;
         write(self, &mut tx).await?;
         tx.commit().await?;
         self.open = false;
@@ -262,7 +262,7 @@ impl Drop for Entry {
         let (kernel, principal, key, attempt) = (self.kernel.clone(), self.principal.clone(), self.key.clone(), self.attempt);
         self.kernel.lifecycle.spawn("idempotency", async move {
             let result = async {
-                let mut tx = kernel.db.write().await?;
+                let mut tx = kernel.db.write(principal.tenant).await?;
                 tx.release_idempotent(&principal, &key, attempt).await?;
                 tx.commit().await
             };

@@ -35,7 +35,7 @@ impl Kernel {
     /// When the database cannot be written.
     pub async fn enter_process(&self) -> Result<()> {
         let now = self.now();
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_all().await?;
         match tx.dialect() {
             Dialect::Sqlite => tx.execute("DELETE FROM processes", &[]).await?,
             Dialect::Postgres => tx.execute("DELETE FROM processes WHERE alive_until < $1", args![now.minus(FORGOTTEN)]).await?,
@@ -62,7 +62,7 @@ impl Kernel {
 
     async fn beat(&self) -> Result<()> {
         let now = self.now();
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_all().await?;
         let alive_until = until(tx.dialect(), now);
         tx.enter(self.process, now, alive_until).await?;
         tx.commit().await
@@ -73,7 +73,7 @@ impl Kernel {
     /// # Errors
     /// When the database cannot be written.
     pub async fn leave_process(&self) -> Result<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_all().await?;
         tx.execute("DELETE FROM processes WHERE id = $1", args![self.process]).await?;
         tx.commit().await
     }

@@ -56,7 +56,7 @@ pub async fn prune(kernel: &Kernel, retention: &Retention) -> Result<Pruned> {
     if let Some(before) = before(now, retention.jobs_days) {
         pruned.jobs = batches(kernel, |tx| Box::pin(tx.prune_jobs(before, BATCH))).await?;
     }
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write_all().await?;
     pruned.idempotency_keys = tx.prune_idempotency_keys(now).await?;
     tx.commit().await?;
     if pruned != Pruned::default() {
@@ -78,7 +78,7 @@ fn before(now: Timestamp, days: u32) -> Option<Timestamp> {
 async fn batches(kernel: &Kernel, step: impl for<'a> Fn(&'a mut Tx) -> BoxFuture<'a, Result<u64>>) -> Result<u64> {
     let mut removed = 0;
     loop {
-        let mut tx = kernel.db.write().await?;
+        let mut tx = kernel.db.write_all().await?;
         let rows = step(&mut tx).await?;
         tx.commit().await?;
         removed += rows;
@@ -94,13 +94,13 @@ mod tests {
     use crate::{args, principal::default_tenant, testing::TestKernel};
 
     async fn append(kernel: &Kernel, stream: &str, kind: &str) {
-        let mut tx = kernel.db.write().await.unwrap();
+        let mut tx = kernel.db.write(default_tenant()).await.unwrap();
         tx.append_event(default_tenant(), stream, kind, &1, kernel.now()).await.unwrap();
         tx.commit().await.unwrap();
     }
 
     async fn seqs(kernel: &Kernel, stream: &str) -> Vec<i64> {
-        let events = kernel.db.read().await.unwrap().events_after(default_tenant(), stream, 0, 100).await.unwrap();
+        let events = kernel.db.read(default_tenant()).await.unwrap().events_after(default_tenant(), stream, 0, 100).await.unwrap();
         events.iter().map(|e| e.seq).collect()
     }
 
@@ -131,7 +131,7 @@ mod tests {
     async fn done_jobs_go_after_their_time_and_failed_ones_stay() {
         let test = TestKernel::new(&[]).await;
         let kernel = &test.kernel;
-        let mut tx = kernel.db.write().await.unwrap();
+        let mut tx = kernel.db.write(default_tenant()).await.unwrap();
         for state in ["ready", "canceled", "failed", "queued"] {
             let id = kernel.id();
             let new = crate::jobs::NewJob {
@@ -150,7 +150,8 @@ mod tests {
         assert_eq!(prune(kernel, &Retention::default()).await.unwrap().jobs, 0);
         kernel.clock.advance(DAY * 31);
         assert_eq!(prune(kernel, &Retention::default()).await.unwrap().jobs, 2);
-        let left: Vec<String> = kernel.db.read().await.unwrap().all("SELECT subject FROM jobs ORDER BY subject", &[]).await.unwrap();
+        let left: Vec<String> =
+            kernel.db.read(default_tenant()).await.unwrap().all("SELECT subject FROM jobs ORDER BY subject", &[]).await.unwrap();
         assert_eq!(left, ["failed", "queued"]);
     }
 }

@@ -94,7 +94,7 @@ impl Kind {
     /// # Errors
     /// When the database cannot be written.
     pub async fn event(&self, kernel: &Kernel, tenant: TenantId, id: impl Display, kind: &str, data: &impl Serialize) -> Result<()> {
-        let mut tx = kernel.db.write().await?;
+        let mut tx = kernel.db.write(tenant).await?;
         tx.append_event(tenant, &self.stream(id), kind, data, kernel.now()).await?;
         tx.commit().await
     }
@@ -153,7 +153,7 @@ impl Kind {
     /// it has an end already, because its process was taken for dead.
     async fn end<T: Serialize>(&self, kernel: &Kernel, caller: &Caller, id: &str, made: &Result<T>) -> Result<()> {
         let (tenant, now, stream) = (caller.principal.tenant, kernel.now(), self.stream(id));
-        let mut tx = kernel.db.write().await?;
+        let mut tx = kernel.db.write(tenant).await?;
         match made {
             Ok(result) => {
                 let text = serde_json::to_string(result).map_err(Error::internal)?;
@@ -200,7 +200,7 @@ impl Kind {
             }
         }
         let now = kernel.now();
-        let mut tx = kernel.db.write().await?;
+        let mut tx = kernel.db.write_all().await?;
         let abandoned: Vec<Abandoned> = tx
             .all(
                 format!(
@@ -261,7 +261,7 @@ mod tests {
     }
 
     async fn sql(kernel: &Kernel, sql: &'static str, args: &[crate::db::Arg]) {
-        let mut tx = kernel.db.write().await.unwrap();
+        let mut tx = kernel.db.write_all().await.unwrap();
         tx.execute(sql, args).await.unwrap();
         tx.commit().await.unwrap();
     }
@@ -273,7 +273,7 @@ mod tests {
 
     /// Where a thing stands, its result, and the kinds of its events.
     async fn seen(kernel: &Kernel, id: &str) -> (String, Option<String>, Vec<String>) {
-        let mut tx = kernel.db.read().await.unwrap();
+        let mut tx = kernel.db.read(default_tenant()).await.unwrap();
         let state: String = tx.one("SELECT state FROM things WHERE id = $1", args![id]).await.unwrap();
         let result: Option<String> = tx.one("SELECT outcome FROM things WHERE id = $1", args![id]).await.unwrap();
         let events = tx.events_after(default_tenant(), &KIND.stream(id), 0, 10).await.unwrap();
@@ -296,8 +296,14 @@ mod tests {
         assert_eq!(failed.unwrap_err().code(), code::INTERNAL);
         assert_eq!(seen(kernel, "a").await, ended("completed", Some("7"), "thing.completed"));
         assert_eq!(seen(kernel, "b").await, ended("failed", None, "thing.failed"));
-        let audited: Vec<String> =
-            kernel.db.read().await.unwrap().all("SELECT subject FROM audit_entries WHERE outcome = 'failed'", &[]).await.unwrap();
+        let audited: Vec<String> = kernel
+            .db
+            .read(default_tenant())
+            .await
+            .unwrap()
+            .all("SELECT subject FROM audit_entries WHERE outcome = 'failed'", &[])
+            .await
+            .unwrap();
         assert_eq!(audited, ["b"]);
     }
 

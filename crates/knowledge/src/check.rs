@@ -38,7 +38,7 @@ impl FromRow for Content {
 /// # Errors
 /// When the database cannot be read.
 pub async fn contents(db: &Db) -> Result<Vec<Content>> {
-    db.read()
+    db.read_all()
         .await?
         .all(
             "SELECT content_hash, MAX(size) AS size, MIN(name) AS document FROM documents WHERE content_hash <> '' GROUP BY content_hash ORDER BY content_hash",
@@ -83,7 +83,7 @@ pub fn model(models: &Path, precision: Precision) -> std::result::Result<Option<
 /// When the database or the index cannot be read.
 pub async fn compare_index(db: &Db, engine: IndexEngine, index: &Path, model: Option<(String, String, usize)>) -> Result<IndexDifference> {
     let mut known: HashMap<String, i64> = HashMap::new();
-    for document in store::indexed(&mut db.read().await?).await? {
+    for document in store::indexed(&mut db.read_all().await?).await? {
         known.insert(document.id.to_string(), document.version);
     }
     let (alias, version) = model.as_ref().map_or(("words", "1"), |(alias, version, _)| (alias, version));

@@ -214,11 +214,11 @@ impl Knowledge {
     /// Enqueues the documents that were ingested without a model.
     async fn embed_the_rest(&self) -> Result<()> {
         loop {
-            let documents = store::not_embedded(&mut self.kernel.db.read().await?, 100).await?;
+            let documents = store::not_embedded(&mut self.kernel.db.read_all().await?, 100).await?;
             if documents.is_empty() {
                 return Ok(());
             }
-            let mut tx = self.kernel.db.write().await?;
+            let mut tx = self.kernel.db.write_all().await?;
             for (tenant, mut document) in documents {
                 documents::requeue(&mut tx, tenant, &mut document, self.kernel.id(), self.kernel.now()).await?;
             }
@@ -248,7 +248,7 @@ impl Knowledge {
         let old = tokio::task::spawn_blocking(move || blobs.older_than(spare)).await.map_err(Error::internal)??;
         let mut removed = 0;
         for hash in old {
-            if store::content_used(&mut self.kernel.db.read().await?, &hash).await? {
+            if store::content_used(&mut self.kernel.db.read_all().await?, &hash).await? {
                 continue;
             }
             // The same content may have been uploaded again since the folder was listed: then the file is young, and its row on its way.
@@ -269,7 +269,7 @@ impl Knowledge {
         const BATCH: i64 = 500;
         let mut removed = 0;
         loop {
-            let mut tx = self.kernel.db.write().await?;
+            let mut tx = self.kernel.db.write_all().await?;
             let rows = store::prune_vectors(&mut tx, self.kernel.now().minus(SPARE), BATCH).await?;
             tx.commit().await?;
             removed += rows;

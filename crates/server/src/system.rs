@@ -173,8 +173,9 @@ impl System {
             }
             Some(opened) => {
                 schema = opened.schema.clone();
-                let alive =
-                    tokio::time::timeout(PROBE, async { opened.db.read().await?.one::<i64>("SELECT CAST(1 AS BIGINT) AS one", &[]).await });
+                let alive = tokio::time::timeout(PROBE, async {
+                    opened.db.read_all().await?.one::<i64>("SELECT CAST(1 AS BIGINT) AS one", &[]).await
+                });
                 let database = match alive.await {
                     Ok(Ok(_)) => Dependency { status: "ok".into(), required: true, detail: opened.db.dialect().as_str().into() },
                     Ok(Err(error)) => Dependency { status: "connection_failed".into(), required: true, detail: error.message().into() },
@@ -217,7 +218,7 @@ impl System {
         let (size, available) = opened.db.pool_size();
         metrics::gauge!("db_connection_pool_size").set(f64::from(size));
         metrics::gauge!("db_connection_pool_available").set(f64::from(available));
-        let counts = async { opened.db.read().await?.job_counts().await };
+        let counts = async { opened.db.read_all().await?.job_counts().await };
         match tokio::time::timeout(PROBE, counts).await {
             Ok(Ok(counts)) => {
                 let now = (opened.now)();

@@ -38,7 +38,7 @@ pub async fn list_runs(
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Page<Run>>> {
     let limit = page.limit()?;
-    let mut tx = agents.kernel.db.read().await?;
+    let mut tx = agents.kernel.db.read(caller.principal.tenant).await?;
     let rows = store::page(&mut tx, caller.principal.tenant, &caller.principal.id, page.after(), limit).await?;
     Ok(Json(Page::of(rows, limit, |r| r.id.to_string())))
 }
@@ -47,7 +47,7 @@ pub async fn list_runs(
 #[utoipa::path(get, path = "/api/v1/runs/{id}", tag = "agents", params(("id" = Id<Run>, Path)),
     responses((status = 200, description = "The run, with its result when it has one.", body = Run), CommonProblems, right::RunAgents, NotFoundProblem))]
 pub async fn get_run(State(agents): State<Agents>, caller: May<right::RunAgents>, Path(id): Path<Id<Run>>) -> Result<Json<Run>> {
-    let mut tx = agents.kernel.db.read().await?;
+    let mut tx = agents.kernel.db.read(caller.principal.tenant).await?;
     store::get(&mut tx, caller.principal.tenant, &caller.principal.id, id).await?.map(Json).ok_or_else(|| Error::not_found("run"))
 }
 
@@ -64,7 +64,7 @@ pub async fn stream_run_events(
 ) -> Result<Response> {
     let (tenant, stream) = (caller.principal.tenant, RUNS.stream(id));
     let after = query.start(&headers, &agents.kernel, tenant, &stream).await?;
-    let run = store::get(&mut agents.kernel.db.read().await?, tenant, &caller.principal.id, id).await?;
+    let run = store::get(&mut agents.kernel.db.read(tenant).await?, tenant, &caller.principal.id, id).await?;
     run.ok_or_else(|| Error::not_found("run"))?;
     Ok(RUNS.read(&agents.kernel, tenant, stream, after, &headers))
 }

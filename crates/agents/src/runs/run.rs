@@ -91,7 +91,7 @@ impl Agents {
         let (agents, caller, calls) = (self.clone(), caller.clone(), request.tool_calls);
         let record = async move {
             let kernel = agents.kernel.clone();
-            let mut tx = kernel.db.write().await?;
+            let mut tx = kernel.db.write(tenant).await?;
             store::insert(&mut tx, tenant, &caller.principal.id, kernel.process, &run).await?;
             tx.append_event(tenant, &RUNS.stream(run.id), if slot.is_some() { STARTED } else { "run.queued" }, &about(&run), now).await?;
             let payload = json!({"agent": run.agent, "input": run.input, "meta": run.meta});
@@ -136,7 +136,7 @@ impl Work {
             () = kernel.lifecycle.stopping() => return Err(stopping()),
         };
         let (tenant, now) = (self.caller.principal.tenant, kernel.now());
-        let mut tx = kernel.db.write().await?;
+        let mut tx = kernel.db.write(tenant).await?;
         store::start(&mut tx, tenant, self.run.id, now).await?;
         tx.append_event(tenant, &RUNS.stream(self.run.id), STARTED, &about(&self.run), now).await?;
         tx.commit().await

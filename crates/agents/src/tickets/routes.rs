@@ -42,7 +42,7 @@ pub async fn list_tickets(
 ) -> Result<Json<Page<Ticket>>> {
     let limit = page_limit(query.limit)?;
     let state = query.state.map_or("", TicketState::as_str);
-    let mut tx = agents.kernel.db.read().await?;
+    let mut tx = agents.kernel.db.read(caller.principal.tenant).await?;
     let rows = store::page(&mut tx, caller.principal.tenant, state, query.cursor.as_deref().unwrap_or(""), limit).await?;
     Ok(Json(Page::of(rows, limit, |t| t.id.to_string())))
 }
@@ -68,7 +68,7 @@ pub async fn create_ticket(
         created_at: now,
         updated_at: now,
     };
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(tenant).await?;
     store::insert(&mut tx, tenant, &ticket, None).await?;
     tx.audit(kernel, Record::of(&caller, "create_ticket", ticket.id, json!({"title": ticket.title}))).await?;
     tx.commit().await?;
@@ -79,7 +79,7 @@ pub async fn create_ticket(
 #[utoipa::path(get, path = "/api/v1/tickets/{id}", tag = "tickets", params(("id" = Id<Ticket>, Path)),
     responses((status = 200, description = "The ticket.", body = Ticket), CommonProblems, right::ReadTickets, NotFoundProblem))]
 pub async fn get_ticket(State(agents): State<Agents>, caller: May<right::ReadTickets>, Path(id): Path<Id<Ticket>>) -> Result<Json<Ticket>> {
-    let ticket = store::get(&mut agents.kernel.db.read().await?, caller.principal.tenant, id).await?;
+    let ticket = store::get(&mut agents.kernel.db.read(caller.principal.tenant).await?, caller.principal.tenant, id).await?;
     ticket.map(Json).ok_or_else(|| Error::not_found("ticket"))
 }
 
@@ -95,7 +95,7 @@ pub async fn update_ticket(
     change.title.as_deref().map_or(Ok(()), check_title)?;
     change.description.as_deref().map_or(Ok(()), check_description)?;
     let (kernel, tenant) = (&agents.kernel, caller.principal.tenant);
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(tenant).await?;
     let mut ticket = store::get(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("ticket"))?;
     ticket.title = change.title.unwrap_or(ticket.title);
     ticket.description = change.description.unwrap_or(ticket.description);

@@ -53,7 +53,7 @@ pub(super) async fn begin(context: &ToolContext<'_>, call: &ToolCall) -> Result<
     let id = kernel.id();
     let Some(step) = &context.step else { return Ok(Begun::Open(id)) };
     let call_hash = hex::encode(Sha256::digest(json!([call.name, call.arguments]).to_string()));
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(tenant).await?;
     tx.execute(
         "INSERT INTO effects (id, tenant_id, step, call_hash, created_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
         args![id, tenant, step, &call_hash, kernel.now()],
@@ -81,7 +81,7 @@ pub(super) async fn done(context: &ToolContext<'_>, id: Id<Effect>, output: &Too
         return Ok(());
     }
     let kernel = &context.agents.kernel;
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(context.caller.principal.tenant).await?;
     tx.execute(
         "UPDATE effects SET result = $1, finished_at = $2 WHERE tenant_id = $3 AND id = $4",
         args![serde_json::to_string(output).map_err(Error::internal)?, kernel.now(), context.caller.principal.tenant, id],
@@ -96,7 +96,7 @@ impl Agents {
     /// # Errors
     /// When the database cannot be written.
     pub async fn prune_effects(&self) -> Result<u64> {
-        let mut tx = self.kernel.db.write().await?;
+        let mut tx = self.kernel.db.write_all().await?;
         let removed = prune(&mut tx, self.kernel.now().minus(KEPT)).await?;
         tx.commit().await?;
         Ok(removed)

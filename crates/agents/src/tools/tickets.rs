@@ -15,7 +15,7 @@ use crate::tickets::{NewTicket, Ticket, TicketState, store};
 pub(super) async fn create(context: &ToolContext<'_>, effect: &str, new: NewTicket) -> Result<ToolOutput> {
     new.validate()?;
     let (kernel, tenant) = (&context.agents.kernel, context.caller.principal.tenant);
-    let known = store::by_effect(&mut kernel.db.read().await?, tenant, effect).await?;
+    let known = store::by_effect(&mut kernel.db.read(tenant).await?, tenant, effect).await?;
     if let Some(ticket) = known {
         return Ok(output(context, &ticket));
     }
@@ -32,10 +32,10 @@ pub(super) async fn create(context: &ToolContext<'_>, effect: &str, new: NewTick
         created_at: now,
         updated_at: now,
     };
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(tenant).await?;
     if !store::insert(&mut tx, tenant, &ticket, Some(effect)).await? {
         drop(tx);
-        let ticket = store::by_effect(&mut kernel.db.read().await?, tenant, effect).await?;
+        let ticket = store::by_effect(&mut kernel.db.read(tenant).await?, tenant, effect).await?;
         return ticket.map(|t| output(context, &t)).ok_or_else(|| Error::internal("a ticket's effect key is taken, but by no ticket"));
     }
     let payload = json!({"title": ticket.title, "agent": context.agent, "external_id": ticket.external_id});

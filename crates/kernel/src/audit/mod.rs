@@ -148,7 +148,7 @@ impl Tx {
 /// # Errors
 /// When the database cannot be written; the caller should then fail the action too.
 pub async fn record(kernel: &Kernel, record: Record<'_>) -> Result<()> {
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(record.principal.tenant).await?;
     tx.audit(kernel, record).await?;
     tx.commit().await
 }

@@ -73,7 +73,7 @@ impl Sealer {
     /// is half-linked then.
     pub async fn seal(&self) -> Result<u64> {
         let mut sealed = 0;
-        while self.kernel.db.read().await?.audit_unsealed().await? {
+        while self.kernel.db.read_all().await?.audit_unsealed().await? {
             sealed += self.seal_batch().await?;
         }
         Ok(sealed)
@@ -81,7 +81,7 @@ impl Sealer {
 
     async fn seal_batch(&self) -> Result<u64> {
         let now = self.kernel.now();
-        let mut tx = self.kernel.db.write().await?;
+        let mut tx = self.kernel.db.write_all().await?;
         tx.audit_lock().await?;
         let entries = tx.audit_to_seal(BATCH).await?;
         let mut heads: Vec<(TenantId, i64, String)> = Vec::new();
@@ -142,17 +142,17 @@ impl Sealer {
     /// When the archive or the database cannot be written; the entries stay due.
     pub async fn deliver(&self) -> Result<()> {
         let Some(archive) = &self.archive else { return Ok(()) };
-        let heads = self.kernel.db.read().await?.audit_heads().await?;
+        let heads = self.kernel.db.read_all().await?.audit_heads().await?;
         for head in heads {
             let mut from = head.archived_seq + 1;
             while from <= head.seq {
-                let mut tx = self.kernel.db.read().await?;
+                let mut tx = self.kernel.db.read(head.tenant).await?;
                 let entries = tx.audit_sealed(head.tenant, from, BATCH).await?;
                 let Some(last) = entries.last().and_then(|e| e.seq) else { break };
                 let checkpoint = tx.audit_checkpoint_at(head.tenant, last).await?;
                 drop(tx);
                 archive.write(&entries, checkpoint.as_ref()).await?;
-                let mut tx = self.kernel.db.write().await?;
+                let mut tx = self.kernel.db.write(head.tenant).await?;
                 tx.audit_archived(head.tenant, last).await?;
                 tx.commit().await?;
                 metrics::counter!("audit_archived_total").increment(entries.len() as u64);

@@ -50,7 +50,7 @@ impl Chain {
     }
 
     async fn sql(&self, sql: &'static str) {
-        let mut tx = self.test.kernel.db.write().await.unwrap();
+        let mut tx = self.test.kernel.db.write_all().await.unwrap();
         assert!(tx.execute(sql, args![]).await.unwrap() > 0, "{sql} changed nothing");
         tx.commit().await.unwrap();
     }
@@ -135,7 +135,7 @@ async fn a_value_that_the_program_never_writes_is_found_as_a_change() {
 async fn any_single_removed_entry_is_found_the_last_one_too() {
     for seq in 1..=9 {
         let chain = Chain::new(9).await;
-        let mut tx = chain.test.kernel.db.write().await.unwrap();
+        let mut tx = chain.test.kernel.db.write_all().await.unwrap();
         tx.execute("DELETE FROM audit_entries WHERE seq = $1", args![seq]).await.unwrap();
         tx.commit().await.unwrap();
         assert!(!chain.report(None).await.defects.is_empty(), "entry {seq}");
@@ -226,7 +226,7 @@ async fn an_entry_that_is_rolled_back_with_its_action_is_not_in_the_chain() {
     let kernel = &chain.test.kernel;
     let principal = Principal::local_admin();
     let trace = Trace::background(&kernel.random);
-    let mut tx = kernel.db.write().await.unwrap();
+    let mut tx = kernel.db.write_all().await.unwrap();
     let record =
         Record { principal: &principal, trace: &trace, action: "x", subject: String::new(), outcome: Outcome::Ok, payload: json!({}) };
     tx.audit(kernel, record).await.unwrap();

@@ -51,7 +51,7 @@ pub struct Report {
 /// # Errors
 /// When the database cannot be read, and `audit_broken` when a row holds what the program never wrote; other defects are in the reports.
 pub async fn verify(db: &Db, key: &PublicKey, anchors: &[(Option<TenantId>, Anchor)]) -> Result<Vec<Report>> {
-    let mut tx = db.read().await?;
+    let mut tx = db.read_all().await?;
     let mut reports = Vec::new();
     let mut found = vec![false; anchors.len()];
     for tenant in tx.audit_tenants().await? {

@@ -75,7 +75,7 @@ impl Db {
     /// # Errors
     /// `data_dir_newer` when the database knows steps that this program does not; `internal` when an applied step was edited.
     pub async fn migrate(&self, domains: &[Migrations], clock: &Clock, dry_run: bool) -> Result<Plan> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write_all().await?;
         if tx.dialect() == Dialect::Postgres {
             tx.all::<LockRow>("SELECT pg_advisory_xact_lock($1)", args![ADVISORY_LOCK]).await?;
         }

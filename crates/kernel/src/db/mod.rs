@@ -4,12 +4,16 @@
 //! `BOOLEAN` and bytes (`{{blob}}` in migrations). Times are microseconds in `BIGINT`, JSON is `TEXT`; views with readable
 //! times and `jsonb` are there for operators (`docs/adr/0001-sql-seam.md`).
 //!
+//! A transaction names whose rows it is about: `db.read(tenant)`, or `db.read_all()` in the few places that work across tenants.
+//! PostgreSQL holds it to that ([`Scope`]).
+//!
 //! A [`Tx`] rolls back when it is dropped. What it appended to event streams and enqueued wakes its readers after the commit.
 
 mod args;
 mod migrate;
 mod open;
 mod row;
+mod scope;
 mod scratch;
 mod wakes;
 
@@ -18,6 +22,7 @@ use std::{borrow::Cow, sync::Arc, time::Instant};
 pub use args::Arg;
 pub use migrate::{KERNEL, Migration, Migrations, Plan};
 pub use row::{Column, FromRow, Row};
+pub use scope::Scope;
 pub use scratch::Scratch;
 use sqlx::{AssertSqlSafe, Postgres, SqlSafeStr, Sqlite, Transaction, pool::Pool};
 pub use wakes::{StreamWatch, Wakes};
@@ -75,20 +80,32 @@ impl Db {
         }
     }
 
-    /// A transaction that only reads, on a consistent snapshot of each statement (of the whole on SQLite).
-    pub async fn read(&self) -> Result<Tx> {
-        let kind = match &self.pools {
-            Pools::Sqlite { read, .. } => TxKind::Sqlite(read.begin().await.map_err(|e| explain(e, "begin"))?),
-            Pools::Postgres(pool) => TxKind::Postgres(pool.begin().await.map_err(|e| explain(e, "begin"))?),
-        };
-        Ok(Tx { kind, wakes: self.wakes.clone(), pending: Vec::new() })
+    /// A transaction that only reads, of one tenant's rows, on a consistent snapshot of each statement (of the whole on SQLite).
+    pub async fn read(&self, scope: impl Into<Scope>) -> Result<Tx> {
+        self.begin(&scope.into(), false).await
     }
 
-    /// A transaction that may write. On SQLite it holds the only writer, so do not wait for anything else inside it.
-    pub async fn write(&self) -> Result<Tx> {
+    /// A transaction that may write one tenant's rows. On SQLite it holds the only writer, so do not wait for anything else inside it.
+    pub async fn write(&self, scope: impl Into<Scope>) -> Result<Tx> {
+        self.begin(&scope.into(), true).await
+    }
+
+    /// As [`Db::read`] across tenants: for what has no tenant, such as the sealer, a backup, or the search for the session of a cookie.
+    pub async fn read_all(&self) -> Result<Tx> {
+        self.begin(&Scope::ALL, false).await
+    }
+
+    /// As [`Db::write`] across tenants: for what has no tenant, such as the claim of the next job, the sealer and retention.
+    pub async fn write_all(&self) -> Result<Tx> {
+        self.begin(&Scope::ALL, true).await
+    }
+
+    async fn begin(&self, scope: &Scope, writes: bool) -> Result<Tx> {
+        let failed = |e| explain(e, "begin");
         let kind = match &self.pools {
-            Pools::Sqlite { write, .. } => TxKind::Sqlite(write.begin_with("BEGIN IMMEDIATE").await.map_err(|e| explain(e, "begin"))?),
-            Pools::Postgres(pool) => TxKind::Postgres(pool.begin().await.map_err(|e| explain(e, "begin"))?),
+            Pools::Sqlite { write, .. } if writes => TxKind::Sqlite(write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?),
+            Pools::Sqlite { read, .. } => TxKind::Sqlite(read.begin().await.map_err(failed)?),
+            Pools::Postgres(pool) => TxKind::Postgres(pool.begin_with(AssertSqlSafe(scope.begin())).await.map_err(failed)?),
         };
         Ok(Tx { kind, wakes: self.wakes.clone(), pending: Vec::new() })
     }

@@ -38,21 +38,22 @@ async fn every_column_type_and_its_null_reads_back_as_written() {
     let test = TestKernel::new(&[THINGS]).await;
     let full = Thing("a".to_owned(), Some(i64::MIN), Some(true), Some(vec![0, 1, 255]), START);
     let empty = Thing("ż ё \u{1f600}".to_owned(), None, None, None, Timestamp::from_micros(-1));
-    let mut tx = test.kernel.db.write().await.unwrap();
+    let mut tx = test.kernel.db.write_all().await.unwrap();
     put(&mut tx, &full).await.unwrap();
     put(&mut tx, &empty).await.unwrap();
     tx.commit().await.unwrap();
-    let rows: Vec<Thing> = test.kernel.db.read().await.unwrap().all("SELECT * FROM things ORDER BY number IS NULL, id", &[]).await.unwrap();
+    let rows: Vec<Thing> =
+        test.kernel.db.read_all().await.unwrap().all("SELECT * FROM things ORDER BY number IS NULL, id", &[]).await.unwrap();
     assert_eq!(rows, [full, empty]);
 }
 
 #[tokio::test]
 async fn a_transaction_that_is_dropped_leaves_nothing() {
     let test = TestKernel::new(&[THINGS]).await;
-    let mut tx = test.kernel.db.write().await.unwrap();
+    let mut tx = test.kernel.db.write_all().await.unwrap();
     put(&mut tx, &Thing("a".to_owned(), None, None, None, START)).await.unwrap();
     drop(tx);
-    let n: i64 = test.kernel.db.read().await.unwrap().one("SELECT COUNT(*) FROM things", &[]).await.unwrap();
+    let n: i64 = test.kernel.db.read_all().await.unwrap().one("SELECT COUNT(*) FROM things", &[]).await.unwrap();
     assert_eq!(n, 0);
 }
 
@@ -60,11 +61,11 @@ async fn a_transaction_that_is_dropped_leaves_nothing() {
 async fn a_taken_key_is_told_from_other_errors() {
     let test = TestKernel::new(&[THINGS]).await;
     let thing = Thing("a".to_owned(), None, None, None, START);
-    let mut tx = test.kernel.db.write().await.unwrap();
+    let mut tx = test.kernel.db.write_all().await.unwrap();
     put(&mut tx, &thing).await.unwrap();
     let error = put(&mut tx, &thing).await.unwrap_err();
     assert!(is_unique_violation(&error));
-    let mut tx = test.kernel.db.read().await.unwrap();
+    let mut tx = test.kernel.db.read_all().await.unwrap();
     let error = tx.execute("SELECT nonsense FROM nowhere", &[]).await.unwrap_err();
     assert!(!is_unique_violation(&error));
 }
@@ -120,7 +121,7 @@ async fn events_of_concurrent_writers_have_no_gap_and_no_repeat() {
         let kernel = test.kernel.clone();
         async move {
             for i in 0..10 {
-                let mut tx = kernel.db.write().await?;
+                let mut tx = kernel.db.write(tenant).await?;
                 tx.append_event(tenant, "s", "k", &serde_json::json!({"w": w, "i": i}), kernel.now()).await?;
                 // Every third writer gives up, and its number must not be lost.
                 if (w + i) % 3 != 0 {
@@ -131,7 +132,7 @@ async fn events_of_concurrent_writers_have_no_gap_and_no_repeat() {
         }
     });
     futures_util::future::join_all(writers).await.into_iter().collect::<Result<Vec<()>>>().unwrap();
-    let events = test.kernel.db.read().await.unwrap().events_after(tenant, "s", 0, 1000).await.unwrap();
+    let events = test.kernel.db.read(tenant).await.unwrap().events_after(tenant, "s", 0, 1000).await.unwrap();
     let seqs: Vec<i64> = events.iter().map(|e| e.seq).collect();
     assert_eq!(seqs, (1..=i64::try_from(seqs.len()).unwrap()).collect::<Vec<_>>());
     assert!(seqs.len() > 40);
@@ -140,11 +141,11 @@ async fn events_of_concurrent_writers_have_no_gap_and_no_repeat() {
 #[tokio::test]
 async fn a_reader_of_another_tenant_sees_nothing_of_a_stream() {
     let test = TestKernel::new(&[]).await;
-    let mut tx = test.kernel.db.write().await.unwrap();
+    let mut tx = test.kernel.db.write_all().await.unwrap();
     tx.append_event(crate::principal::default_tenant(), "s", "k", &1, START).await.unwrap();
     tx.commit().await.unwrap();
     let other = crate::Id::derived(b"other");
-    assert_eq!(test.kernel.db.read().await.unwrap().events_after(other, "s", 0, 10).await.unwrap(), []);
+    assert_eq!(test.kernel.db.read_all().await.unwrap().events_after(other, "s", 0, 10).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -154,7 +155,7 @@ async fn a_reader_wakes_for_an_event_that_is_committed_while_it_waits() {
     let mut reader = crate::events::Reader::new(&test.kernel, tenant, "s".to_owned(), 0);
     let kernel = test.kernel.clone();
     let write = async move {
-        let mut tx = kernel.db.write().await?;
+        let mut tx = kernel.db.write(tenant).await?;
         tx.append_event(tenant, "s", "k", &"x", kernel.now()).await?;
         tx.commit().await
     };
@@ -169,18 +170,18 @@ async fn after_a_full_disk_the_next_write_works() {
     let db = Db::open(&format!("sqlite://{}", folder.path().join("small.db").display()), 2).await.unwrap();
     db.migrate(&[crate::db::KERNEL, THINGS], &crate::Clock::manual(START), false).await.unwrap();
     let thing = |id: &str, bytes: usize| Thing(id.to_owned(), None, None, Some(vec![7; bytes]), START);
-    let mut tx = db.write().await.unwrap();
+    let mut tx = db.write_all().await.unwrap();
     // The connection takes the file for full; a new one does not know.
     tx.all::<i64>("PRAGMA max_page_count = 1", &[]).await.unwrap();
     tx.commit().await.unwrap();
-    let mut tx = db.write().await.unwrap();
+    let mut tx = db.write_all().await.unwrap();
     let full = put(&mut tx, &thing("a", 1 << 20)).await.unwrap_err();
     assert_eq!(full.code(), crate::error::code::STORAGE_FULL, "{full:?}");
     drop(tx);
-    let mut tx = db.write().await.unwrap();
+    let mut tx = db.write_all().await.unwrap();
     put(&mut tx, &thing("b", 1 << 20)).await.unwrap();
     tx.commit().await.unwrap();
-    let left: Vec<String> = db.read().await.unwrap().all("SELECT id FROM things", &[]).await.unwrap();
+    let left: Vec<String> = db.read_all().await.unwrap().all("SELECT id FROM things", &[]).await.unwrap();
     assert_eq!(left, ["b"]);
 }
 
@@ -196,7 +197,8 @@ async fn a_file_that_is_no_database_is_called_damaged_and_a_cut_one_too() {
     for (name, bytes) in [("noise.db", vec![7u8; 5000]), ("cut.db", whole[..whole.len() / 2].to_vec())] {
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        let used = async { Db::open(&url(&path), 2).await?.read().await?.all::<String>("SELECT domain FROM schema_migrations", &[]).await };
+        let used =
+            async { Db::open(&url(&path), 2).await?.read_all().await?.all::<String>("SELECT domain FROM schema_migrations", &[]).await };
         let error = used.await.unwrap_err();
         assert!(error.message().contains("damaged"), "{name}: {error:?}");
     }

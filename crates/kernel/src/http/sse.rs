@@ -47,7 +47,7 @@ impl StreamQuery {
         }
         match self.after.as_deref() {
             None => Ok(0),
-            Some("latest") => Ok(kernel.db.read().await?.stream_head(tenant, stream).await?.map_or(0, |(seq, _)| seq)),
+            Some("latest") => Ok(kernel.db.read(tenant).await?.stream_head(tenant, stream).await?.map_or(0, |(seq, _)| seq)),
             Some(text) => number(text).ok_or_else(|| {
                 Error::field("after", "must be the id of an event of this stream, a whole number of at most 15 digits, or latest")
             }),
@@ -193,7 +193,7 @@ mod tests {
     use crate::{principal::default_tenant, testing::TestKernel};
 
     async fn append(kernel: &Kernel, kinds: &[&str]) {
-        let mut tx = kernel.db.write().await.unwrap();
+        let mut tx = kernel.db.write_all().await.unwrap();
         for kind in kinds {
             tx.append_event(default_tenant(), "s", kind, &1, kernel.now()).await.unwrap();
         }

@@ -236,7 +236,7 @@ impl Context {
     /// # Errors
     /// `conflict` when the job was canceled or its lease was lost.
     pub async fn write(&self) -> Result<Tx> {
-        let mut tx = self.kernel.db.write().await?;
+        let mut tx = self.kernel.db.write(self.job.tenant).await?;
         let now = self.kernel.now();
         let (stage, done, total) = {
             let mut progress = self.latest();

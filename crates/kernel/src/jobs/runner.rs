@@ -80,7 +80,7 @@ impl Runner {
     /// # Errors
     /// When the database cannot be reached; the job's own errors are recorded in its row.
     pub async fn run_one(&self) -> Result<bool> {
-        let mut tx = self.kernel.db.write().await?;
+        let mut tx = self.kernel.db.write_all().await?;
         let Some(job) = tx.claim(&self.owner, self.kernel.now(), self.config.lease).await? else {
             return Ok(false);
         };
@@ -152,13 +152,13 @@ impl Runner {
 
     async fn beat(&self, job: &Job, last_renewal: &mut crate::Timestamp) -> Result<Option<Error>> {
         // Looking is a read, which SQLite grants to everyone at once; the renewal, a write, comes at a third of the lease.
-        match self.kernel.db.read().await?.cancel_requested(job.id, job.fence).await? {
+        match self.kernel.db.read(job.tenant).await?.cancel_requested(job.id, job.fence).await? {
             Some(false) => {}
             _ => return Ok(Some(Error::new(code::CONFLICT, "the job was canceled or another worker has it"))),
         }
         let now = self.kernel.now();
         if now.since(*last_renewal) > self.config.lease / 3 {
-            let mut tx = self.kernel.db.write().await?;
+            let mut tx = self.kernel.db.write(job.tenant).await?;
             let ours = tx.renew(job.id, job.fence, now, self.config.lease).await?;
             tx.commit().await?;
             if !ours {
@@ -171,7 +171,7 @@ impl Runner {
 
     async fn finish(&self, handler: Option<&dyn Handler>, context: &Context, result: Result<()>) -> Result<()> {
         let (job, now) = (&context.job, self.kernel.now());
-        let mut tx = self.kernel.db.write().await?;
+        let mut tx = self.kernel.db.write(job.tenant).await?;
         context.flush_progress(&mut tx).await?;
         let canceled = tx.cancel_requested(job.id, job.fence).await?.unwrap_or(false);
         let (state, error) = match &result {

@@ -57,7 +57,7 @@ impl Setup {
     async fn enqueue(&self) -> Id<Job> {
         let kernel = &self.test.kernel;
         let id = kernel.id();
-        let mut tx = kernel.db.write().await.unwrap();
+        let mut tx = kernel.db.write(default_tenant()).await.unwrap();
         let job = NewJob { id, tenant: default_tenant(), kind: "tested", subject: "s", payload: json!({}), priority: 0 };
         tx.enqueue(job, kernel.now()).await.unwrap();
         tx.commit().await.unwrap();
@@ -65,7 +65,7 @@ impl Setup {
     }
 
     async fn job(&self, id: Id<Job>) -> Job {
-        self.test.kernel.db.read().await.unwrap().job(default_tenant(), id).await.unwrap().unwrap()
+        self.test.kernel.db.read(default_tenant()).await.unwrap().job(default_tenant(), id).await.unwrap().unwrap()
     }
 }
 
@@ -83,7 +83,8 @@ async fn a_job_that_does_its_work_is_ready() {
 async fn progress_between_two_writes_comes_to_the_row_with_the_next_transaction_of_the_job() {
     let s = setup(Box::new(|c| {
         Box::pin(async {
-            let seen = async || c.kernel.db.read().await.unwrap().job(default_tenant(), c.job.id).await.unwrap().unwrap().done;
+            let seen =
+                async || c.kernel.db.read(default_tenant()).await.unwrap().job(default_tenant(), c.job.id).await.unwrap().unwrap().done;
             c.progress("count", 1, 4).await?;
             assert_eq!(seen().await, 0, "half a second has not gone by");
             c.write().await?.commit().await?;
@@ -122,7 +123,7 @@ async fn a_job_that_ends_itself_is_ready_with_its_last_change_and_stays_so() {
 async fn a_job_enqueued_in_a_transaction_that_is_dropped_does_not_exist() {
     let s = setup(Box::new(|_| Box::pin(async { Ok(()) }))).await;
     let kernel = &s.test.kernel;
-    let mut tx = kernel.db.write().await.unwrap();
+    let mut tx = kernel.db.write(default_tenant()).await.unwrap();
     let job = NewJob { id: kernel.id(), tenant: default_tenant(), kind: "tested", subject: "s", payload: json!({}), priority: 0 };
     tx.enqueue(job, kernel.now()).await.unwrap();
     drop(tx);
@@ -171,7 +172,7 @@ async fn a_worker_that_lost_its_lease_cannot_write() {
         Box::pin(async move {
             // Another worker claims the job meanwhile, as if this one had been asleep beyond its lease.
             c.kernel.clock.advance(Duration::from_secs(60));
-            let mut tx = c.kernel.db.write().await?;
+            let mut tx = c.kernel.db.write(default_tenant()).await?;
             let again = tx.claim("other", c.kernel.now(), Duration::from_secs(10)).await?.expect("the lease ran out");
             tx.commit().await?;
             assert!(again.fence > c.job.fence);
@@ -196,13 +197,13 @@ async fn a_queued_job_is_canceled_at_once_and_a_running_one_within_a_second() {
     .await;
     let queued = s.enqueue().await;
     let kernel = s.test.kernel.clone();
-    let mut tx = kernel.db.write().await.unwrap();
+    let mut tx = kernel.db.write(default_tenant()).await.unwrap();
     assert_eq!(tx.request_cancel(default_tenant(), queued, kernel.now()).await.unwrap().state, JobState::Canceled);
     tx.commit().await.unwrap();
     let running = s.enqueue().await;
     let cancel = async {
         loop {
-            let mut tx = kernel.db.write().await.unwrap();
+            let mut tx = kernel.db.write(default_tenant()).await.unwrap();
             let job = tx.request_cancel(default_tenant(), running, kernel.now()).await.unwrap();
             if job.state == JobState::Running {
                 return tx.commit().await.unwrap();
@@ -234,12 +235,12 @@ async fn a_failed_job_can_be_retried_and_a_ready_one_cannot() {
     let id = s.enqueue().await;
     s.runner.run_one().await.unwrap();
     let kernel = &s.test.kernel;
-    let mut tx = kernel.db.write().await.unwrap();
+    let mut tx = kernel.db.write(default_tenant()).await.unwrap();
     tx.retry_job(default_tenant(), id, kernel.now()).await.unwrap();
     tx.commit().await.unwrap();
     assert!(s.runner.run_one().await.unwrap());
     assert_eq!(s.job(id).await.state, JobState::Ready);
-    let mut tx = kernel.db.write().await.unwrap();
+    let mut tx = kernel.db.write(default_tenant()).await.unwrap();
     assert_eq!(tx.retry_job(default_tenant(), id, kernel.now()).await.unwrap_err().code().name, "invalid_state");
     assert_eq!(tx.retry_job(crate::Id::derived(b"other"), id, kernel.now()).await.unwrap_err().code().name, "not_found");
 }
@@ -298,7 +299,7 @@ async fn a_job_survives_ten_dead_processes_with_its_attempts_unspent_and_is_give
     let killer = s.enqueue().await;
     let die = async |id: Id<Job>| {
         // A process claims the job and is never heard of again.
-        let mut tx = s.test.kernel.db.write().await.unwrap();
+        let mut tx = s.test.kernel.db.write(default_tenant()).await.unwrap();
         let claimed = tx.claim("dead", s.test.kernel.now(), Duration::from_secs(10)).await.unwrap().unwrap();
         assert_eq!(claimed.id, id);
         tx.commit().await.unwrap();

@@ -24,7 +24,7 @@ pub(super) async fn answer(knowledge: &Knowledge, question: &str, results: &Resu
     let vector = results.vector.clone();
     let tenant = results.tenant;
     let ids: Vec<_> = found.iter().map(|f| f.document_id).collect();
-    let starts = store::document_starts(&mut knowledge.kernel.db.read().await?, tenant, &ids, START).await?;
+    let starts = store::document_starts(&mut knowledge.kernel.db.read(tenant).await?, tenant, &ids, START).await?;
     tokio::task::spawn_blocking(move || {
         let passages: Vec<Passage<'_>> = found
             .iter()

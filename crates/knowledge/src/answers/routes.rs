@@ -38,7 +38,7 @@ pub async fn list_asks(
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Page<Ask>>> {
     let limit = page.limit()?;
-    let mut tx = knowledge.kernel.db.read().await?;
+    let mut tx = knowledge.kernel.db.read(caller.principal.tenant).await?;
     let rows = store::page(&mut tx, caller.principal.tenant, &caller.principal.id, page.after(), limit).await?;
     Ok(Json(Page::of(rows, limit, |a| a.id.to_string())))
 }
@@ -51,7 +51,7 @@ pub async fn get_ask(
     caller: May<right::AskQuestions>,
     Path(id): Path<Id<Answer>>,
 ) -> Result<Json<Ask>> {
-    let mut tx = knowledge.kernel.db.read().await?;
+    let mut tx = knowledge.kernel.db.read(caller.principal.tenant).await?;
     store::get(&mut tx, caller.principal.tenant, &caller.principal.id, id).await?.map(Json).ok_or_else(|| Error::not_found("ask"))
 }
 
@@ -68,7 +68,7 @@ pub async fn stream_ask_events(
 ) -> Result<Response> {
     let (tenant, stream) = (caller.principal.tenant, ASKS.stream(id));
     let after = query.start(&headers, &knowledge.kernel, tenant, &stream).await?;
-    let ask = store::get(&mut knowledge.kernel.db.read().await?, tenant, &caller.principal.id, id).await?;
+    let ask = store::get(&mut knowledge.kernel.db.read(tenant).await?, tenant, &caller.principal.id, id).await?;
     ask.ok_or_else(|| Error::not_found("ask"))?;
     Ok(ASKS.read(&knowledge.kernel, tenant, stream, after, &headers))
 }

@@ -53,7 +53,7 @@ impl Knowledge {
         let explain = request.explain.unwrap_or(false);
         let record = async move {
             let kernel = knowledge.kernel.clone();
-            let mut tx = kernel.db.write().await?;
+            let mut tx = kernel.db.write(tenant).await?;
             store::insert(&mut tx, tenant, &caller.principal.id, kernel.process, &ask).await?;
             let started = json!({"id": ask.id, "question": ask.question, "trace_id": ask.trace_id});
             tx.append_event(tenant, &ASKS.stream(ask.id), "ask.started", &started, now).await?;

@@ -146,7 +146,7 @@ impl Knowledge {
         uploads: &[Upload<'_>],
     ) -> Result<Vec<Document>> {
         let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
-        let mut tx = kernel.db.write().await?;
+        let mut tx = kernel.db.write(tenant).await?;
         if !sources::store::hold(&mut tx, tenant, source).await? {
             return Err(Error::not_found("source"));
         }
@@ -226,7 +226,7 @@ impl Knowledge {
     /// `not_found`; `invalid_state` when it neither failed nor was canceled.
     pub async fn retry(&self, caller: &astrolabe_kernel::http::Caller, id: Id<Document>) -> Result<Document> {
         let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
-        let mut tx = kernel.db.write().await?;
+        let mut tx = kernel.db.write(tenant).await?;
         let mut document = store::lock(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("document"))?;
         sources::rights::require(&mut tx, &caller.principal, document.source_id, "document").await?;
         if !matches!(document.state, JobState::Failed | JobState::Canceled) {
@@ -245,7 +245,7 @@ impl Knowledge {
     /// `not_found`.
     pub async fn remove_document(&self, caller: &astrolabe_kernel::http::Caller, id: Id<Document>) -> Result<()> {
         let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
-        let mut tx = kernel.db.write().await?;
+        let mut tx = kernel.db.write(tenant).await?;
         let document = store::lock(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("document"))?;
         sources::rights::require(&mut tx, &caller.principal, document.source_id, "document").await?;
         store::delete(&mut tx, tenant, id).await?;

@@ -94,7 +94,7 @@ pub async fn list_documents(
 ) -> Result<Json<Page<Document>>> {
     let limit = page_limit(query.limit)?;
     let tenant = caller.principal.tenant;
-    let mut tx = knowledge.kernel.db.read().await?;
+    let mut tx = knowledge.kernel.db.read(tenant).await?;
     sources::store::get(&mut tx, tenant, source).await?.ok_or_else(|| Error::not_found("source"))?;
     rights::require(&mut tx, &caller.principal, source, "source").await?;
     let state = query.state.map_or("", JobState::as_str);
@@ -127,7 +127,7 @@ pub async fn upload_documents(
     form: Result<Multipart, MultipartRejection>,
 ) -> Result<(StatusCode, Json<Uploaded>)> {
     let tags = read_tags(query.tags.as_deref())?;
-    let mut tx = knowledge.kernel.db.read().await?;
+    let mut tx = knowledge.kernel.db.read(caller.principal.tenant).await?;
     sources::store::get(&mut tx, caller.principal.tenant, source).await?.ok_or_else(|| Error::not_found("source"))?;
     rights::require(&mut tx, &caller.principal, source, "source").await?;
     drop(tx);
@@ -208,7 +208,7 @@ pub async fn get_document(
     caller: May<right::ReadKnowledge>,
     Path(id): Path<Id<Document>>,
 ) -> Result<Json<Document>> {
-    let mut tx = knowledge.kernel.db.read().await?;
+    let mut tx = knowledge.kernel.db.read(caller.principal.tenant).await?;
     let document = store::get(&mut tx, caller.principal.tenant, id).await?.ok_or_else(|| Error::not_found("document"))?;
     rights::require(&mut tx, &caller.principal, document.source_id, "document").await?;
     Ok(Json(document))
@@ -223,7 +223,7 @@ pub async fn get_document_content(
     Path(id): Path<Id<Document>>,
 ) -> Result<Json<DocumentContent>> {
     let tenant = caller.principal.tenant;
-    let mut tx = knowledge.kernel.db.read().await?;
+    let mut tx = knowledge.kernel.db.read(tenant).await?;
     let document = store::get(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("document"))?;
     rights::require(&mut tx, &caller.principal, document.source_id, "document").await?;
     let text = match store::text(&mut tx, tenant, document.duplicate_of.unwrap_or(id)).await? {

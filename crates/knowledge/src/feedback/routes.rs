@@ -48,7 +48,7 @@ pub async fn give_feedback(
 ) -> Result<Json<Feedback>> {
     new.validate()?;
     let (kernel, tenant, now) = (&knowledge.kernel, caller.principal.tenant, knowledge.kernel.now());
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(tenant).await?;
     let ask = answers::store::get(&mut tx, tenant, &caller.principal.id, id).await?.ok_or_else(|| Error::not_found("ask"))?;
     let Some(answer) = ask.answer else {
         return Err(Error::new(code::INVALID_STATE, "the ask has no answer that could be rated"));
@@ -91,7 +91,7 @@ pub async fn get_own_feedback(
     Path(id): Path<Id<Answer>>,
 ) -> Result<Json<OwnFeedback>> {
     let (tenant, principal) = (caller.principal.tenant, &caller.principal.id);
-    let mut tx = knowledge.kernel.db.read().await?;
+    let mut tx = knowledge.kernel.db.read(tenant).await?;
     answers::store::get(&mut tx, tenant, principal, id).await?.ok_or_else(|| Error::not_found("ask"))?;
     Ok(Json(OwnFeedback { feedback: store::of_ask(&mut tx, tenant, principal, id).await? }))
 }
@@ -105,7 +105,7 @@ pub async fn withdraw_feedback(
     Path(id): Path<Id<Answer>>,
 ) -> Result<StatusCode> {
     let (kernel, tenant, principal) = (&knowledge.kernel, caller.principal.tenant, &caller.principal.id);
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(tenant).await?;
     answers::store::get(&mut tx, tenant, principal, id).await?.ok_or_else(|| Error::not_found("ask"))?;
     if let Some(feedback) = store::of_ask(&mut tx, tenant, principal, id).await?
         && store::delete(&mut tx, tenant, principal, id).await?
@@ -126,7 +126,7 @@ pub async fn list_feedback(
 ) -> Result<Json<Page<Feedback>>> {
     let limit = page_limit(query.limit)?;
     let restricted = knowledge.readable_sources(&caller.principal).await?.is_some();
-    let mut tx = knowledge.kernel.db.read().await?;
+    let mut tx = knowledge.kernel.db.read(caller.principal.tenant).await?;
     let mut rows = store::page(&mut tx, caller.principal.tenant, query.rating, query.cursor.as_deref().unwrap_or(""), limit).await?;
     for feedback in rows.iter_mut().filter(|f| restricted && f.created_by != caller.principal.id) {
         hide_answer(feedback);
@@ -146,7 +146,7 @@ pub async fn make_question(
 ) -> Result<(StatusCode, Json<Question>)> {
     let (kernel, tenant, now) = (&knowledge.kernel, caller.principal.tenant, knowledge.kernel.now());
     let restricted = knowledge.readable_sources(&caller.principal).await?.is_some();
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(tenant).await?;
     let mut feedback = store::lock(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("feedback"))?;
     if restricted && feedback.created_by != caller.principal.id {
         hide_answer(&mut feedback);

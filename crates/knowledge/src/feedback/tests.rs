@@ -77,7 +77,7 @@ async fn only_the_person_who_asked_may_rate_and_only_an_editor_reads_what_others
 async fn an_answer_is_not_shown_to_an_editor_who_may_not_read_every_source() {
     let (setup, answer) = answered().await;
     setup.feedback(answer.id, down(None, "no")).await.unwrap();
-    let mut tx = setup.kernel.db.write().await.unwrap();
+    let mut tx = setup.kernel.db.write_all().await.unwrap();
     tx.execute("UPDATE sources SET readers = '[]'", &[]).await.unwrap();
     tx.commit().await.unwrap();
     let mut editor = setup.caller.clone();

@@ -143,7 +143,7 @@ impl Knowledge {
         let states = index.documents().await.map_err(index_error)?;
         let mut there: HashMap<(String, String), DocumentState> =
             states.into_iter().map(|d| ((d.tenant.clone(), d.document_id.clone()), d)).collect();
-        let mut missing = store::indexed(&mut self.kernel.db.read().await?).await?;
+        let mut missing = store::indexed(&mut self.kernel.db.read_all().await?).await?;
         let with_vectors = embedder.is_some();
         // What is left of `there` is surplus: SQL does not know it, or has it of another tenant or in an older version.
         missing.retain(|wanted| {
@@ -179,7 +179,7 @@ impl Knowledge {
         if index.kind() != "postgres" {
             return Ok(Some(None));
         }
-        let mut tx = self.kernel.db.read().await?;
+        let mut tx = self.kernel.db.read_all().await?;
         let answer: String = tx.one(format!("SELECT CAST({lock} AS TEXT) AS answer"), args![RECONCILE_LOCK]).await?;
         Ok((answer != "false").then_some(Some(tx)))
     }
@@ -193,7 +193,7 @@ impl Knowledge {
 
     /// Documents of a tenant as SQL has them, for the index; without those that are not to be found.
     async fn stored(&self, embedder: Option<&Embedder>, tenant: TenantId, ids: &[Id<Document>]) -> Result<Vec<IndexDocument>> {
-        let mut tx = self.kernel.db.read().await?;
+        let mut tx = self.kernel.db.read(tenant).await?;
         let documents = store::found(&mut tx, tenant, ids).await?;
         let vectors = match embedder {
             Some(e) => store::vectors(&mut tx, tenant, ids, e.alias(), e.version()).await?,
@@ -205,7 +205,7 @@ impl Knowledge {
             let wrong: Vec<_> =
                 documents.iter().filter(|(d, pieces)| d.embedded != complete(pieces)).map(|(d, _)| (d.id, !d.embedded)).collect();
             if !wrong.is_empty() {
-                let mut tx = self.kernel.db.write().await?;
+                let mut tx = self.kernel.db.write(tenant).await?;
                 for (id, embedded) in wrong {
                     store::set_embedded(&mut tx, tenant, id, embedded).await?;
                 }

@@ -21,7 +21,7 @@ use crate::Knowledge;
     responses((status = 202, description = "The job that does it.", body = Job), CommonProblems, right::ManageInstallation))]
 pub async fn rebuild_index(State(knowledge): State<Knowledge>, caller: May<right::ManageInstallation>) -> Result<(StatusCode, Json<Job>)> {
     let kernel = &knowledge.kernel;
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(caller.principal.tenant).await?;
     let id = kernel.id();
     enqueue(&mut tx, caller.principal.tenant, id, kernel.now()).await?;
     tx.audit(kernel, Record::of(&caller, "index.rebuild", id, json!({}))).await?;

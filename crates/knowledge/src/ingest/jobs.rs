@@ -123,7 +123,7 @@ impl IngestDocument {
 
         let pieces = if document.indexed_version == document.version {
             // Text and chunks are there: an earlier attempt came this far, or a model has arrived since. The bytes are not needed.
-            let pieces = store::pieces(&mut context.kernel.db.read().await?, tenant, document.id).await?;
+            let pieces = store::pieces(&mut context.kernel.db.read(tenant).await?, tenant, document.id).await?;
             let embedded = self.embed(context, &pieces).await?;
             let Some((mut tx, _)) = self.held(context, &payload).await? else { return Ok(()) };
             document.embedded = embedded.is_some();
@@ -209,7 +209,7 @@ impl IngestDocument {
     async fn finish(&self, context: &Context, payload: &Payload, mut document: Document) -> Result<()> {
         let tenant = context.job.tenant;
         let Some((mut tx, _)) = self.held(context, payload).await? else {
-            if store::get(&mut context.kernel.db.read().await?, tenant, document.id).await?.is_none() {
+            if store::get(&mut context.kernel.db.read(tenant).await?, tenant, document.id).await?.is_none() {
                 // Deleted after its chunks were committed: the index got them a moment too late.
                 self.0.index_delete_document(tenant, document.id).await;
             }
@@ -259,7 +259,7 @@ impl IngestDocument {
 
     /// The pieces that have no vector of this model yet.
     async fn without_vector<'a>(&self, context: &Context, embedder: &Embedder, pieces: &'a [Piece]) -> Result<Vec<&'a Piece>> {
-        let mut tx = context.kernel.db.read().await?;
+        let mut tx = context.kernel.db.read(context.job.tenant).await?;
         let mut missing = Vec::new();
         for piece in pieces {
             if store::vector(&mut tx, context.job.tenant, embedder.alias(), embedder.version(), &piece.text_hash).await?.is_none() {
@@ -317,13 +317,13 @@ impl Knowledge {
     async fn index_put_and_look(&self, tenant: TenantId, document: Document, pieces: Vec<Piece>) -> Result<()> {
         let index = self.index()?;
         let vectors: HashMap<String, Vec<f32>> = match self.embedder() {
-            Some(e) => store::vectors(&mut self.kernel.db.read().await?, tenant, &[document.id], e.alias(), e.version()).await?,
+            Some(e) => store::vectors(&mut self.kernel.db.read(tenant).await?, tenant, &[document.id], e.alias(), e.version()).await?,
             None => HashMap::new(),
         };
         let id = document.id;
         let document = index_document(tenant, &document, pieces, |hash| vectors.get(hash).cloned());
         index.replace_documents(vec![document]).await.map_err(index_error)?;
-        let now = store::get(&mut self.kernel.db.read().await?, tenant, id).await?;
+        let now = store::get(&mut self.kernel.db.read(tenant).await?, tenant, id).await?;
         if now.is_none_or(|d| d.indexed_version == 0) {
             self.index_delete_document(tenant, id).await;
         }

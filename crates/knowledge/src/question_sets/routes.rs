@@ -38,7 +38,8 @@ pub async fn list_question_sets(
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Page<QuestionSet>>> {
     let limit = page.limit()?;
-    let mut rows = store::page(&mut knowledge.kernel.db.read().await?, caller.principal.tenant, page.after(), limit).await?;
+    let mut rows =
+        store::page(&mut knowledge.kernel.db.read(caller.principal.tenant).await?, caller.principal.tenant, page.after(), limit).await?;
     for set in &mut rows {
         hide_run(&knowledge, &caller, set).await?;
     }
@@ -68,7 +69,7 @@ pub async fn create_question_set(
         created_at: now,
         updated_at: now,
     };
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(tenant).await?;
     store::insert(&mut tx, tenant, &set).await.map_err(|e| taken(e, &set.name))?;
     store::replace_questions(&mut tx, tenant, set.id, &new.questions).await?;
     tx.audit(kernel, Record::of(&caller, "question_sets.create", set.id, json!({"name": set.name, "questions": set.question_count})))
@@ -86,9 +87,9 @@ pub async fn get_question_set(
     Path(id): Path<Id<QuestionSet>>,
 ) -> Result<Response> {
     let tenant = caller.principal.tenant;
-    let mut set = store::get(&mut knowledge.kernel.db.read().await?, tenant, id).await?.ok_or_else(missing)?;
+    let mut set = store::get(&mut knowledge.kernel.db.read(tenant).await?, tenant, id).await?.ok_or_else(missing)?;
     hide_run(&knowledge, &caller, &mut set).await?;
-    let questions = store::questions(&mut knowledge.kernel.db.read().await?, tenant, id).await?;
+    let questions = store::questions(&mut knowledge.kernel.db.read(tenant).await?, tenant, id).await?;
     Ok(with_tag(set.version, Json(QuestionSetContent { set, questions })))
 }
 
@@ -110,7 +111,7 @@ pub async fn replace_question_set(
     new.validate()?;
     let sources = knowledge.resolve_sources(&caller.principal, Some(&new.sources)).await?.unwrap_or_default();
     let (kernel, tenant) = (&knowledge.kernel, caller.principal.tenant);
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(tenant).await?;
     let mut set = changeable(&mut tx, &caller, id, &headers).await?;
     (set.name, set.description, set.sources) = (new.name, new.description, sources);
     set.question_count = i64::try_from(new.questions.len()).unwrap_or(i64::MAX);
@@ -130,7 +131,7 @@ pub async fn delete_question_set(
     Path(id): Path<Id<QuestionSet>>,
 ) -> Result<StatusCode> {
     let (kernel, tenant) = (&knowledge.kernel, caller.principal.tenant);
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(tenant).await?;
     let set = store::lock(&mut tx, tenant, id).await?.ok_or_else(missing)?;
     if let Some(run) = store::runs(&mut tx, tenant, id, "", 1).await?.into_iter().find(|r| !r.state.is_over()) {
         // The job would go on asking for nobody.
@@ -151,7 +152,7 @@ pub async fn export_questions(
     Path(id): Path<Id<QuestionSet>>,
 ) -> Result<Response> {
     let tenant = caller.principal.tenant;
-    let mut tx = knowledge.kernel.db.read().await?;
+    let mut tx = knowledge.kernel.db.read(tenant).await?;
     let set = store::get(&mut tx, tenant, id).await?.ok_or_else(missing)?;
     let mut text = String::new();
     for question in store::questions(&mut tx, tenant, id).await? {
@@ -181,7 +182,7 @@ pub async fn import_questions(
     }
     let questions = read_lines(&body)?;
     let tenant = caller.principal.tenant;
-    let mut tx = knowledge.kernel.db.write().await?;
+    let mut tx = knowledge.kernel.db.write(tenant).await?;
     let mut set = changeable(&mut tx, &caller, id, &headers).await?;
     set.question_count = i64::try_from(questions.len()).unwrap_or(i64::MAX);
     change(&knowledge, &mut tx, &caller, &mut set).await?;
@@ -201,7 +202,7 @@ pub async fn add_question(
     Json(question): Json<Question>,
 ) -> Result<(StatusCode, Json<Question>)> {
     question.validate("")?;
-    let mut tx = knowledge.kernel.db.write().await?;
+    let mut tx = knowledge.kernel.db.write(caller.principal.tenant).await?;
     append(&knowledge, &mut tx, &caller, id, &question).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Json(question)))
@@ -235,9 +236,9 @@ pub async fn start_question_set_run(
     Path(id): Path<Id<QuestionSet>>,
 ) -> Result<(StatusCode, Json<QuestionSetRun>)> {
     let (kernel, tenant, now) = (&knowledge.kernel, caller.principal.tenant, knowledge.kernel.now());
-    let set = store::get(&mut kernel.db.read().await?, tenant, id).await?.ok_or_else(missing)?;
+    let set = store::get(&mut kernel.db.read(tenant).await?, tenant, id).await?.ok_or_else(missing)?;
     require_sources(&knowledge, &caller, &set).await?;
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(tenant).await?;
     let set = store::lock(&mut tx, tenant, id).await?.filter(|now| now.sources == set.sources).ok_or_else(missing)?;
     let questions = store::questions(&mut tx, tenant, id).await?;
     if questions.is_empty() {
@@ -276,9 +277,9 @@ pub async fn list_question_set_runs(
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Page<QuestionSetRun>>> {
     let (limit, tenant) = (page.limit()?, caller.principal.tenant);
-    let set = store::get(&mut knowledge.kernel.db.read().await?, tenant, id).await?.ok_or_else(missing)?;
+    let set = store::get(&mut knowledge.kernel.db.read(tenant).await?, tenant, id).await?.ok_or_else(missing)?;
     require_sources(&knowledge, &caller, &set).await?;
-    let mut tx = knowledge.kernel.db.read().await?;
+    let mut tx = knowledge.kernel.db.read(tenant).await?;
     let rows = store::runs(&mut tx, tenant, id, page.after(), limit).await?;
     Ok(Json(Page::of(rows, limit, |r| r.id.to_string())))
 }
@@ -293,9 +294,9 @@ pub async fn get_question_set_run(
     Path((id, run)): Path<(Id<QuestionSet>, Id<QuestionSetRun>)>,
 ) -> Result<Json<QuestionSetRunContent>> {
     let tenant = caller.principal.tenant;
-    let set = store::get(&mut knowledge.kernel.db.read().await?, tenant, id).await?.ok_or_else(|| Error::not_found("run"))?;
+    let set = store::get(&mut knowledge.kernel.db.read(tenant).await?, tenant, id).await?.ok_or_else(|| Error::not_found("run"))?;
     require_sources(&knowledge, &caller, &set).await?;
-    let mut tx = knowledge.kernel.db.read().await?;
+    let mut tx = knowledge.kernel.db.read(tenant).await?;
     let run = store::run(&mut tx, tenant, Some(id), run).await?.ok_or_else(|| Error::not_found("run"))?;
     let results = store::results(&mut tx, tenant, run.id).await?;
     Ok(Json(QuestionSetRunContent { run, results }))
@@ -312,9 +313,9 @@ pub async fn get_question_set_plot(
     headers: HeaderMap,
 ) -> Result<Response> {
     let tenant = caller.principal.tenant;
-    let set = store::get(&mut knowledge.kernel.db.read().await?, tenant, id).await?.ok_or_else(missing)?;
+    let set = store::get(&mut knowledge.kernel.db.read(tenant).await?, tenant, id).await?.ok_or_else(missing)?;
     require_sources(&knowledge, &caller, &set).await?;
-    let mut tx = knowledge.kernel.db.read().await?;
+    let mut tx = knowledge.kernel.db.read(tenant).await?;
     let runs = store::ready_runs(&mut tx, tenant, id, plot::MAX_RUNS).await?;
     let accept = headers.get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()).unwrap_or("");
     let svg = plot::svg(&set.name, &runs, plot::language(accept));

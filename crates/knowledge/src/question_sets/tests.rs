@@ -88,7 +88,7 @@ async fn a_run_asks_every_question_and_keeps_what_became_of_it() {
     assert_eq!((figures.total, figures.answerable), (RightOf { right: 2, of: 3 }, RightOf { right: 1, of: 2 }));
     assert_eq!(content.results[0].documents, ["backup.md"]);
     // The questions are asked by a service, so nobody finds them among their own asks.
-    let mut tx = setup.kernel.db.read().await.unwrap();
+    let mut tx = setup.kernel.db.read_all().await.unwrap();
     let set = store::get(&mut tx, setup.caller.principal.tenant, set.id).await.unwrap().unwrap();
     assert_eq!(set.last_run.unwrap().id, run.id);
     assert!(
@@ -102,7 +102,7 @@ async fn a_run_that_was_killed_goes_on_with_the_questions_that_have_no_verdict()
     let set = setup.question_set("nightly", backups()).await;
     let run = setup.start(&set).await.unwrap();
     let tenant = setup.caller.principal.tenant;
-    let mut tx = setup.kernel.db.write().await.unwrap();
+    let mut tx = setup.kernel.db.write(tenant).await.unwrap();
     let mut kept = store::results(&mut tx, tenant, run.id).await.unwrap().remove(0);
     kept.answer = "before the power cut".to_owned();
     store::put_result(&mut tx, tenant, run.id, 0, Verdict::Failed, &kept).await.unwrap();
@@ -119,7 +119,7 @@ async fn a_second_run_waits_for_the_first_and_a_canceled_one_makes_room() {
     let set = setup.question_set("nightly", backups()).await;
     let run = setup.start(&set).await.unwrap();
     assert_eq!(setup.start(&set).await.unwrap_err().code().name, "invalid_state");
-    let mut tx = setup.kernel.db.write().await.unwrap();
+    let mut tx = setup.kernel.db.write_all().await.unwrap();
     let job = tx.request_cancel(run_tenant(&setup), run.job_id, setup.kernel.now()).await.unwrap();
     let handler = super::jobs::RunQuestionSet(setup.knowledge.clone());
     astrolabe_kernel::jobs::Handler::ended(&handler, &mut tx, &job, setup.kernel.now()).await.unwrap();
@@ -194,7 +194,7 @@ async fn a_deleted_set_takes_its_runs_along() {
     delete_question_set(State(setup.knowledge.clone()), setup.caller.clone().may().unwrap(), Path(set.id)).await.unwrap();
     setup.drain().await;
     assert_eq!(setup.jobs_left().await, 0);
-    let mut tx = setup.kernel.db.read().await.unwrap();
+    let mut tx = setup.kernel.db.read_all().await.unwrap();
     assert!(store::run(&mut tx, run_tenant(&setup), None, run.id).await.unwrap().is_none());
     assert!(store::results(&mut tx, run_tenant(&setup), run.id).await.unwrap().is_empty());
 }
@@ -203,7 +203,7 @@ async fn a_deleted_set_takes_its_runs_along() {
 async fn a_run_tells_nothing_to_those_who_may_not_read_what_it_asked() {
     let setup = with_backups().await;
     let source = setup.source("secret").await;
-    let mut tx = setup.kernel.db.write().await.unwrap();
+    let mut tx = setup.kernel.db.write_all().await.unwrap();
     tx.execute("UPDATE sources SET readers = '[]' WHERE id = $1", args![source.id]).await.unwrap();
     tx.commit().await.unwrap();
     let open =

@@ -67,7 +67,7 @@ impl Knowledge {
     /// `warming_up` while the index loads.
     pub async fn facets(&self, principal: &Principal, search: &Search) -> Result<Facets> {
         let filter = self.filter_of(principal, &search.only, &analyse_query(&search.text, None)).await?;
-        let mut tx = self.kernel.db.read().await?;
+        let mut tx = self.kernel.db.read(principal.tenant).await?;
         let sources = store::source_names(&mut tx, principal.tenant, VALUES).await?;
         let tags = store::tags(&mut tx, principal.tenant, VALUES).await?;
         let mimes = store::mimes(&mut tx, principal.tenant, VALUES).await?;

@@ -126,7 +126,7 @@ impl Knowledge {
     pub(super) async fn ranked(&self, tenant: TenantId, search: &Search, sides: &Sides) -> Result<Vec<Found>> {
         let fused = sides.fused();
         let ids: Vec<&str> = fused.iter().map(|f| f.chunk_id.as_str()).collect();
-        let mut tx = self.kernel.db.read().await?;
+        let mut tx = self.kernel.db.read(tenant).await?;
         let mut rows: HashMap<String, Found> = HashMap::new();
         for batch in ids.chunks(100) {
             for row in store::chunks(&mut tx, tenant, batch).await? {
@@ -177,7 +177,7 @@ impl Knowledge {
     /// everything: they tell how common a word is in what they may not read.
     pub(super) async fn finish(&self, principal: &Principal, search: &Search, sides: &Sides, found: &mut [Found]) -> Result<()> {
         let tenant = principal.tenant;
-        let mut tx = self.kernel.db.read().await?;
+        let mut tx = self.kernel.db.read(tenant).await?;
         for passage in found.iter_mut() {
             if passage.chunk_ids.len() > 1 {
                 store::read_passage(&mut tx, tenant, passage).await?;

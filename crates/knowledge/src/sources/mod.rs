@@ -229,7 +229,7 @@ impl Knowledge {
     }
 
     async fn look_up_source(&self, tenant: TenantId, id_or_name: &str) -> Result<Option<Source>> {
-        let mut tx = self.kernel.db.read().await?;
+        let mut tx = self.kernel.db.read(tenant).await?;
         match id_or_name.parse::<Id<Source>>() {
             Ok(id) => store::get(&mut tx, tenant, id).await,
             Err(_) => store::by_name(&mut tx, tenant, id_or_name).await,
@@ -242,7 +242,7 @@ impl Knowledge {
     /// `invalid_request` when the name cannot be one.
     pub async fn source_named(&self, caller: &astrolabe_kernel::http::Caller, name: &str) -> Result<Source> {
         let tenant = caller.principal.tenant;
-        if let Some(source) = store::by_name(&mut self.kernel.db.read().await?, tenant, name).await? {
+        if let Some(source) = store::by_name(&mut self.kernel.db.read(tenant).await?, tenant, name).await? {
             return Ok(source);
         }
         let new = NewSource { name: name.to_owned(), ..NewSource::default() };

@@ -81,7 +81,7 @@ impl Knowledge {
         if reader_ids(principal).is_none() {
             return Ok(None);
         }
-        let mut tx = self.kernel.db.read().await?;
+        let mut tx = self.kernel.db.read(principal.tenant).await?;
         let all: Vec<Readers> = tx.all("SELECT id, readers FROM sources WHERE tenant_id = $1", args![principal.tenant]).await?;
         let count = all.len();
         let readable: Vec<Id<Source>> = all.into_iter().filter(|s| may_read(principal, s.readers.as_deref())).map(|s| s.id).collect();

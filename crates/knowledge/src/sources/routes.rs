@@ -35,7 +35,14 @@ pub async fn list_sources(
 ) -> Result<Json<Page<Source>>> {
     let limit = page.limit()?;
     let only = knowledge.readable_sources(&caller.principal).await?;
-    let rows = store::page(&mut knowledge.kernel.db.read().await?, caller.principal.tenant, only.as_deref(), page.after(), limit).await?;
+    let rows = store::page(
+        &mut knowledge.kernel.db.read(caller.principal.tenant).await?,
+        caller.principal.tenant,
+        only.as_deref(),
+        page.after(),
+        limit,
+    )
+    .await?;
     Ok(Json(Page::of(rows, limit, |s| s.id.to_string())))
 }
 
@@ -69,7 +76,7 @@ pub(super) async fn create(knowledge: &Knowledge, caller: &Caller, new: &NewSour
         created_at: now,
         updated_at: now,
     };
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(tenant).await?;
     store::insert(&mut tx, tenant, &source).await.map_err(|e| taken(e, &source.name))?;
     tx.audit(kernel, Record::of(caller, "sources.create", source.id, json!({"name": source.name, "readers": source.readers}))).await?;
     tx.commit().await?;
@@ -84,7 +91,7 @@ pub async fn get_source(
     caller: May<right::ReadKnowledge>,
     Path(id): Path<Id<Source>>,
 ) -> Result<Json<Source>> {
-    let source = store::get(&mut knowledge.kernel.db.read().await?, caller.principal.tenant, id).await?;
+    let source = store::get(&mut knowledge.kernel.db.read(caller.principal.tenant).await?, caller.principal.tenant, id).await?;
     let source = source.filter(|s| may_read(&caller.principal, s.readers.as_deref()));
     source.map(Json).ok_or_else(|| Error::not_found("source"))
 }
@@ -100,7 +107,7 @@ pub async fn update_source(
 ) -> Result<Json<Source>> {
     change.validate()?;
     let (kernel, tenant, now) = (&knowledge.kernel, caller.principal.tenant, knowledge.kernel.now());
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(tenant).await?;
     let source = store::lock(&mut tx, tenant, id).await?.filter(|s| may_read(&caller.principal, s.readers.as_deref()));
     let mut source = source.ok_or_else(|| Error::not_found("source"))?;
     source.name = change.name.unwrap_or(source.name);
@@ -124,7 +131,7 @@ pub async fn delete_source(
     Path(id): Path<Id<Source>>,
 ) -> Result<StatusCode> {
     let (kernel, tenant) = (&knowledge.kernel, caller.principal.tenant);
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(tenant).await?;
     let source = store::lock(&mut tx, tenant, id).await?.filter(|s| may_read(&caller.principal, s.readers.as_deref()));
     let source = source.ok_or_else(|| Error::not_found("source"))?;
     store::delete(&mut tx, tenant, id).await?;
@@ -148,7 +155,7 @@ pub async fn stream_source_events(
 ) -> Result<Response> {
     let tenant = caller.principal.tenant;
     let after = query.start(&headers, &knowledge.kernel, tenant, &super::stream(id)).await?;
-    let mut tx = knowledge.kernel.db.read().await?;
+    let mut tx = knowledge.kernel.db.read(tenant).await?;
     store::get(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("source"))?;
     rights::require(&mut tx, &caller.principal, id, "source").await?;
     drop(tx);

@@ -120,10 +120,15 @@ async fn an_ask_is_a_row_and_its_events_end_with_the_whole_answer() {
     let told: String = events.iter().filter(|e| e.kind == "answer.delta").map(|e| delta(&e.data)).collect();
     assert_eq!(told, answer.answer);
     assert_eq!(serde_json::from_str::<Answer>(&events.last().unwrap().data).unwrap(), answer);
-    let row = store::get(&mut s.kernel.db.read().await.unwrap(), s.caller.principal.tenant, &s.caller.principal.id, answer.id)
-        .await
-        .unwrap()
-        .unwrap();
+    let row = store::get(
+        &mut s.kernel.db.read(s.caller.principal.tenant).await.unwrap(),
+        s.caller.principal.tenant,
+        &s.caller.principal.id,
+        answer.id,
+    )
+    .await
+    .unwrap()
+    .unwrap();
     assert_eq!((row.state, row.answer), (AskState::Completed, Some(answer)));
 }
 
@@ -135,7 +140,7 @@ fn delta(data: &str) -> String {
 async fn an_ask_of_somebody_else_looks_like_a_missing_one() {
     let s = filled().await;
     let answer = s.ask("How many days of paid leave are there?").await;
-    let mut tx = s.kernel.db.read().await.unwrap();
+    let mut tx = s.kernel.db.read_all().await.unwrap();
     let tenant = s.caller.principal.tenant;
     assert!(store::get(&mut tx, tenant, "user:other", answer.id).await.unwrap().is_none());
     assert!(store::get(&mut tx, Id::derived(b"another tenant"), &s.caller.principal.id, answer.id).await.unwrap().is_none());
@@ -149,7 +154,7 @@ async fn an_ask_that_a_dead_process_left_behind_is_failed_at_the_next_start() {
     let answer = s.ask("How many days of paid leave are there?").await;
     let tenant = s.caller.principal.tenant;
     // As a process leaves it that dies while it answers.
-    let mut tx = s.kernel.db.write().await.unwrap();
+    let mut tx = s.kernel.db.write(tenant).await.unwrap();
     let left = crate::answers::Ask {
         id: s.kernel.id(),
         question: "left behind".to_owned(),
@@ -162,7 +167,7 @@ async fn an_ask_that_a_dead_process_left_behind_is_failed_at_the_next_start() {
     tx.append_event(tenant, &ASKS.stream(left.id), "ask.started", &serde_json::json!({}), s.kernel.now()).await.unwrap();
     tx.commit().await.unwrap();
     let s = s.restart().await;
-    let mut tx = s.kernel.db.read().await.unwrap();
+    let mut tx = s.kernel.db.read(tenant).await.unwrap();
     let row = store::get(&mut tx, tenant, &s.caller.principal.id, left.id).await.unwrap().unwrap();
     assert_eq!((row.state, row.answer), (AskState::Failed, None));
     let events = s.events(&ASKS.stream(left.id)).await;

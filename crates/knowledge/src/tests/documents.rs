@@ -37,7 +37,11 @@ async fn every_passage_of_a_long_document_is_stored_once_and_in_its_place() {
     assert!(pieces.len() > 64 + 16 + 4, "{}", pieces.len());
     assert_eq!(document.chunk_count, i64::try_from(pieces.len()).unwrap());
     assert!(pieces.iter().enumerate().all(|(i, p)| p.ordinal == i64::try_from(i).unwrap()));
-    let whole = store::text(&mut s.kernel.db.read().await.unwrap(), s.caller.principal.tenant, document.id).await.unwrap().unwrap().0;
+    let whole = store::text(&mut s.kernel.db.read(s.caller.principal.tenant).await.unwrap(), s.caller.principal.tenant, document.id)
+        .await
+        .unwrap()
+        .unwrap()
+        .0;
     let characters: Vec<char> = whole.chars().collect();
     for piece in &pieces {
         let (start, end) = (usize::try_from(piece.start).unwrap(), usize::try_from(piece.end).unwrap());
@@ -227,7 +231,7 @@ async fn a_canceled_document_leaves_no_chunk_behind_and_can_be_retried() {
     let bytes = s.hold_bytes(&document);
     let cancel = async {
         let bytes = bytes.awaited().await;
-        let mut tx = s.kernel.db.write().await.unwrap();
+        let mut tx = s.kernel.db.write_all().await.unwrap();
         tx.request_cancel(s.caller.principal.tenant, document.job_id, s.kernel.now()).await.unwrap();
         tx.commit().await.unwrap();
         bytes
@@ -256,7 +260,7 @@ async fn a_document_is_listed_in_its_state_and_page_by_page() {
     }
     s.upload(&source, "bad.md", "").await;
     s.drain().await;
-    let mut tx = s.kernel.db.read().await.unwrap();
+    let mut tx = s.kernel.db.read_all().await.unwrap();
     let tenant = s.caller.principal.tenant;
     let failed = store::page(&mut tx, tenant, source.id, "failed", "", 10).await.unwrap();
     assert_eq!(failed.iter().map(|d| d.name.as_str()).collect::<Vec<_>>(), ["bad.md"]);

@@ -94,7 +94,7 @@ async fn what_the_index_has_and_sql_has_not_is_removed_at_the_start() {
     let tenant = s.caller.principal.tenant;
     let gone = s.search("gulls").await[0].document_id;
     // As if the process had died between the commit and the index.
-    let mut tx = s.kernel.db.write().await.unwrap();
+    let mut tx = s.kernel.db.write(tenant).await.unwrap();
     crate::documents::store::delete(&mut tx, tenant, gone).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(s.indexed(gone).await, 2);
@@ -135,9 +135,9 @@ async fn an_index_that_was_deleted_from_the_database_is_rebuilt_with_the_same_re
         return;
     }
     let before = results(&s).await;
-    let generation: String = s.kernel.db.read().await.unwrap().one("SELECT name FROM search_generations", &[]).await.unwrap();
+    let generation: String = s.kernel.db.read_all().await.unwrap().one("SELECT name FROM search_generations", &[]).await.unwrap();
     let test = s.stop().await;
-    let mut tx = test.kernel.db.write().await.unwrap();
+    let mut tx = test.kernel.db.write_all().await.unwrap();
     for table in ["tenants", "documents", "chunks", "postings", "dead"] {
         tx.execute(format!("DROP TABLE {generation}_{table}"), &[]).await.unwrap();
     }
@@ -171,7 +171,7 @@ async fn a_rebuild_fills_the_index_from_sql_with_the_same_results_on_every_engin
         index.replace_documents(vec![stray]).await.unwrap();
         let job = routes::rebuild_index(State(s.knowledge.clone()), s.caller.clone().may().unwrap()).await.unwrap().1.0;
         s.drain().await;
-        let job = s.kernel.db.read().await.unwrap().job(tenant, job.id).await.unwrap().unwrap();
+        let job = s.kernel.db.read(tenant).await.unwrap().job(tenant, job.id).await.unwrap().unwrap();
         assert_eq!((job.state, job.stage.as_str(), job.done, job.total), (JobState::Ready, "index", 6, 6));
         assert_eq!(results(&s).await, before, "{}", index.kind());
         assert_eq!(index.documents().await.unwrap().len(), 6);
@@ -212,7 +212,7 @@ async fn auto_on_a_postgresql_without_pgvector_takes_the_data_directory_and_says
         return;
     }
     let plain = astrolabe_kernel::Db::open(&url, 1).await.unwrap();
-    let mut tx = plain.write().await.unwrap();
+    let mut tx = plain.write_all().await.unwrap();
     // Our own empty list of what can be installed, before the server's.
     for statement in [
         "CREATE TABLE pg_available_extensions (name TEXT, default_version TEXT)",

@@ -39,7 +39,7 @@ async fn a_document_that_is_found_stays_found_when_its_vectors_cannot_be_made() 
     let id = s.ingest(&source, "x.md", GULLS).await.id;
     let (tenant, now) = (s.caller.principal.tenant, s.kernel.now());
     for state in [JobState::Failed, JobState::Canceled] {
-        let mut tx = s.kernel.db.write().await.unwrap();
+        let mut tx = s.kernel.db.write(tenant).await.unwrap();
         let mut document = s.document(id).await;
         documents::requeue(&mut tx, tenant, &mut document, s.kernel.id(), now).await.unwrap();
         let mut job = tx.job(tenant, document.job_id).await.unwrap().unwrap();
@@ -58,7 +58,7 @@ async fn a_job_that_did_its_work_and_died_before_it_could_say_so_does_not_do_it_
     let source = s.source("handbook").await;
     let document = s.ingest(&source, "x.md", GULLS).await;
     let events = s.source_events(&source).await;
-    let mut tx = s.kernel.db.write().await.unwrap();
+    let mut tx = s.kernel.db.write_all().await.unwrap();
     let sql = "UPDATE jobs SET state = 'queued', finished_at = NULL WHERE id = $1";
     tx.execute(sql, astrolabe_kernel::args![document.job_id]).await.unwrap();
     tx.commit().await.unwrap();
@@ -74,7 +74,7 @@ async fn vectors_of_texts_that_are_gone_are_removed_after_an_hour() {
     let document = s.ingest(&source, "x.md", GULLS).await;
     let tenant = s.caller.principal.tenant;
     let kept = s.pieces(document.id).await.remove(0).text_hash;
-    let mut tx = s.kernel.db.write().await.unwrap();
+    let mut tx = s.kernel.db.write(tenant).await.unwrap();
     for hash in [kept.as_str(), "gone"] {
         store::put_vector(&mut tx, tenant, "m", "1", hash, &[1.0, 0.0], s.kernel.now()).await.unwrap();
     }
@@ -82,6 +82,6 @@ async fn vectors_of_texts_that_are_gone_are_removed_after_an_hour() {
     assert_eq!(s.knowledge.sweep_vectors().await.unwrap(), 0, "it may belong to an ingest on its way");
     s.kernel.clock.advance(std::time::Duration::from_secs(3601));
     assert_eq!(s.knowledge.sweep_vectors().await.unwrap(), 1);
-    let mut tx = s.kernel.db.read().await.unwrap();
+    let mut tx = s.kernel.db.read(tenant).await.unwrap();
     assert!(store::vector(&mut tx, tenant, "m", "1", &kept).await.unwrap().is_some());
 }

@@ -30,7 +30,7 @@ async fn a_name_that_is_taken_is_a_conflict_and_the_first_source_stays() {
     let error = routes::create_source(State(s.knowledge.clone()), s.caller.clone().may().unwrap(), Json(new)).await.err().unwrap();
     assert_eq!(error.code().name, "source_exists");
     assert_eq!(error.fields()[0].field, "name");
-    let mut tx = s.kernel.db.read().await.unwrap();
+    let mut tx = s.kernel.db.read_all().await.unwrap();
     let there = store::by_name(&mut tx, s.caller.principal.tenant, "handbook").await.unwrap().unwrap();
     assert_eq!((there.id, there.description.as_str()), (first.id, ""));
 }
@@ -64,7 +64,7 @@ async fn a_deleted_source_is_not_searchable_and_leaves_no_row() {
     assert!(s.find_document(document.id).await.is_none());
     assert_eq!(s.source_events(&source).await, ["source.deleted"], "its watchers learn it, and nothing else is left");
     for table in ["chunks", "document_texts", "documents", "sources"] {
-        let rows: i64 = s.kernel.db.read().await.unwrap().one(format!("SELECT COUNT(*) AS n FROM {table}"), &[]).await.unwrap();
+        let rows: i64 = s.kernel.db.read_all().await.unwrap().one(format!("SELECT COUNT(*) AS n FROM {table}"), &[]).await.unwrap();
         assert_eq!(rows, 0, "{table}");
     }
     let error = routes::delete_source(State(s.knowledge.clone()), s.caller.clone().may().unwrap(), Path(source.id)).await.unwrap_err();

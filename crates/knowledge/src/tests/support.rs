@@ -175,12 +175,14 @@ impl Setup {
     }
 
     pub async fn find_document(&self, id: Id<Document>) -> Option<Document> {
-        store::get(&mut self.kernel.db.read().await.unwrap(), self.caller.principal.tenant, id).await.unwrap()
+        store::get(&mut self.kernel.db.read(self.caller.principal.tenant).await.unwrap(), self.caller.principal.tenant, id).await.unwrap()
     }
 
     /// The chunks that SQL has of a document.
     pub async fn pieces(&self, id: Id<Document>) -> Vec<Piece> {
-        store::pieces(&mut self.kernel.db.read().await.unwrap(), self.caller.principal.tenant, id).await.unwrap()
+        store::pieces(&mut self.kernel.db.read(self.caller.principal.tenant).await.unwrap(), self.caller.principal.tenant, id)
+            .await
+            .unwrap()
     }
 
     /// The chunks that the index has of a document.
@@ -204,7 +206,14 @@ impl Setup {
     }
 
     pub async fn events(&self, stream: &str) -> Vec<Event> {
-        self.kernel.db.read().await.unwrap().events_after(self.caller.principal.tenant, stream, 0, 1000).await.unwrap()
+        self.kernel
+            .db
+            .read(self.caller.principal.tenant)
+            .await
+            .unwrap()
+            .events_after(self.caller.principal.tenant, stream, 0, 1000)
+            .await
+            .unwrap()
     }
 
     /// The kinds of a source's events, in order.
@@ -214,7 +223,7 @@ impl Setup {
 
     /// Jobs that wait or run.
     pub async fn jobs_left(&self) -> i64 {
-        self.kernel.db.read().await.unwrap().job_counts().await.unwrap().iter().map(|c| c.2).sum()
+        self.kernel.db.read_all().await.unwrap().job_counts().await.unwrap().iter().map(|c| c.2).sum()
     }
 }
 

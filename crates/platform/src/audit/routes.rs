@@ -47,7 +47,7 @@ pub async fn list_audit_entries(
     }) {
         return Err(Error::field("action", "must be the name of an action, such as agents.run"));
     }
-    let mut tx = platform.kernel().db.read().await?;
+    let mut tx = platform.kernel().db.read(caller.principal.tenant).await?;
     let rows = tx.audit_entries(caller.principal.tenant, action.unwrap_or(""), query.cursor.as_deref().unwrap_or(""), limit).await?;
     Ok(Json(Page::of(rows, limit, |e| e.id.to_string())))
 }

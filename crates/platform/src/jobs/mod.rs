@@ -23,7 +23,7 @@ impl Platform {
     pub async fn cancel_job(&self, principal: &Principal, trace: &Trace, id: Id<Job>) -> Result<Job> {
         let kernel = self.kernel();
         let now = kernel.now();
-        let mut tx = kernel.db.write().await?;
+        let mut tx = kernel.db.write(principal.tenant).await?;
         let job = tx.request_cancel(principal.tenant, id, now).await?;
         if job.state == JobState::Canceled
             && let Some(handler) = self.0.registry.get(&job.kind)
@@ -42,7 +42,7 @@ impl Platform {
     pub async fn retry_job(&self, principal: &Principal, trace: &Trace, id: Id<Job>) -> Result<Job> {
         let kernel = self.kernel();
         let now = kernel.now();
-        let mut tx = kernel.db.write().await?;
+        let mut tx = kernel.db.write(principal.tenant).await?;
         let job = tx.retry_job(principal.tenant, id, now).await?;
         if let Some(handler) = self.0.registry.get(&job.kind) {
             handler.retried(&mut tx, &job, now).await?;

@@ -105,7 +105,7 @@ pub fn token(file: &Path, random: &Random) -> Result<Secret> {
 pub async fn new_code(kernel: &Kernel, principal: &Principal) -> Result<Secret> {
     let code = kernel.random.token(32);
     let now = kernel.now();
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write(principal.tenant).await?;
     tx.prune_sessions(now, now.minus(SESSION_IDLE)).await?;
     // Room for the one that comes; two that come at once may be one too many for a moment.
     tx.keep_newest(principal.tenant, MAX_CODES - 1, MAX_SESSIONS).await?;
@@ -158,7 +158,7 @@ impl Platform {
     pub async fn prune_sessions(&self) -> Result<u64> {
         let kernel = self.kernel();
         let now = kernel.now();
-        let mut tx = kernel.db.write().await?;
+        let mut tx = kernel.db.write_all().await?;
         let removed = tx.prune_sessions(now, now.minus(SESSION_IDLE)).await?;
         tx.commit().await?;
         Ok(removed)
@@ -203,12 +203,12 @@ impl Platform {
 
 /// The session of a cookie, when it is live; its last use is noted.
 async fn live_session(db: &Db, now: Timestamp, hash: &str) -> Result<Option<Id<Session>>> {
-    let Some(session) = db.read().await?.session(hash).await? else { return Ok(None) };
+    let Some(session) = db.read_all().await?.session(hash).await? else { return Ok(None) };
     if session.expires_at <= now || now.since(session.last_used_at) > SESSION_IDLE {
         return Ok(None);
     }
     if now.since(session.last_used_at) > TOUCH {
-        let mut tx = db.write().await?;
+        let mut tx = db.write_all().await?;
         tx.touch_session(session.id, now).await?;
         tx.commit().await?;
     }

@@ -79,7 +79,7 @@ pub async fn end_current_session(
 ) -> Result<Response> {
     if let Some(Extension(Current(id))) = session {
         let kernel = platform.kernel();
-        let mut tx = kernel.db.write().await?;
+        let mut tx = kernel.db.write(caller.principal.tenant).await?;
         if tx.delete_session(id).await? > 0 {
             let record = Record {
                 principal: &caller.principal,
@@ -141,7 +141,7 @@ pub async fn sign_in(State(platform): State<Platform>, trace: Trace, Query(query
 async fn start_session(kernel: &Kernel, trace: &Trace, code: &str) -> Result<Option<String>> {
     let now = kernel.now();
     let principal = Principal::local_admin();
-    let mut tx = kernel.db.write().await?;
+    let mut tx = kernel.db.write_all().await?;
     tx.prune_sessions(now, now.minus(SESSION_IDLE)).await?;
     if !tx.take_code(&hex::encode(digest(code)), now).await? {
         return tx.commit().await.map(|()| None);

@@ -47,7 +47,7 @@ async fn of_two_who_open_a_link_at_once_one_is_signed_in() {
     let code = new_code(&test.kernel, &Principal::local_admin()).await.unwrap();
     let hash = hex::encode(digest(code.expose()));
     let take = || async {
-        let mut tx = test.kernel.db.write().await.unwrap();
+        let mut tx = test.kernel.db.write_all().await.unwrap();
         let taken = tx.take_code(&hash, test.kernel.now()).await.unwrap();
         tx.commit().await.unwrap();
         taken
@@ -57,7 +57,7 @@ async fn of_two_who_open_a_link_at_once_one_is_signed_in() {
 }
 
 async fn count(kernel: &Kernel, table: &str) -> i64 {
-    kernel.db.read().await.unwrap().one(format!("SELECT COUNT(*) FROM {table}"), &[]).await.unwrap()
+    kernel.db.read_all().await.unwrap().one(format!("SELECT COUNT(*) FROM {table}"), &[]).await.unwrap()
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn links_that_nobody_opens_do_not_gather() {
         new_code(kernel, &Principal::local_admin()).await.unwrap();
     }
     assert_eq!(count(kernel, "sign_in_codes").await, MAX_CODES);
-    let mut tx = kernel.db.write().await.unwrap();
+    let mut tx = kernel.db.write_all().await.unwrap();
     assert!(!tx.take_code(&hex::encode(digest(first.expose())), kernel.now()).await.unwrap(), "the oldest has gone");
     drop(tx);
     kernel.clock.advance(CODE_LIFE + Duration::from_secs(1));
@@ -84,7 +84,7 @@ async fn a_further_session_ends_the_one_that_was_not_used_for_longest() {
     let test = TestKernel::new(&[MIGRATIONS]).await;
     let kernel = &test.kernel;
     let tenant = Principal::local_admin().tenant;
-    let mut tx = kernel.db.write().await.unwrap();
+    let mut tx = kernel.db.write(tenant).await.unwrap();
     for i in 0..3_u64 {
         let now = kernel.now().plus(Duration::from_secs(i));
         let hash = format!("{i}");

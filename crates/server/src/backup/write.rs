@@ -116,7 +116,7 @@ async fn gather(kernel: &Kernel, dir: &DataDir, work: &Path) -> Result<Plan> {
     let snapshot = Db::open(&format!("sqlite://{}", copy.display()), 1).await?;
     let migrations = snapshot.migrate(MIGRATIONS, &kernel.clock, true).await?.applied;
     let contents = contents(&snapshot).await?;
-    let heads: Vec<Head> = snapshot.read().await?.all("SELECT tenant_id, seq FROM audit_chains", &[]).await?;
+    let heads: Vec<Head> = snapshot.read_all().await?.all("SELECT tenant_id, seq FROM audit_chains", &[]).await?;
     let heads: BTreeMap<String, i64> = heads.into_iter().map(|h| (h.0, h.1)).collect();
     snapshot.close().await;
 
@@ -129,7 +129,7 @@ async fn gather(kernel: &Kernel, dir: &DataDir, work: &Path) -> Result<Plan> {
             Some(path) => members.push(file(path, &format!("blobs/{}/{}", &content.hash[..2], content.hash))),
             None => {
                 let sql = "SELECT COUNT(*) FROM documents WHERE content_hash = $1";
-                let now: i64 = kernel.db.read().await?.one(sql, args![&content.hash]).await?;
+                let now: i64 = kernel.db.read_all().await?.one(sql, args![&content.hash]).await?;
                 missing.push(Missing { document: content.document, deleted: now == 0 });
             }
         }

@@ -145,7 +145,7 @@ async fn integrity(db: &Db, findings: &mut Findings) -> Result<()> {
         findings.add("database", Verdict::Ok, "PostgreSQL answers; it looks after its own pages");
         return Ok(());
     }
-    let mut tx = db.read().await?;
+    let mut tx = db.read_all().await?;
     let lines: Vec<String> = tx.all("PRAGMA integrity_check(20)", &[]).await?;
     let dangling: Vec<String> = tx.all("SELECT \"table\" FROM pragma_foreign_key_check LIMIT 20", &[]).await?;
     if lines != ["ok"] {

@@ -96,7 +96,7 @@ async fn a_caller_who_hangs_up_leaves_no_run_that_nobody_works_on() {
     for n in 1..=20 {
         let recorded = async {
             loop {
-                let mut tx = app.app.kernel.db.read().await.unwrap();
+                let mut tx = app.app.kernel.db.read_all().await.unwrap();
                 if tx.one::<i64>("SELECT COUNT(*) FROM runs", &[]).await.unwrap() == n {
                     return;
                 }

@@ -191,7 +191,7 @@ async fn only_hashes_of_codes_and_cookies_are_stored() {
     let code = sessions::new_code(&app.app.kernel, &Principal::local_admin()).await.unwrap();
     let cookie = signed_in(&app).await;
     let cookie = cookie.split_once('=').unwrap().1;
-    let mut tx = app.app.kernel.db.read().await.unwrap();
+    let mut tx = app.app.kernel.db.read_all().await.unwrap();
     let mut stored: Vec<String> = tx.all("SELECT hash FROM sign_in_codes", &[]).await.unwrap();
     stored.extend(tx.all::<String>("SELECT hash FROM sessions", &[]).await.unwrap());
     assert_eq!(stored.len(), 2);

@@ -22,7 +22,7 @@ fn ready(binary: &Binary) -> usize {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let db = astrolabe_kernel::Db::open(&format!("sqlite://{}", binary.data_dir().join("astrolabe.db").display()), 1).await.unwrap();
-        let count: i64 = db.read().await.unwrap().one("SELECT COUNT(*) FROM documents WHERE state = 'ready'", &[]).await.unwrap();
+        let count: i64 = db.read_all().await.unwrap().one("SELECT COUNT(*) FROM documents WHERE state = 'ready'", &[]).await.unwrap();
         found = usize::try_from(count).unwrap();
         db.close().await;
     });
@@ -186,7 +186,7 @@ fn a_chain_that_was_cut_is_found_against_the_archive_and_a_kept_head() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let db = astrolabe_kernel::Db::open(&format!("sqlite://{}", binary.data_dir().join("astrolabe.db").display()), 1).await.unwrap();
-        let mut tx = db.write().await.unwrap();
+        let mut tx = db.write_all().await.unwrap();
         // Cut back to an older signed head, as someone with the database but without the key can.
         let older = "(SELECT seq FROM audit_checkpoints ORDER BY seq DESC LIMIT 1 OFFSET 1)";
         tx.execute(format!("DELETE FROM audit_entries WHERE seq > {older}"), &[]).await.unwrap();

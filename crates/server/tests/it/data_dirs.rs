@@ -44,7 +44,7 @@ fn a_database_of_a_newer_version_is_refused_and_left_alone() {
     let url = format!("sqlite://{}", binary.data_dir().join("astrolabe.db").display());
     runtime.block_on(async {
         let db = astrolabe_kernel::Db::open(&url, 1).await.unwrap();
-        let mut tx = db.write().await.unwrap();
+        let mut tx = db.write_all().await.unwrap();
         tx.execute(
             "INSERT INTO schema_migrations (domain, version, name, checksum, applied_at) VALUES ('kernel', 9999, 'future', 'x', 0)",
             &[],

@@ -102,7 +102,7 @@ struct Held {
 
 async fn held(url: &str) -> Held {
     let db = Db::open(url, 2).await.unwrap();
-    let mut tx = db.read().await.unwrap();
+    let mut tx = db.read_all().await.unwrap();
     let counts = |rows: Vec<Count>| rows.into_iter().map(|c| (c.0, c.1)).collect();
     let mut chunks: Vec<Chunk> = tx
         .all(

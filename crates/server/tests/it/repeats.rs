@@ -22,7 +22,7 @@ async fn tickets(app: &TestApp) -> Vec<Value> {
 }
 
 async fn change(db: &Db, sql: &'static str) {
-    let mut tx = db.write().await.unwrap();
+    let mut tx = db.write_all().await.unwrap();
     tx.execute(sql, &[]).await.unwrap();
     tx.commit().await.unwrap();
 }
@@ -51,7 +51,7 @@ async fn a_key_of_another_living_process_is_waited_for_until_its_lease_is_over()
     let app = TestApp::new().await;
     assert_eq!(keyed(&app, body("support", TICKET)).send().await.status, 200);
     let kernel = &app.app.kernel;
-    let mut tx = kernel.db.write().await.unwrap();
+    let mut tx = kernel.db.write_all().await.unwrap();
     let lease = astrolabe_kernel::processes::LEASE;
     let other = "prc_00000000000000000000000000";
     let args = astrolabe_kernel::args![other, kernel.now(), kernel.now().plus(lease)];

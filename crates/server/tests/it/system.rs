@@ -95,13 +95,13 @@ async fn the_metrics_that_operators_know_move_with_what_they_count() {
     let run = async |input: &str| app.post("/v1/agents/run").json(json!({"agent": "support", "input": input})).send().await.status;
     assert_eq!(run("Open a ticket about the printer").await, 200);
     let stream = app.get(&format!("/api/v1/sources/{source}/events")).open().await;
-    let reading = app.app.kernel.db.read().await.unwrap();
+    let reading = app.app.kernel.db.read_all().await.unwrap();
     let during = read().await;
     assert!(value(&during, "sse_connections_active ") >= 1.0);
     assert!(value(&during, "db_connection_pool_available ") < value(&during, "db_connection_pool_size "));
     drop((stream, reading));
     // A run that looks for an answer cannot end well without the table of asks.
-    let mut tx = app.app.kernel.db.write().await.unwrap();
+    let mut tx = app.app.kernel.db.write_all().await.unwrap();
     tx.execute("ALTER TABLE asks RENAME TO elsewhere", &[]).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(run("How long are backups kept?").await, 500);

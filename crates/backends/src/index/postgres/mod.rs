@@ -77,7 +77,7 @@ impl PostgresIndex {
 
     /// A transaction that sees one moment.
     async fn snapshot(&self) -> Result<Tx, IndexError> {
-        let mut tx = self.db.read().await.map_err(database)?;
+        let mut tx = self.db.read_all().await.map_err(database)?;
         tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY", &[]).await.map_err(database)?;
         // Compiling a query takes longer than these take to run.
         tx.execute("SET LOCAL jit = off", &[]).await.map_err(database)?;
@@ -106,7 +106,7 @@ impl PostgresIndex {
             self.names.dead,
             self.names.tenants
         );
-        let sizes: Sizes = self.db.read().await.map_err(database)?.one(sql, &[]).await.map_err(database)?;
+        let sizes: Sizes = self.db.read_all().await.map_err(database)?.one(sql, &[]).await.map_err(database)?;
         Ok(sizes.0)
     }
 }

@@ -65,7 +65,7 @@ pub async fn open(db: Db, alias: &str, version: &str, dims: usize) -> Result<Pos
         extension(&db).await?;
     }
     let names = Names::new(alias, version, dims);
-    let mut tx = db.write().await.map_err(database)?;
+    let mut tx = db.write_all().await.map_err(database)?;
     lock(&mut tx, LOCK).await?;
     for statement in tables(&names, dims) {
         tx.execute(statement, &[]).await.map_err(database)?;
@@ -97,7 +97,7 @@ async fn extension(db: &Db) -> Result<(), IndexError> {
     let unusable = |reason: String| IndexError::Unusable { reason };
     const INSTALL: &str = "install pgvector 0.8 or newer on the PostgreSQL server, or set knowledge.index_engine to embedded";
     let installed = "SELECT extversion FROM pg_extension WHERE extname = 'vector'";
-    let mut tx = db.write().await.map_err(database)?;
+    let mut tx = db.write_all().await.map_err(database)?;
     let mut found: Option<String> = tx.optional(installed, &[]).await.map_err(database)?;
     if found.is_none() {
         let offered = "SELECT default_version FROM pg_available_extensions WHERE name = 'vector'";
@@ -161,7 +161,7 @@ fn tables(names: &Names, dims: usize) -> Vec<String> {
 impl PostgresIndex {
     /// Notes that this generation is in use, and removes those that no process has used for a day.
     pub(super) async fn sweep(&self) -> Result<(), IndexError> {
-        let mut tx = self.db.write().await.map_err(database)?;
+        let mut tx = self.db.write_all().await.map_err(database)?;
         lock(&mut tx, LOCK).await?;
         tx.execute(format!("UPDATE search_generations SET used_at = {NOW} WHERE name = $1"), args![&self.names.generation])
             .await
@@ -186,7 +186,7 @@ impl PostgresIndex {
         }
         let Names { tenants, chunks, hnsw, .. } = &self.names;
         let wanted = format!("SELECT COALESCE(MAX(vectors), 0) >= $1 AND to_regclass('{hnsw}') IS NULL AS wanted FROM {tenants}");
-        let mut tx = self.db.write().await.map_err(database)?;
+        let mut tx = self.db.write_all().await.map_err(database)?;
         if !tx.one::<bool>(wanted.clone(), args![self.exact]).await.map_err(database)? {
             return Ok(());
         }
@@ -210,7 +210,7 @@ impl PostgresIndex {
 
     /// Takes everything out, of every tenant.
     pub(super) async fn empty(&self) -> Result<(), IndexError> {
-        let mut tx = self.db.write().await.map_err(database)?;
+        let mut tx = self.db.write_all().await.map_err(database)?;
         lock(&mut tx, LOCK).await?;
         tx.execute(format!("DROP INDEX IF EXISTS {}", self.names.hnsw), &[]).await.map_err(database)?;
         for table in self.names.tables() {

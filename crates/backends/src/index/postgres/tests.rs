@@ -124,7 +124,7 @@ async fn prepared(prepare: &[&str]) -> Option<(Db, tempfile::TempDir)> {
         return None;
     }
     let plain = Db::open(&url, 1).await.unwrap();
-    let mut tx = plain.write().await.unwrap();
+    let mut tx = plain.write_all().await.unwrap();
     for statement in prepare {
         tx.execute((*statement).to_owned(), &[]).await.unwrap();
     }
@@ -178,7 +178,7 @@ async fn who_may_not_create_the_extension_is_told_what_a_superuser_has_to_run() 
     assert!(reason.contains("knowledge.index_engine to embedded"), "{reason}");
     assert!(!reason.contains('\n') && !reason.contains("error returned from database"), "{reason}");
     // Once a superuser has run it, the role needs no more rights.
-    let mut tx = db.write().await.unwrap();
+    let mut tx = db.write_all().await.unwrap();
     tx.execute("SET LOCAL role = none".to_owned(), &[]).await.unwrap();
     tx.execute("CREATE EXTENSION vector".to_owned(), &[]).await.unwrap();
     tx.commit().await.unwrap();

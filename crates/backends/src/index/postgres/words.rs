@@ -140,14 +140,14 @@ impl PostgresIndex {
     pub(super) async fn merge_postings(&self) -> Result<(), IndexError> {
         let tenants: Vec<i64> = self
             .db
-            .read()
+            .read_all()
             .await
             .map_err(database)?
             .all(format!("SELECT number FROM {} ORDER BY number", self.names.tenants), &[])
             .await
             .map_err(database)?;
         for tenant in tenants {
-            let mut tx = self.db.read().await.map_err(database)?;
+            let mut tx = self.db.read_all().await.map_err(database)?;
             let dead: Vec<i64> =
                 tx.all(format!("SELECT number FROM {} WHERE tenant = $1", self.names.dead), args![tenant]).await.map_err(database)?;
             drop(tx);
@@ -158,7 +158,7 @@ impl PostgresIndex {
             }
             if clean {
                 // Every list was written again without them.
-                let mut tx = self.db.write().await.map_err(database)?;
+                let mut tx = self.db.write_all().await.map_err(database)?;
                 tx.execute(
                     format!("DELETE FROM {} WHERE tenant = $1 AND number = ANY($2::bigint[])", self.names.dead),
                     args![tenant, numbers(dead)],
@@ -174,7 +174,7 @@ impl PostgresIndex {
     /// Merges the next terms behind `after` that have at least `rows` rows, and returns the last of them.
     async fn merge_some(&self, tenant: i64, after: &str, rows: i64) -> Result<Option<String>, IndexError> {
         let table = &self.names.postings;
-        let mut tx = self.db.write().await.map_err(database)?;
+        let mut tx = self.db.write_all().await.map_err(database)?;
         // The tenant's writers wait, so that no row comes between reading and writing.
         let held: Option<i64> = tx
             .optional(format!("SELECT number FROM {} WHERE number = $1 FOR UPDATE", self.names.tenants), args![tenant])

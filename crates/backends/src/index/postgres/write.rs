@@ -110,7 +110,7 @@ struct PostingRow<'a> {
 impl PostgresIndex {
     /// Puts analysed documents in, all in one transaction.
     pub(super) async fn put(&self, by_tenant: BTreeMap<String, Vec<Analysed>>) -> Result<(), IndexError> {
-        let mut tx = self.db.write().await.map_err(database)?;
+        let mut tx = self.db.write_all().await.map_err(database)?;
         // Tenants are locked in their order, so that two writers never wait for each other.
         for (tenant, documents) in &by_tenant {
             let tenant = self.lock_tenant(&mut tx, tenant).await?;
@@ -274,7 +274,7 @@ impl PostgresIndex {
 
     /// Takes out what fits `condition` over `$2`, of a tenant by its name.
     pub(super) async fn take_out(&self, tenant: &str, condition: &str, argument: &str) -> Result<(), IndexError> {
-        let mut tx = self.db.write().await.map_err(database)?;
+        let mut tx = self.db.write_all().await.map_err(database)?;
         let Some(tenant) = self.lock_known(&mut tx, tenant).await? else { return Ok(()) };
         if !argument.contains('\0') {
             self.remove(&mut tx, tenant, condition, argument.to_owned()).await?;

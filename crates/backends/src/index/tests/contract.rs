@@ -382,7 +382,8 @@ async fn a_generation_without_vectors_searches_by_words_and_needs_no_extension()
     assert_eq!(lexical(&index, &Filter::tenant("a"), "apple", 5).await.len(), 1);
     assert!(matches!(index.dense(&Filter::tenant("a"), &[1.0], 5).await, Err(IndexError::Dimensions { expected: 0, found: 1 })));
     assert_eq!(index.vectors("a", &[("d".to_owned(), "d-0".to_owned())]).await.unwrap(), [None]);
-    let extensions: i64 = db.read().await.unwrap().one("SELECT COUNT(*) FROM pg_extension WHERE extname = 'vector'", &[]).await.unwrap();
+    let extensions: i64 =
+        db.read_all().await.unwrap().one("SELECT COUNT(*) FROM pg_extension WHERE extname = 'vector'", &[]).await.unwrap();
     assert_eq!(extensions, 0);
 }
 
@@ -397,11 +398,11 @@ async fn what_one_process_wrote_another_finds_and_other_generations_are_apart() 
     two.delete_document("a", "d").await.unwrap();
     assert!(one.documents().await.unwrap().is_empty());
     // A day later nobody has used the first generation.
-    let mut tx = db.write().await.unwrap();
+    let mut tx = db.write_all().await.unwrap();
     tx.execute("UPDATE search_generations SET used_at = used_at - 90000000000 WHERE version = '1'", &[]).await.unwrap();
     tx.commit().await.unwrap();
     other.maintain().await.unwrap();
-    let left: Vec<String> = db.read().await.unwrap().all("SELECT version FROM search_generations", &[]).await.unwrap();
+    let left: Vec<String> = db.read_all().await.unwrap().all("SELECT version FROM search_generations", &[]).await.unwrap();
     assert_eq!(left, ["2"]);
     assert!(one.documents().await.is_err());
 }
@@ -417,8 +418,9 @@ async fn merging_makes_one_row_of_many_and_forgets_the_words_of_the_dead() {
         let documents = (0..20).map(|n| document("a", &format!("d{n}"), version, &["common pear"])).collect();
         index.replace_documents(documents).await.unwrap();
     }
-    let table: String = db.read().await.unwrap().one("SELECT name FROM search_generations", &[]).await.unwrap();
-    let count = async |what: &str| db.read().await.unwrap().one::<i64>(format!("SELECT COUNT(*) FROM {table}_{what}"), &[]).await.unwrap();
+    let table: String = db.read_all().await.unwrap().one("SELECT name FROM search_generations", &[]).await.unwrap();
+    let count =
+        async |what: &str| db.read_all().await.unwrap().one::<i64>(format!("SELECT COUNT(*) FROM {table}_{what}"), &[]).await.unwrap();
     let before = lexical(&index, &Filter::tenant("a"), "common pear", 50).await;
     assert!(count("dead").await >= 500 && count("postings").await > 60);
     index.maintain().await.unwrap();
