@@ -108,7 +108,11 @@ codes! {
     INVALID_HOST = "invalid_host", Forbidden, "Host not allowed", "Reach the server by its address, or add the name to server.allowed_hosts";
     INVALID_ORIGIN = "invalid_origin", Forbidden, "Origin not allowed", "Send the request from the page that this server serves, or with a bearer token";
     MISSING_TOKEN = "missing_token", Unauthenticated, "Sign-in needed", "Send `Authorization: Bearer <token>`, or open the one-time link that `astrolabe login-link` prints";
-    INVALID_TOKEN = "invalid_token", Unauthenticated, "Invalid token", "Use the token in the data directory's `token` file";
+    INVALID_TOKEN = "invalid_token", Unauthenticated, "Invalid token", "Use the token in the data directory's `token` file, or a fresh one of the issuer";
+    TOKEN_EXPIRED = "token_expired", Unauthenticated, "The token has expired", "Get a fresh token, and send it before its `exp`";
+    TOKEN_NOT_YET_VALID = "token_not_yet_valid", Unauthenticated, "The token is not valid yet", "Wait until its `nbf`, or set the clocks of issuer and server";
+    INVALID_ISSUER = "invalid_issuer", Unauthenticated, "The token is of another issuer", "Sign in at the issuer that this server trusts: `oidc.issuer`, or the server itself";
+    INVALID_AUDIENCE = "invalid_audience", Unauthenticated, "The token is for somebody else", "Ask the issuer for a token whose `aud` is one of `oidc.audience`";
     INSUFFICIENT_SCOPE = "insufficient_scope", Forbidden, "Key without that scope", "Use a key that was made for the right which the detail names";
     FORBIDDEN = "forbidden", Forbidden, "Not allowed", "Ask an administrator for the role that the detail names";
     NOT_FOUND = "not_found", NotFound, "Not found", "Check the id; what belongs to somebody else looks the same as what is missing";

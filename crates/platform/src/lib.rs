@@ -1,11 +1,12 @@
 //! Sign-in, the audit console and the jobs console: what an operator sees of the installation itself.
 //!
-//! Reading order: [`sessions`] decides who a request comes from, for every other domain; [`audit`] and [`jobs`] let people read and
+//! Reading order: [`sessions`] decides who a request comes from, for every other domain; [`identity`] says what a token is worth; [`audit`] and [`jobs`] let people read and
 //! steer what the kernel records and runs.
 //!
 //! Invariant: nothing behind [`sessions::authenticate`] runs without a [`Principal`](astrolabe_kernel::Principal).
 
 pub mod audit;
+pub mod identity;
 pub mod jobs;
 pub mod sessions;
 
