@@ -18,6 +18,7 @@ use crate::system::VERSION;
     tags(
         (name = "system", description = "Probes, metrics and the build, open to everybody who reaches the server."),
         (name = "session", description = "Who is signed in. Send the bearer token, or let a browser open a one-time link."),
+        (name = "api keys", description = "How programs sign in: keys that act as the person who made them, for some rights."),
         (name = "sources", description = "Collections of documents with settings of their own."),
         (name = "documents", description = "What is in a source: uploaded, ingested, searchable."),
         (name = "search", description = "Passages that match, by words and by meaning."),

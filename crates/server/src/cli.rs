@@ -78,6 +78,8 @@ enum Command {
     Eval(Box<commands::eval::Eval>),
     /// Print a new one-time sign-in link.
     LoginLink(commands::login_link::LoginLink),
+    /// Make, list and revoke API keys.
+    Key(commands::key::Key),
     /// Fill the data directory with demonstration data.
     Seed(commands::seed::Seed),
     /// Examine the data directory and report what is wrong.
@@ -194,6 +196,7 @@ fn run(context: &Context, command: Command) -> Result<Done> {
         Command::Search(c) => block_on(commands::search::run(context, &c)),
         Command::Eval(c) => block_on(commands::eval::run(context, &c)),
         Command::LoginLink(c) => block_on(commands::login_link::run(context, &c)),
+        Command::Key(c) => block_on(commands::key::run(context, &c)),
         Command::Seed(c) => block_on(commands::seed::run(context, &c)),
         Command::Check(c) => block_on(commands::check::run(context, &c)),
         Command::Backup(c) => block_on(commands::backup::run(context, &c)),
