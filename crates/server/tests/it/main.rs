@@ -22,3 +22,4 @@ mod search;
 mod searching;
 mod support;
 mod system;
+mod tokens;
