@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use astrolabe_kernel::{Error, Result, Timestamp, error::code};
 pub use claims::Claims;
+pub(in crate::identity) use json::object as parse_object;
 pub use jws::MAX_TOKEN;
 use jws::{Parts, invalid};
 pub use keyset::{KeySet, MAX_SET};
