@@ -1,12 +1,14 @@
 //! Sign-in, the audit console and the jobs console: what an operator sees of the installation itself.
 //!
-//! Reading order: [`sessions`] decides who a request comes from, for every other domain; [`api_keys`] is how programs sign in; [`audit`] and [`jobs`] let people read and
+//! Reading order: [`sessions`] decides who a request comes from, for every other domain; [`identity`] says what a token is worth; [`api_keys`] is how
+//! programs sign in; [`audit`] and [`jobs`] let people read and
 //! steer what the kernel records and runs.
 //!
 //! Invariant: nothing behind [`sessions::authenticate`] runs without a [`Principal`](astrolabe_kernel::Principal).
 
 pub mod api_keys;
 pub mod audit;
+pub mod identity;
 pub mod jobs;
 pub mod sessions;
 

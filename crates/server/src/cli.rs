@@ -92,6 +92,8 @@ enum Command {
     Restore(commands::restore::Restore),
     /// Prove that nobody edited the audit log.
     Audit(commands::audit::Audit),
+    /// Look at tokens the way the server does.
+    Token(commands::token::Token),
     /// Show the settings in force.
     Config(commands::config::ConfigCommand),
     /// Print the OpenAPI description.
@@ -203,6 +205,7 @@ fn run(context: &Context, command: Command) -> Result<Done> {
         Command::Reindex(c) => block_on(commands::reindex::run(context, &c)),
         Command::Restore(c) => commands::restore::run(context, &c),
         Command::Audit(c) => block_on(commands::audit::run(context, &c)),
+        Command::Token(c) => commands::token::run(context, &c),
         Command::Config(c) => commands::config::run(context, &c),
         Command::Openapi(c) => block_on(commands::openapi::run(context, &c)),
         Command::Completions(c) => commands::completions::run(&c),

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::Trace;
 use crate::{
     Error, Kind,
-    error::{FieldError, code, status_of},
+    error::{Code, FieldError, code, status_of},
 };
 
 /// An error as the caller reads it.
@@ -75,9 +75,8 @@ pub(super) fn render(error: &Error, trace: &Trace, path: &str, mut response: Res
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.remove(header::CONTENT_LENGTH);
-    if code == code::MISSING_TOKEN || code == code::INVALID_TOKEN {
-        let challenge = if code == code::INVALID_TOKEN { "Bearer error=\"invalid_token\"" } else { "Bearer" };
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    if let Some(challenge) = challenge(code) {
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
     if let Some(after) = error.retry_after() {
         // Whole seconds, rounded up: a client that comes back too early is refused again.
@@ -85,6 +84,21 @@ pub(super) fn render(error: &Error, trace: &Trace, path: &str, mut response: Res
     }
     *response.body_mut() = Body::from(serde_json::to_vec(&problem).unwrap_or_default());
     response
+}
+
+/// The challenge that goes with a code (RFC 6750, section 3): nothing but the scheme when no token came, else what is wrong with it. The finer codes
+/// are all `invalid_token` there; `insufficient_scope` comes with 403, which tells a client to widen the token instead of renewing it.
+fn challenge(code: &'static Code) -> Option<HeaderValue> {
+    if code == code::MISSING_TOKEN {
+        return Some(HeaderValue::from_static("Bearer"));
+    }
+    let of_tokens = [code::INVALID_TOKEN, code::TOKEN_EXPIRED, code::TOKEN_NOT_YET_VALID, code::INVALID_ISSUER, code::INVALID_AUDIENCE];
+    let error = match of_tokens.contains(&code) {
+        true => "invalid_token",
+        false if code == code::INSUFFICIENT_SCOPE => "insufficient_scope",
+        false => return None,
+    };
+    HeaderValue::from_str(&format!("Bearer error=\"{error}\", error_description=\"{}\"", code.title)).ok()
 }
 
 /// The fallback of the router.
@@ -95,4 +109,26 @@ pub async fn not_found() -> Error {
 /// The fallback of a path that exists with other methods.
 pub async fn method_not_allowed() -> Error {
     std::future::ready(Error::new(code::METHOD_NOT_ALLOWED, "this path does not accept the method; see the Allow header")).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_token_is_answered_with_the_challenge_of_rfc_6750() {
+        let challenge = |code| challenge(code).map(|v| v.to_str().unwrap().to_owned());
+        assert_eq!(challenge(code::MISSING_TOKEN).as_deref(), Some("Bearer"), "no error code when no token came");
+        assert_eq!(
+            challenge(code::TOKEN_EXPIRED).as_deref(),
+            Some("Bearer error=\"invalid_token\", error_description=\"The token has expired\"")
+        );
+        assert!(challenge(code::INSUFFICIENT_SCOPE).unwrap().starts_with("Bearer error=\"insufficient_scope\", "));
+        assert_eq!(status_of(code::INSUFFICIENT_SCOPE), 403);
+        for code in [code::INVALID_TOKEN, code::TOKEN_NOT_YET_VALID, code::INVALID_ISSUER, code::INVALID_AUDIENCE] {
+            assert!(challenge(code).unwrap().starts_with("Bearer error=\"invalid_token\", "));
+            assert_eq!(status_of(code), 401);
+        }
+        assert_eq!(challenge(code::FORBIDDEN), None);
+    }
 }

@@ -20,4 +20,5 @@ pub mod restore;
 pub mod search;
 pub mod seed;
 pub mod serve;
+pub mod token;
 pub mod version;

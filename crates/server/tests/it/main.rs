@@ -23,3 +23,4 @@ mod search;
 mod searching;
 mod support;
 mod system;
+mod tokens;

@@ -45,7 +45,7 @@ async fn a_process_whose_data_is_not_open_yet_answers_probes_and_sends_others_aw
     let app = TestApp::new().await;
     let system = astrolabe_server::system::System::new(app.app.kernel.lifecycle.clone(), false, String::new);
     let kernel = &app.app.kernel;
-    let router = astrolabe_server::router::warming(system, &app.app.config.server, kernel.clock.clone(), kernel.random.clone());
+    let router = astrolabe_server::router::warming(system, &app.app.config, kernel.clock.clone(), kernel.random.clone());
     let call = |path: &str| crate::support::Call::new(router.clone(), Method::GET, path);
     assert_eq!(call("/healthz").send().await.status, 200);
     let ready = call("/readyz").send().await;

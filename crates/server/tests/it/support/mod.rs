@@ -108,8 +108,7 @@ impl TestApp {
 
     /// Listens on a free port of this machine, for what only a real socket shows.
     pub async fn listen(&self) -> SocketAddr {
-        let limits = Limits { connections: self.app.config.server.max_connections, header_timeout: Duration::from_secs(10) };
-        self.listen_with(limits).await
+        self.listen_with(self.app.config.server.connection_limits()).await
     }
 
     /// As [`TestApp::listen`], with limits.
