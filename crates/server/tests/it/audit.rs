@@ -60,6 +60,15 @@ impl World {
                 let subject = id(&reply);
                 (reply, subject)
             }
+            "POST /api/v1/api-keys" => {
+                let reply = app.post(path).json(json!({"name": "nightly"})).send().await;
+                let subject = id(&reply);
+                (reply, subject)
+            }
+            "DELETE /api/v1/api-keys/{id}" => {
+                let key = id(&app.post("/api/v1/api-keys").json(json!({"name": "nightly"})).send().await);
+                (app.call(method, &path.replace("{id}", &key)).send().await, key)
+            }
             "POST /api/v1/sources" => {
                 let reply = app.post(path).json(json!({"name": "another"})).send().await;
                 let subject = id(&reply);
