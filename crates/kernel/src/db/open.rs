@@ -10,7 +10,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{Db, Pools, Wakes};
+use super::{Db, Pools, Wakes, fence::Fence};
 use crate::{Error, Result, error::code};
 
 const ACQUIRE: Duration = Duration::from_secs(10);
@@ -55,7 +55,9 @@ impl Db {
             .connect_with(options)
             .await
             .map_err(|e| Error::new(code::UPSTREAM_FAILED, "PostgreSQL does not answer at database.url").with_internal(e))?;
-        Ok(Self { pools: Pools::Postgres(pool), wakes: Arc::new(Wakes::default()) })
+        let db = Self::on(Pools::Postgres(pool));
+        db.look_at_fence().await?;
+        Ok(db)
     }
 
     async fn open_sqlite(path: &Path, connections: u32) -> Result<Self> {
@@ -98,6 +100,10 @@ impl Db {
             .min_connections(0)
             .acquire_timeout(ACQUIRE)
             .connect_lazy_with(options.pragma("query_only", "true"));
-        Ok(Self { pools: Pools::Sqlite { read, write }, wakes: Arc::new(Wakes::default()) })
+        Ok(Self::on(Pools::Sqlite { read, write }))
+    }
+
+    fn on(pools: Pools) -> Self {
+        Self { pools, wakes: Arc::new(Wakes::default()), fence: Arc::new(Fence::new()) }
     }
 }
