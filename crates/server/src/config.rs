@@ -160,6 +160,8 @@ pub struct DatabaseConfig {
     pub url: String,
     /// Connections at the same time.
     pub connections: u32,
+    /// Whether a server that may lose what was committed is good enough.
+    pub allow_unsafe_durability: bool,
 }
 
 /// The section `jobs`.

@@ -13,6 +13,7 @@ mod cli;
 mod data_dirs;
 mod errors;
 mod eval;
+mod fence;
 mod kill;
 mod knowledge;
 mod limits;

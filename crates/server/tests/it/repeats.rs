@@ -136,7 +136,7 @@ async fn a_process_that_is_killed_mid_run_frees_its_key_and_the_repeat_has_the_e
     let service = Receiver::silent(json!({"id": "INC-7"})).await;
     let folder = tempfile::tempdir().unwrap();
     let url = testing::database_url(folder.path()).await;
-    let binary = Binary::new(folder.path()).env("TICKETS_URL", &service.url).env("DATABASE_URL", &url);
+    let binary = Binary::new(folder.path()).env("TICKETS_URL", &service.url).database(&url);
     let server = binary.serve();
     let raw = Raw::new(&binary, &server);
     let send = |raw: Raw, input: &'static str| {
