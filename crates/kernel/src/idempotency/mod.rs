@@ -139,7 +139,7 @@ async fn upload(
     }
 }
 
-async fn work(keys: Keys, entry: Entry, mut request: Request, next: Next) -> Result<Response> {
+async fn work(keys: Keys, entry: Box<Entry>, mut request: Request, next: Next) -> Result<Response> {
     request.extensions_mut().insert(Named(format!("{} {}", entry.key, entry.since.micros())));
     let (kernel, limit) = (keys.kernel, keys.time_limit);
     let trace = request.extensions().get::<Trace>().cloned().unwrap_or_else(|| Trace::background(&kernel.random));
@@ -159,7 +159,7 @@ enum Claim {
     /// It was answered before.
     Kept(Box<Stored>),
     /// It is ours to work on.
-    Ours(Entry),
+    Ours(Box<Entry>),
 }
 
 /// The key is bound to `head:content`: method and address, and what the request holds, as soon as that is known.
@@ -196,7 +196,7 @@ async fn claim(keys: &Keys, principal: &Principal, key: &str, head: &str, conten
     };
     tx.commit().await?;
     let (kernel, principal, key) = (kernel.clone(), principal.clone(), key.to_owned());
-    Ok(Claim::Ours(Entry { kernel, principal, key, request_hash, upload: None, since, attempt, open: true }))
+    Ok(Claim::Ours(Box::new(Entry { kernel, principal, key, request_hash, upload: None, since, attempt, open: true })))
 }
 
 fn short_hash(parts: &[&str]) -> String {
@@ -248,6 +248,11 @@ impl Entry {
             return Ok(Response::from_parts(parts, self.held_by(body)));
         }
         if parts.status.is_server_error() {
+            // Free before the caller hears of it, who may come again at once. When even that fails, it is tried again behind the answer.
+            let freed = self.close(|e, tx| Box::pin(tx.release_idempotent(&e.principal, &e.key, e.attempt))).await;
+            if let Err(error) = freed {
+                tracing::warn!(error = ?error, "an idempotency key could not be freed after a failure");
+            }
             return Ok(Response::from_parts(parts, body));
         }
         let read = self.upload.as_ref().map(|u| u.lock().unwrap_or_else(PoisonError::into_inner).finish());
