@@ -66,7 +66,8 @@ pub fn full(app: &App) -> (Router, OpenApi) {
         .merge(astrolabe_platform::public_routes(app.platform.clone()).layer(from_fn_with_state(limiter.clone(), limit_address)))
         .merge(pages);
     let base = api::base(&app.config.server.public_url);
-    let (router, description) = OpenApiRouter::with_openapi(base).merge(signed_in).merge(open).split_for_parts();
+    let (router, mut description) = OpenApiRouter::with_openapi(base).merge(signed_in).merge(open).split_for_parts();
+    api::complete(&mut description);
     documents.describe(&description);
     let unknown = Router::new()
         .fallback(not_found)
