@@ -57,7 +57,6 @@ pub fn routes(platform: Platform) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(sessions::routes::get_me))
         .routes(routes!(sessions::routes::end_current_session))
-        .routes(routes!(audit::routes::list_audit_entries))
         .routes(routes!(jobs::routes::list_jobs))
         .routes(routes!(jobs::routes::get_job))
         .routes(routes!(jobs::routes::cancel_job))

@@ -18,7 +18,7 @@ use astrolabe_kernel::{
     telemetry::recorder,
 };
 use astrolabe_knowledge::{Knowledge, KnowledgeConfig, Paths, ingest::extractor::Extractor};
-use astrolabe_platform::{Platform, sessions};
+use astrolabe_platform::{Platform, audit::Console, sessions};
 
 use crate::{
     config::Config,
@@ -116,8 +116,10 @@ pub struct App {
     pub token: Secret,
     /// What probes read.
     pub system: System,
-    /// Sign-in and the consoles.
+    /// Sign-in and the jobs console.
     pub platform: Platform,
+    /// The audit console.
+    pub console: Console,
     /// Sources, documents, search and answers.
     pub knowledge: Knowledge,
     /// Agents, their tools, runs and tickets.
@@ -162,6 +164,7 @@ impl App {
         let (limits, tools) = (settings.section("agents")?, settings.section("tools")?);
         let agents = Agents::new(kernel.clone(), knowledge.clone(), gateway.clone(), limits, tools, own)?;
         agents.end_abandoned_runs().await?;
+        let console = Console::new(kernel.clone(), sealer.public_key());
         let platform = Platform::new(kernel.clone(), &token, registry.clone(), parts.config.server.is_https());
 
         system.opened(Opened {
@@ -180,7 +183,7 @@ impl App {
             },
         });
         let (config, data_dir) = (parts.config.clone(), parts.data_dir.clone());
-        Ok(Self { kernel, config, data_dir, token, system, platform, knowledge, agents, gateway, plan, registry, sealer })
+        Ok(Self { kernel, config, data_dir, token, system, platform, console, knowledge, agents, gateway, plan, registry, sealer })
     }
 
     /// Starts what runs in the background: the sealer, the loading of model and index, then the job workers.

@@ -88,7 +88,7 @@ enum Command {
     Reindex(commands::reindex::Reindex),
     /// Bring a backup back.
     Restore(commands::restore::Restore),
-    /// Prove that nobody edited the audit log.
+    /// Read the audit log, and prove that nobody edited it.
     Audit(commands::audit::Audit),
     /// Show the settings in force.
     Config(commands::config::ConfigCommand),

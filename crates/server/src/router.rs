@@ -11,7 +11,7 @@ use astrolabe_kernel::{
     http::{Observer, OpenProblems, guard, method_not_allowed, not_found, observe},
     idempotency,
 };
-use astrolabe_platform::sessions::authenticate;
+use astrolabe_platform::{audit::refusals::refusals, sessions::authenticate};
 use axum::{
     Router,
     body::Bytes,
@@ -41,13 +41,7 @@ use crate::{
 /// The paths of an app that is open, with the description of its API.
 pub fn full(app: &App) -> (Router, OpenApi) {
     let documents = Documents::default();
-    let keys = idempotency::Keys { kernel: app.kernel.clone(), time_limit: app.config.server.request_timeout() };
-    let signed_in = OpenApiRouter::new()
-        .merge(astrolabe_platform::routes(app.platform.clone()))
-        .merge(astrolabe_knowledge::routes(app.knowledge.clone()))
-        .merge(astrolabe_agents::routes(app.agents.clone()))
-        .layer(from_fn_with_state(keys, idempotency::once))
-        .layer(from_fn_with_state(app.platform.clone(), authenticate));
+    let signed_in = signed_in(app).layer(from_fn_with_state(app.platform.clone(), authenticate));
     let pages = OpenApiRouter::new()
         .routes(routes!(get_openapi))
         .routes(routes!(get_docs))
@@ -63,6 +57,18 @@ pub fn full(app: &App) -> (Router, OpenApi) {
     let unknown = Router::new().fallback(not_found).layer(from_fn_with_state(app.platform.clone(), authenticate));
     let router = router.fallback(move |request: Request| elsewhere(unknown, request)).method_not_allowed_fallback(method_not_allowed);
     (layers(router, &app.config.server, app.kernel.clock.clone(), app.kernel.random.clone()), description)
+}
+
+/// The paths behind sign-in, which the layer around them puts a [`Principal`](astrolabe_kernel::Principal) into.
+pub fn signed_in(app: &App) -> OpenApiRouter {
+    let keys = idempotency::Keys { kernel: app.kernel.clone(), time_limit: app.config.server.request_timeout() };
+    OpenApiRouter::new()
+        .merge(astrolabe_platform::routes(app.platform.clone()))
+        .merge(astrolabe_platform::audit::routes(app.console.clone()))
+        .merge(astrolabe_knowledge::routes(app.knowledge.clone()))
+        .merge(astrolabe_agents::routes(app.agents.clone()))
+        .layer(from_fn_with_state(keys, idempotency::once))
+        .layer(from_fn_with_state(app.console.clone(), refusals))
 }
 
 /// The paths of a process whose data directory is not open yet: probes answer, everything else says to come back.

@@ -6,11 +6,15 @@
 
 pub mod archive;
 pub mod chain;
+mod filter;
+mod head;
 mod key;
 mod sealer;
 mod store;
 pub mod verify;
 
+pub use filter::Filter;
+pub use head::{ChainHead, SignedHead, head};
 pub use key::{PublicKey, SigningKey};
 pub use sealer::Sealer;
 use serde::{Deserialize, Serialize};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    SigningKey,
+    PublicKey, SigningKey,
     archive::Archive,
     chain,
     store::{Checkpoint, Head},
@@ -35,6 +35,11 @@ impl Sealer {
     /// A sealer that signs with `key` and writes to `archive` when there is one.
     pub fn new(kernel: Kernel, key: SigningKey, archive: Option<Archive>) -> Self {
         Self { kernel, key, archive, signed: Arc::default() }
+    }
+
+    /// The public half of the key that signs.
+    pub fn public_key(&self) -> PublicKey {
+        self.key.public()
     }
 
     /// Starts sealing; what is unsealed when the process stops is sealed before it ends, or by the next process.

@@ -5,10 +5,11 @@
 //! this alone cannot see is a chain cut back to an older signed head: that takes an anchor, a head that the auditor kept
 //! (`<seq>:<hash>`), which the log and the archive hold as well.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Entry, chain, key::PublicKey, store::Checkpoint};
-use crate::{Db, Error, Result, error::code, principal::TenantId};
+use crate::{Db, Error, Result, Tx, error::code, principal::TenantId};
 
 /// A head that somebody kept: the chain must still contain it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl std::str::FromStr for Anchor {
 }
 
 /// What was found about one tenant's chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
     /// The tenant.
     pub tenant_id: TenantId,
@@ -58,28 +59,47 @@ pub async fn verify(db: &Db, key: &PublicKey, anchors: &[(Option<TenantId>, Anch
         let Ok(tenant) = tenant.parse::<TenantId>() else {
             return Err(Error::new(code::AUDIT_BROKEN, format!("{tenant:?} is not a tenant's id")));
         };
-        let mut checker = Checker::new(tenant, key);
-        checker.checkpoints = tx.audit_checkpoints(tenant).await.map_err(|e| unreadable(e, tenant))?;
-        checker.prepare();
-        let mut from = Some(i64::MIN);
-        while let Some(start) = from {
-            let entries = tx.audit_sealed(tenant, start, 1000).await.map_err(|e| unreadable(e, tenant))?;
-            for entry in &entries {
-                checker.entry(entry);
-                note_anchors(anchors, &mut found, tenant, entry);
-            }
-            // Nothing comes after the largest number, which only somebody else can have written.
-            from = entries.last().and_then(|e| e.seq?.checked_add(1));
-        }
-        let unsealed: i64 = tx.one("SELECT COUNT(*) FROM audit_entries WHERE tenant_id = $1 AND seq IS NULL", crate::args![tenant]).await?;
-        let recorded = tx
-            .audit_head(tenant)
-            .await
-            .map_err(|e| unreadable(e, tenant))?
-            .map_or_else(|| (0, chain::GENESIS.to_owned()), |h| (h.seq, h.hash));
-        reports.push(checker.finish(unsealed, Some(recorded)));
+        reports.push(check(&mut tx, key, tenant, anchors, &mut found).await?);
     }
     Ok(add_anchor_defects(reports, anchors, &found))
+}
+
+/// Verifies one tenant's chain in the database.
+///
+/// # Errors
+/// As [`verify`].
+pub async fn verify_tenant(db: &Db, key: &PublicKey, tenant: TenantId, anchors: &[Anchor]) -> Result<Report> {
+    let anchors: Vec<_> = anchors.iter().map(|a| (Some(tenant), a.clone())).collect();
+    let mut found = vec![false; anchors.len()];
+    let report = check(&mut db.read(tenant).await?, key, tenant, &anchors, &mut found).await?;
+    let reports = add_anchor_defects(vec![report], &anchors, &found);
+    reports.into_iter().next().ok_or_else(|| Error::internal("a report went missing"))
+}
+
+async fn check(
+    tx: &mut Tx,
+    key: &PublicKey,
+    tenant: TenantId,
+    anchors: &[(Option<TenantId>, Anchor)],
+    found: &mut [bool],
+) -> Result<Report> {
+    let mut checker = Checker::new(tenant, key);
+    checker.checkpoints = tx.audit_checkpoints(tenant).await.map_err(|e| unreadable(e, tenant))?;
+    checker.prepare();
+    let mut from = Some(i64::MIN);
+    while let Some(start) = from {
+        let entries = tx.audit_sealed(tenant, start, 1000).await.map_err(|e| unreadable(e, tenant))?;
+        for entry in &entries {
+            checker.entry(entry);
+            note_anchors(anchors, found, tenant, entry);
+        }
+        // Nothing comes after the largest number, which only somebody else can have written.
+        from = entries.last().and_then(|e| e.seq?.checked_add(1));
+    }
+    let unsealed = tx.audit_waiting(tenant).await?;
+    let recorded =
+        tx.audit_head(tenant).await.map_err(|e| unreadable(e, tenant))?.map_or_else(|| (0, chain::GENESIS.to_owned()), |h| (h.seq, h.hash));
+    Ok(checker.finish(unsealed, Some(recorded)))
 }
 
 /// A value that cannot be read as what it is was not written by the program, so it is a defect of the chain and not one of ours.

@@ -17,6 +17,6 @@ pub use openapi::{
     UpstreamProblem,
 };
 pub(crate) use openapi::{Responses, refused_without};
-pub use problem::{Problem, method_not_allowed, not_found};
+pub use problem::{Problem, method_not_allowed, not_found, refusal};
 pub use sse::{StreamQuery, event_stream};
 pub use trace::Trace;

@@ -54,6 +54,11 @@ impl IntoResponse for Error {
     }
 }
 
+/// The error that an answer carries, before the outermost middleware has written it as a problem document.
+pub fn refusal(response: &Response) -> Option<&Error> {
+    response.extensions().get::<Carried>().map(|Carried(error)| &**error)
+}
+
 /// Writes a carried error as a problem document.
 pub(super) fn render(error: &Error, trace: &Trace, path: &str, mut response: Response) -> Response {
     let code = error.code();

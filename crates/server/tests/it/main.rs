@@ -4,7 +4,8 @@
 
 mod agents;
 mod ask;
-mod audit;
+mod audit_console;
+mod audit_matrix;
 mod auth;
 mod backup;
 mod bad_input;
