@@ -8,7 +8,7 @@ use astrolabe_agents::{Agents, OwnMetrics};
 use astrolabe_gateway::{Gateway, GatewayConfig};
 use astrolabe_kernel::{
     Clock, Db, Error, Kernel, Lifecycle, Random, Result,
-    audit::{Sealer, SigningKey, archive::Archive},
+    audit::{Reads, Sealer, SigningKey, archive::Archive},
     config::Secret,
     db::{Dialect, KERNEL, Migrations, Plan},
     egress::Egress,
@@ -90,6 +90,7 @@ impl Parts {
             lifecycle: self.lifecycle.clone(),
             egress: Egress::new(self.config.settings.section("egress")?)?,
             stream_idle: Duration::from_secs(self.config.server.stream_idle_s.max(1)),
+            reads: Reads::new(&self.config.audit),
             process: astrolabe_kernel::Id::new(self.clock.now(), &self.random),
         })
     }
@@ -189,6 +190,7 @@ impl App {
     /// Starts what runs in the background: the sealer, the loading of model and index, then the job workers.
     pub fn start(&self) {
         self.kernel.stay_alive();
+        self.kernel.watch_reads();
         self.sealer.start();
         self.gateway.watch(&self.kernel.lifecycle);
         let runner_config = RunnerConfig { workers: self.config.jobs.workers, ..RunnerConfig::default() };
@@ -224,6 +226,10 @@ impl App {
     /// Stops everything in order and closes the database. Returns whether all ended within `grace`.
     pub async fn stop(&self, grace: Duration) -> bool {
         let clean = self.kernel.lifecycle.stop(grace).await;
+        // What was read by requests that the stop found running.
+        if let Err(error) = self.kernel.write_reads().await {
+            tracing::error!(error = ?error, "who read what could not be recorded");
+        }
         // A database that is gone must not hold up the stop: without its leave a process is taken for dead a moment later.
         let _ = tokio::time::timeout(Duration::from_secs(2), self.kernel.leave_process()).await;
         self.kernel.db.close().await;

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use astrolabe_kernel::{
     Error, Result,
+    audit::AuditConfig,
     config::{Schema, Settings},
     error::code,
     retention::Retention,
@@ -154,6 +155,8 @@ pub struct Config {
     pub models: ModelsConfig,
     /// How long what nobody reads any more is kept.
     pub retention: Retention,
+    /// What is recorded.
+    pub audit: AuditConfig,
 }
 
 /// Where models are when no setting says so: one folder a person, as the XDG Base Directory Specification has it; `scripts/models.sh`
@@ -196,7 +199,7 @@ impl Config {
         within("database.connections", u64::from(database.connections), 1, 1000)?;
         settings.section::<astrolabe_knowledge::KnowledgeConfig>("knowledge")?.validate()?;
         let retention: Retention = settings.section("retention")?;
-        Ok(Self { server, database, jobs, models: settings.section("models")?, retention, settings })
+        Ok(Self { server, database, jobs, models: settings.section("models")?, retention, audit: settings.section("audit")?, settings })
     }
 
     /// The layers of a process: defaults, `file`, environment, then `flags` as `(key, value, name of the flag)`.

@@ -25,6 +25,9 @@ pub struct Filter {
     /// Only entries of this trace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
+    /// Only entries about this document, or whose payload names it: who changed it, read it, or was shown some of it by a search or an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
     /// Only entries of this moment or later.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
@@ -56,6 +59,13 @@ impl Filter {
                 return Err(Error::field(field, format!("must have 1 to {LONGEST} characters")));
             }
         }
+        if self
+            .document
+            .as_ref()
+            .is_some_and(|d| !d.starts_with("doc_") || d.len() != 30 || !d.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+        {
+            return Err(Error::field("document", "must be the id of a document"));
+        }
         if self.outcome.as_ref().is_some_and(|o| !["ok", "refused", "failed"].contains(&o.as_str())) {
             return Err(Error::field("outcome", "must be ok, refused or failed"));
         }
@@ -86,6 +96,10 @@ impl Filter {
             }
             Some(action) => and("action = ?", Arg::from(action)),
             None => {}
+        }
+        if let Some(document) = &self.document {
+            // The underscore of an id stands for any character, which the digits behind it make harmless.
+            and("(subject = ? OR payload LIKE '%\"' || ? || '\"%')", Arg::from(document.as_str()));
         }
         if let Some(since) = self.since {
             and("created_at >= ?", Arg::from(since));

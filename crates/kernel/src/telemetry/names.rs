@@ -84,6 +84,7 @@ pub const METRICS: &[Metric] = &[
     counter("egress_connections_total", &["purpose"], "Connections to other servers that were let through"),
     counter("egress_refused_total", &["reason"], "Requests to other servers that the policy refused"),
     counter("audit_entries_total", &["action"], "Audit entries written"),
+    counter("audit_read_batches_total", &[], "Transactions that recorded who read what, many reads at a time"),
     counter("audit_sealed_total", &[], "Audit entries sealed into their chain"),
     counter("audit_archived_total", &[], "Audit entries written to the archive"),
     counter("audit_errors_total", &["step"], "Failures to write, seal or archive audit entries"),

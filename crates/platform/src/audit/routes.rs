@@ -49,6 +49,9 @@ pub struct AuditQuery {
     /// Only entries about this subject, an id in most cases.
     #[param(min_length = 1, max_length = 200, pattern = "^[^\\u0000]{1,200}$", example = "src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC")]
     pub subject: Option<String>,
+    /// Only entries about this document, or that name it: who changed it, read it, or was shown some of it by a search or an answer.
+    #[param(pattern = "^doc_[0-9A-Za-z]{26}$", example = "doc_01JD3V9M7Q4R8T2W6X0Y5Z1ABC")]
+    pub document: Option<String>,
     /// Only entries that ended like this.
     #[param(pattern = "^(ok|refused|failed)$", example = "ok")]
     pub outcome: Option<String>,
@@ -87,6 +90,9 @@ pub struct AuditExportQuery {
     /// Only entries about this subject, an id in most cases.
     #[param(min_length = 1, max_length = 200, pattern = "^[^\\u0000]{1,200}$", example = "src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC")]
     pub subject: Option<String>,
+    /// Only entries about this document, or that name it: who changed it, read it, or was shown some of it by a search or an answer.
+    #[param(pattern = "^doc_[0-9A-Za-z]{26}$", example = "doc_01JD3V9M7Q4R8T2W6X0Y5Z1ABC")]
+    pub document: Option<String>,
     /// Only entries that ended like this.
     #[param(pattern = "^(ok|refused|failed)$", example = "ok")]
     pub outcome: Option<String>,
@@ -143,11 +149,13 @@ pub async fn list_audit_entries(
     Query(query): Query<AuditQuery>,
 ) -> Result<Json<Page<Entry>>> {
     let limit = page_limit(query.limit)?;
-    let AuditQuery { actor, action, subject, outcome, trace_id, since, until, order, cursor, .. } = query;
+    let AuditQuery { actor, action, subject, document, outcome, trace_id, since, until, order, cursor, .. } = query;
     let oldest_first = order == Some(Order::Oldest);
-    let filter = Filter { actor, action, subject, outcome, trace_id, since, until, oldest_first };
+    let filter = Filter { actor, action, subject, document, outcome, trace_id, since, until, oldest_first };
     filter.check()?;
     let tenant = caller.principal.tenant;
+    // What this reader read a moment ago is there.
+    console.0.kernel.write_reads().await?;
     let rows = console.0.kernel.db.read(tenant).await?.audit_entries(tenant, &filter, cursor.as_deref().unwrap_or(""), limit).await?;
     Ok(Json(Page::of(rows, limit, |e| e.id.to_string())))
 }
@@ -164,9 +172,9 @@ pub async fn export_audit_entries(
     caller: May<right::ReadAudit>,
     Query(query): Query<AuditExportQuery>,
 ) -> Result<Response> {
-    let AuditExportQuery { actor, action, subject, outcome, trace_id, since, until, order, cursor } = query;
+    let AuditExportQuery { actor, action, subject, document, outcome, trace_id, since, until, order, cursor } = query;
     let oldest_first = order == Some(Order::Oldest);
-    let filter = Filter { actor, action, subject, outcome, trace_id, since, until, oldest_first };
+    let filter = Filter { actor, action, subject, document, outcome, trace_id, since, until, oldest_first };
     filter.check()?;
     let Console(inner) = &console;
     let permit =
@@ -174,6 +182,7 @@ pub async fn export_audit_entries(
             Error::new(code::OVERLOADED, "the audit log is being exported by others").with_retry_after(Duration::from_secs(10))
         })?;
     let kernel = &inner.kernel;
+    kernel.write_reads().await?;
     record(kernel, Record::of(&caller, "audit.export", "audit", json!({"filter": filter}))).await?;
     let body = export::lines(kernel.clone(), caller.principal.tenant, filter, cursor.unwrap_or_default(), permit);
     let mut response = Response::new(body);

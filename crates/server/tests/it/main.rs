@@ -18,6 +18,7 @@ mod knowledge;
 mod limits;
 mod openapi;
 mod quality;
+mod read_audit;
 mod repeats;
 mod search;
 mod searching;

@@ -26,6 +26,9 @@ struct Wanted {
     /// Only entries about this subject, an id in most cases.
     #[arg(long, value_name = "ID")]
     subject: Option<String>,
+    /// Only entries about this document, or that name it: who changed it, read it, or was shown some of it.
+    #[arg(long, value_name = "ID")]
+    document: Option<String>,
     /// Only entries that ended like this.
     #[arg(long, value_enum)]
     outcome: Option<Outcome>,
@@ -69,6 +72,7 @@ impl Wanted {
             ("actor", self.actor.clone()),
             ("action", self.action.clone()),
             ("subject", self.subject.clone()),
+            ("document", self.document.clone()),
             ("outcome", self.outcome.and_then(|o| name(o.to_possible_value()))),
             ("trace_id", self.trace_id.clone()),
             ("since", self.since.clone()),
@@ -87,7 +91,7 @@ impl Wanted {
 #[command(after_help = "Examples:
   astrolabe audit list --action \"sources.*\" --since 2026-01-01T00:00:00Z
   astrolabe audit list --actor user:local-admin --outcome refused --limit 200
-  astrolabe audit list --subject doc_01JD3V9M7Q4R8T2W6X0Y5Z1ABC --json     who read, changed or deleted a document")]
+  astrolabe audit list --document doc_01JD3V9M7Q4R8T2W6X0Y5Z1ABC --json     who read, changed or deleted a document")]
 pub struct List {
     #[command(flatten)]
     wanted: Wanted,
