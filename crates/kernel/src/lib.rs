@@ -20,6 +20,7 @@ pub mod jobs;
 pub mod lifecycle;
 pub mod mask;
 pub mod page;
+pub mod personal;
 pub mod principal;
 pub mod processes;
 pub mod random;

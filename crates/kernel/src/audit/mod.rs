@@ -6,6 +6,7 @@
 
 pub mod archive;
 pub mod chain;
+pub mod erase;
 mod filter;
 mod head;
 mod key;

@@ -7,7 +7,7 @@ use crate::{
     principal::TenantId,
 };
 
-const COLUMNS: &str = "id, tenant_id, seq, actor, action, subject, outcome, trace_id, request_id, created_at, payload, payload_salt, payload_hash, \
+pub(super) const COLUMNS: &str = "id, tenant_id, seq, actor, action, subject, outcome, trace_id, request_id, created_at, payload, payload_salt, payload_hash, \
                        prev_hash, hash";
 
 impl FromRow for Entry {

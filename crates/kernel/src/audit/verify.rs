@@ -1,15 +1,17 @@
 //! Proves that nobody edited the log, or says where.
 //!
 //! Entries must be numbered without gaps from 1, each must hash to what it says over the entry before it, payloads must match their
-//! salted hashes, every checkpoint must be signed by the key and name the entry's hash, and the last entry must be signed. What
+//! salted hashes unless an entry of the chain lists them as erased, every checkpoint must be signed by the key and name the entry's hash, and the last entry must be signed. What
 //! this alone cannot see is a chain cut back to an older signed head: that takes an anchor, a head that the auditor kept
 //! (`<seq>:<hash>`), which the log and the archive hold as well.
+
+use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Entry, chain, key::PublicKey, store::Checkpoint};
-use crate::{Db, Error, Result, Tx, error::code, principal::TenantId};
+use super::{Entry, chain, erase::listed, key::PublicKey, store::Checkpoint};
+use crate::{Db, Error, Id, Result, Tx, error::code, principal::TenantId};
 
 /// A head that somebody kept: the chain must still contain it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,9 @@ pub struct Report {
     pub verified: i64,
     /// Entries that still wait for their seal.
     pub unsealed: i64,
+    /// Entries whose payload was erased, each listed by an entry of the chain.
+    #[serde(default)]
+    pub erased: i64,
     /// The head as an anchor: keep it somewhere else. Null when the chain is empty.
     pub head: Option<String>,
     /// What is wrong, empty when nothing is.
@@ -86,6 +91,8 @@ async fn check(
     let mut checker = Checker::new(tenant, key);
     checker.checkpoints = tx.audit_checkpoints(tenant).await.map_err(|e| unreadable(e, tenant))?;
     checker.prepare();
+    let erasures = tx.audit_erasures(tenant, None).await.map_err(|e| unreadable(e, tenant))?;
+    checker.erased = erasures.iter().filter(|e| is_whole(e)).flat_map(listed).collect();
     let mut from = Some(i64::MIN);
     while let Some(start) = from {
         let entries = tx.audit_sealed(tenant, start, 1000).await.map_err(|e| unreadable(e, tenant))?;
@@ -118,7 +125,17 @@ pub fn verify_archive(
     anchors: &[(Option<TenantId>, Anchor)],
 ) -> Vec<Report> {
     entries.sort_by_key(|e| (e.tenant_id, e.seq, e.id));
-    entries.dedup();
+    // Of copies of an archive, one may have payloads erased that the other has not yet.
+    entries.dedup_by(|a, kept| {
+        let erased = a.id == kept.id && (a.payload.is_none() || kept.payload.is_none());
+        if erased {
+            let without = |e: &Entry| Entry { payload: None, payload_salt: None, ..e.clone() };
+            let (a, b) = (without(a), without(kept));
+            *kept = b;
+            return a == *kept;
+        }
+        a == kept
+    });
     heads.sort_by_key(|h| (h.tenant_id, h.seq));
     heads.dedup();
     let mut tenants: Vec<TenantId> = entries.iter().map(|e| e.tenant_id).chain(heads.iter().map(|h| h.tenant_id)).collect();
@@ -130,6 +147,7 @@ pub fn verify_archive(
         let mut checker = Checker::new(tenant, key);
         checker.checkpoints = heads.iter().filter(|h| h.tenant_id == tenant).cloned().collect();
         checker.prepare();
+        checker.erased = entries.iter().filter(|e| e.tenant_id == tenant && is_whole(e)).flat_map(listed).collect();
         for entry in entries.iter().filter(|e| e.tenant_id == tenant) {
             checker.entry(entry);
             note_anchors(anchors, &mut found, tenant, entry);
@@ -153,10 +171,20 @@ fn add_anchor_defects(mut reports: Vec<Report>, anchors: &[(Option<TenantId>, An
         let tenant = tenant.unwrap_or_else(crate::principal::default_tenant);
         match reports.iter_mut().find(|r| r.tenant_id == tenant) {
             Some(report) => report.defects.push(defect),
-            None => reports.push(Report { tenant_id: tenant, verified: 0, unsealed: 0, head: None, defects: vec![defect] }),
+            None => reports.push(Report { tenant_id: tenant, verified: 0, unsealed: 0, erased: 0, head: None, defects: vec![defect] }),
         }
     }
     reports
+}
+
+/// Whether an entry has the payload that it was written with.
+fn is_whole(entry: &Entry) -> bool {
+    match (&entry.payload, &entry.payload_salt) {
+        (Some(payload), Some(salt)) => {
+            chain::payload_hash(salt, entry.raw_payload.as_deref().unwrap_or(&payload.to_string())) == entry.payload_hash
+        }
+        _ => false,
+    }
 }
 
 fn missing(first: i64, last: i64) -> String {
@@ -175,6 +203,8 @@ struct Checker<'a> {
     hash: String,
     signed: i64,
     verified: i64,
+    erased: HashSet<Id<Entry>>,
+    erased_found: i64,
     defects: Vec<String>,
 }
 
@@ -189,6 +219,8 @@ impl<'a> Checker<'a> {
             hash: chain::GENESIS.to_owned(),
             signed: 0,
             verified: 0,
+            erased: HashSet::new(),
+            erased_found: 0,
             defects: Vec::new(),
         }
     }
@@ -225,10 +257,10 @@ impl<'a> Checker<'a> {
         if entry.hash.as_deref() != Some(&hash) {
             self.defect(format!("entry {seq} ({}) was changed: its hash does not match", entry.id));
         }
-        match (&entry.payload, &entry.payload_salt) {
-            (Some(payload), Some(salt))
-                if chain::payload_hash(salt, entry.raw_payload.as_deref().unwrap_or(&payload.to_string())) == entry.payload_hash => {}
-            _ => self.defect(format!("entry {seq} ({}) was changed: its payload does not match", entry.id)),
+        if entry.payload.is_none() && entry.payload_salt.is_none() && self.erased.contains(&entry.id) {
+            self.erased_found += 1;
+        } else if !is_whole(entry) {
+            self.defect(format!("entry {seq} ({}) was changed: its payload does not match", entry.id));
         }
         self.seq = seq;
         self.hash = entry.hash.clone().unwrap_or_default();
@@ -263,6 +295,6 @@ impl<'a> Checker<'a> {
             self.defect(format!("the recorded head is entry {seq}, but the chain ends at entry {}", self.seq));
         }
         let head = (self.seq > 0).then(|| format!("{}:{}", self.seq, self.hash));
-        Report { tenant_id: self.tenant, verified: self.verified, unsealed, head, defects: self.defects }
+        Report { tenant_id: self.tenant, verified: self.verified, unsealed, erased: self.erased_found, head, defects: self.defects }
     }
 }

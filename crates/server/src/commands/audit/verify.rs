@@ -96,7 +96,8 @@ fn without_tables(error: Error) -> Error {
 fn print(context: &Context, reports: &[Report], anchors: usize) -> Result<Done> {
     for report in reports {
         let unsealed = if report.unsealed > 0 { format!(", {} wait for their seal", report.unsealed) } else { String::new() };
-        context.output.line(format!("tenant {}: {} entries verified{unsealed}", report.tenant_id, report.verified));
+        let erased = if report.erased > 0 { format!(", {} with an erased payload", report.erased) } else { String::new() };
+        context.output.line(format!("tenant {}: {} entries verified{erased}{unsealed}", report.tenant_id, report.verified));
         for defect in &report.defects {
             context.output.line(format!("  BROKEN: {defect}"));
         }
