@@ -8,7 +8,7 @@ use astrolabe_agents::{Agents, OwnMetrics};
 use astrolabe_gateway::{Gateway, GatewayConfig};
 use astrolabe_kernel::{
     Clock, Db, Error, Kernel, Lifecycle, Random, Result,
-    audit::{Sealer, SigningKey, archive::Archive},
+    audit::{Reads, Sealer, SigningKey, archive::Archive},
     config::Secret,
     db::{Dialect, KERNEL, Migrations, Plan, SecondFence},
     egress::Egress,
@@ -19,7 +19,7 @@ use astrolabe_kernel::{
     telemetry::recorder,
 };
 use astrolabe_knowledge::{Knowledge, KnowledgeConfig, Paths, ingest::extractor::Extractor};
-use astrolabe_platform::{Platform, sessions};
+use astrolabe_platform::{Platform, audit::Console, sessions};
 
 use crate::{
     config::Config,
@@ -114,6 +114,7 @@ impl Parts {
             lifecycle: self.lifecycle.clone(),
             egress: Egress::new(self.config.settings.section("egress")?)?,
             stream_idle: Duration::from_secs(self.config.server.stream_idle_s.max(1)),
+            reads: Reads::new(&self.config.audit),
             process: astrolabe_kernel::Id::new(self.clock.now(), &self.random),
         })
     }
@@ -140,8 +141,10 @@ pub struct App {
     pub token: Secret,
     /// What probes read.
     pub system: System,
-    /// Sign-in and the consoles.
+    /// Sign-in and the jobs console.
     pub platform: Platform,
+    /// The audit console.
+    pub console: Console,
     /// Sources, documents, search and answers.
     pub knowledge: Knowledge,
     /// Agents, their tools, runs and tickets.
@@ -186,6 +189,7 @@ impl App {
         let (limits, tools) = (settings.section("agents")?, settings.section("tools")?);
         let agents = Agents::new(kernel.clone(), knowledge.clone(), gateway.clone(), limits, tools, own)?;
         agents.end_abandoned_runs().await?;
+        let console = Console::new(kernel.clone(), sealer.public_key());
         let platform = Platform::new(kernel.clone(), &token, registry.clone(), parts.config.server.is_https());
 
         system.opened(Opened {
@@ -206,12 +210,13 @@ impl App {
             },
         });
         let (config, data_dir) = (parts.config.clone(), parts.data_dir.clone());
-        Ok(Self { kernel, config, data_dir, token, system, platform, knowledge, agents, gateway, plan, registry, sealer })
+        Ok(Self { kernel, config, data_dir, token, system, platform, console, knowledge, agents, gateway, plan, registry, sealer })
     }
 
     /// Starts what runs in the background: the sealer, the loading of model and index, then the job workers.
     pub fn start(&self) {
         self.kernel.stay_alive();
+        self.kernel.watch_reads();
         self.sealer.start();
         self.gateway.watch(&self.kernel.lifecycle);
         let runner_config = RunnerConfig { workers: self.config.jobs.workers, ..RunnerConfig::default() };
@@ -247,6 +252,10 @@ impl App {
     /// Stops everything in order and closes the database. Returns whether all ended within `grace`.
     pub async fn stop(&self, grace: Duration) -> bool {
         let clean = self.kernel.lifecycle.stop(grace).await;
+        // What was read by requests that the stop found running.
+        if let Err(error) = self.kernel.write_reads().await {
+            tracing::error!(error = ?error, "who read what could not be recorded");
+        }
         // A database that is gone must not hold up the stop: without its leave a process is taken for dead a moment later.
         let _ = tokio::time::timeout(Duration::from_secs(2), self.kernel.leave_process()).await;
         self.kernel.db.close().await;

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use astrolabe_kernel::{
     Error, Result,
+    audit::AuditConfig,
     config::{Schema, Settings},
     error::code,
     http::{Origins, TrustedProxies},
@@ -199,6 +200,8 @@ pub struct Config {
     pub models: ModelsConfig,
     /// How long what nobody reads any more is kept.
     pub retention: Retention,
+    /// What is recorded.
+    pub audit: AuditConfig,
 }
 
 /// Where models are when no setting says so: one folder a person, as the XDG Base Directory Specification has it; `scripts/models.sh`
@@ -263,7 +266,8 @@ impl Config {
         within("database.connections", u64::from(database.connections), 1, 1000)?;
         settings.section::<astrolabe_knowledge::KnowledgeConfig>("knowledge")?.validate()?;
         let retention: Retention = settings.section("retention")?;
-        Ok(Self { server, proxies, limits, database, jobs, models: settings.section("models")?, retention, settings })
+        let audit = settings.section("audit")?;
+        Ok(Self { server, proxies, limits, database, jobs, models: settings.section("models")?, retention, audit, settings })
     }
 
     /// The layers of a process: defaults, `file`, environment, then `flags` as `(key, value, name of the flag)`.

@@ -13,7 +13,7 @@ use astrolabe_kernel::{
     idempotency,
     limits::{Limiter, limit, limit_address},
 };
-use astrolabe_platform::sessions::authenticate;
+use astrolabe_platform::{audit::refusals::refusals, sessions::authenticate};
 use axum::{
     Router,
     body::Bytes,
@@ -48,14 +48,8 @@ use crate::{
 pub fn full(app: &App) -> (Router, OpenApi) {
     let documents = Documents::default();
     let limiter = Limiter::new(&app.config.limits, app.kernel.clock.clone(), classes::class);
-    let keys = idempotency::Keys { kernel: app.kernel.clone(), time_limit: app.config.server.request_timeout() };
-    let signed_in = OpenApiRouter::new()
-        .merge(astrolabe_platform::routes(app.platform.clone()))
-        .merge(astrolabe_knowledge::routes(app.knowledge.clone()))
-        .merge(astrolabe_agents::routes(app.agents.clone()))
-        .layer(from_fn_with_state(keys, idempotency::once))
-        .layer(from_fn_with_state(limiter.clone(), limit))
-        .layer(from_fn_with_state(app.platform.clone(), authenticate));
+    let signed_in =
+        signed_in(app).layer(from_fn_with_state(limiter.clone(), limit)).layer(from_fn_with_state(app.platform.clone(), authenticate));
     let pages = OpenApiRouter::new()
         .routes(routes!(get_openapi))
         .routes(routes!(get_docs))
@@ -77,6 +71,18 @@ pub fn full(app: &App) -> (Router, OpenApi) {
     let paces = Pace { patience: app.config.server.body_timeout(), lifecycle: app.kernel.lifecycle.clone() };
     let router = router.layer(from_fn_with_state(paces, pace));
     (layers(router, &app.config, app.kernel.clock.clone(), app.kernel.random.clone()), description)
+}
+
+/// The paths behind sign-in, which the layer around them puts a [`Principal`](astrolabe_kernel::Principal) into.
+pub fn signed_in(app: &App) -> OpenApiRouter {
+    let keys = idempotency::Keys { kernel: app.kernel.clone(), time_limit: app.config.server.request_timeout() };
+    OpenApiRouter::new()
+        .merge(astrolabe_platform::routes(app.platform.clone()))
+        .merge(astrolabe_platform::audit::routes(app.console.clone()))
+        .merge(astrolabe_knowledge::routes(app.knowledge.clone()))
+        .merge(astrolabe_agents::routes(app.agents.clone()))
+        .layer(from_fn_with_state(keys, idempotency::once))
+        .layer(from_fn_with_state(app.console.clone(), refusals))
 }
 
 /// The paths of a process whose data directory is not open yet: probes answer, everything else says to come back.

@@ -46,6 +46,7 @@ pub const KERNEL: Migrations = Migrations {
         Migration { version: 6, name: "deaths", sql: include_str!("../../migrations/0006_deaths.sql") },
         Migration { version: 7, name: "processes", sql: include_str!("../../migrations/0007_processes.sql") },
         Migration { version: 8, name: "replies", sql: include_str!("../../migrations/0008_replies.sql") },
+        Migration { version: 30, name: "audit_reading", sql: include_str!("../../migrations/0030_audit_reading.sql") },
     ],
 };
 

@@ -24,6 +24,6 @@ pub use openapi::{
 pub(crate) use openapi::{Responses, refused_without};
 pub use pace::{Pace, pace};
 pub(crate) use problem::as_sent;
-pub use problem::{Problem, ShownOnce, method_not_allowed, not_found};
+pub use problem::{Problem, ShownOnce, method_not_allowed, not_found, refusal};
 pub use sse::{StreamQuery, event_stream};
 pub use trace::Trace;

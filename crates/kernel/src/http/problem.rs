@@ -60,6 +60,11 @@ pub(crate) fn as_sent(parts: &axum::http::response::Parts, trace: &Trace, path: 
     Some((problem_headers(error), document(error, parts.status, trace, path)))
 }
 
+/// The error that an answer carries, before the outermost middleware has written it as a problem document.
+pub fn refusal(response: &Response) -> Option<&Error> {
+    response.extensions().get::<Carried>().map(|Carried(error)| &**error)
+}
+
 /// Writes a carried error as a problem document.
 pub(super) fn render(error: &Error, trace: &Trace, path: &str, mut response: Response) -> Response {
     let document = document(error, response.status(), trace, path);

@@ -5,7 +5,8 @@
 mod agents;
 mod api_keys;
 mod ask;
-mod audit;
+mod audit_console;
+mod audit_matrix;
 mod auth;
 mod backup;
 mod bad_input;
@@ -20,6 +21,7 @@ mod knowledge;
 mod limits;
 mod openapi;
 mod quality;
+mod read_audit;
 mod repeats;
 mod replays;
 mod search;
