@@ -4,7 +4,7 @@ use super::candidates::{Bag, Candidate, Shape, Surroundings};
 use super::holdings::{Holdings, holdings};
 use super::kinds::Kind;
 use super::question::{Concept, Question};
-use super::{Embedding, Passage, ranges};
+use super::{Embedding, Passage, families, ranges};
 
 /// Number of features.
 pub const FEATURES: usize = 49;
@@ -83,7 +83,7 @@ pub(super) fn holds(bag: &Bag, concept: &Concept) -> f32 {
     let Some(stem) = concept.alternatives.first().map(|a| a.text.as_str()) else { return best };
     let length = stem.chars().count();
     if length < 5 {
-        return best;
+        return best.max(family(bag, concept));
     }
     // A name is cut less by its endings than a word by its derivations.
     let share = if concept.entity { 8 } else { 7 };
@@ -92,7 +92,16 @@ pub(super) fn holds(bag: &Bag, concept: &Concept) -> f32 {
         let common = stem.chars().zip(term.chars()).take_while(|(a, b)| a == b).count();
         common >= 5 && common * 10 >= length.max(other) * share || common >= 3 && alternate(stem, term, common)
     });
-    if similar { best.max(0.6) } else { best }
+    if similar {
+        return best.max(0.6);
+    }
+    best.max(family(bag, concept))
+}
+
+/// What a word of the concept's family in the bag is worth.
+fn family(bag: &Bag, concept: &Concept) -> f32 {
+    let related = |term: &String| families::related(term, &concept.roots, concept.lang);
+    if !concept.roots.is_empty() && bag.positions.keys().any(related) { families::FAMILY } else { 0.0 }
 }
 
 /// Whether two stems differ behind a common beginning as Polish forms of one word do: `febr` and `febrz`, `ksiąg` and `książ`.
@@ -266,6 +275,10 @@ impl Extractor<'_> {
             kind = 0.0;
         } else if question.role.is_some() && self.role_elsewhere(candidate, heading) {
             // The head of one thing is not the head of another.
+            kind *= 0.25;
+        }
+        if question.total && held.bounded {
+            // How many one may borrow is not how many there are.
             kind *= 0.25;
         }
         if question.kind == Kind::Count && !question.focus.is_empty() && beside == 0.0 {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::kinds::{Kind, phrase_in};
 use super::numbers::is_number_word;
 use super::vocabulary::{
-    AGES, CLAUSES, CONTACT, DAYS, DEGREES, DISTANCE, LOCATING, MONEY, MONEY_WORDS, MONTHS, PERCENT, PLACES, PROMPT, REASONS, REPEATING,
+    AGES, BOUNDS, CLAUSES, CONTACT, DAYS, DEGREES, DISTANCE, LOCATING, MONEY, MONEY_WORDS, MONTHS, PERCENT, PLACES, PROMPT, REASONS, REPEATING,
     ROLES, ROOMS, SEASONS, SPEED, TIME_UNITS, UNITS, WITHIN, Words, YEAR_FRAMES, words_of,
 };
 use crate::ingest::sentences::list_marker;
@@ -20,6 +20,9 @@ pub(super) struct Holdings {
     /// At once, the same day.
     prompt: bool,
     time: bool,
+    year: bool,
+    /// A month's name or a century, which may stand for a year.
+    dated: bool,
     /// A number without a unit of its own.
     count: bool,
     /// A number that is no date, clock time or code.
@@ -44,6 +47,8 @@ pub(super) struct Holdings {
     reason: bool,
     /// May give a reason.
     reasoned: bool,
+    /// Says how many at most, at least or for each, which is not how many there are.
+    pub bounded: bool,
     /// First bytes of the plain numbers in the sentence.
     pub counts_at: Vec<usize>,
 }
@@ -63,6 +68,7 @@ impl Holdings {
             Kind::Soon => graded(self.duration || self.prompt, self.time),
             Kind::Often => graded(self.repeating, self.duration),
             Kind::Time => graded(self.time, self.duration),
+            Kind::Year => graded(self.year, self.dated),
             Kind::Deadline => graded(self.time || self.duration, false),
             Kind::Count => graded(self.count, self.amount),
             Kind::Amount => graded(self.amount, false),
@@ -108,6 +114,7 @@ pub(super) fn holdings(sentence: &str, asked: &dyn Fn(&str) -> bool) -> Holdings
             found.counts_at.push(marker + word.raw.as_ptr().addr().saturating_sub(sentence.as_ptr().addr()));
         }
         found.time |= [&DAYS, &MONTHS, &SEASONS].into_iter().any(|words| listed(words, &word.lower));
+        found.dated |= listed(&MONTHS, &word.lower);
         found.role |= listed(&ROLES, &word.lower) && !asked(&word.lower);
         let measure =
             listed(&UNITS, &word.lower) || listed(&MONEY, &word.lower) || listed(&MONTHS, &word.lower) || listed(&DAYS, &word.lower);
@@ -125,6 +132,8 @@ pub(super) fn holdings(sentence: &str, asked: &dyn Fn(&str) -> bool) -> Holdings
     found.duration |= has(WITHIN);
     found.prompt |= has(PROMPT);
     found.time |= has(CLAUSES);
+    found.dated |= has("century|wieku|wiek|века|веке|век");
+    found.bounded = has(BOUNDS);
     let digits = |w: &Word<'_>| w.raw.chars().filter(char::is_ascii_digit).count();
     let counts = |at: usize| words.get(at + 1).is_some_and(|next| is_unit(&next.lower) || listed(&TIME_UNITS, &next.lower));
     found.phone = words.iter().any(|w| listed(&CONTACT, &w.lower))
@@ -202,6 +211,7 @@ fn read_number(words: &[Word<'_>], at: usize, found: &mut Holdings) -> bool {
     found.percent |= percent;
     found.speed |= speed;
     found.time |= year || clock || date || hour || ordinal;
+    found.year |= year;
     let plain = !(ordinal || year && dated || clock || date || hour || code);
     found.amount |= plain;
     // "Ogrodowa 21", "Theatre 3", "extension 120": which one, not how many.
