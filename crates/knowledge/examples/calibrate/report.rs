@@ -202,9 +202,12 @@ pub fn shipped(out: &mut impl Write, collections: &[Collection], meaning: Option
         if collection.office {
             office(out, collection, None, meaning, wrong)?;
             let eager = Model { threshold: -1.0, ..Model::for_language(collection.lang, meaning.is_some()) };
-            outcomes.extend(collection.asks.iter().map(|one| {
-                (collection.lang, ask(collection, one, Setting::AsIs, Some(&eager), meaning).0, !one.relevant.is_empty())
-            }));
+            outcomes.extend(
+                collection
+                    .asks
+                    .iter()
+                    .map(|one| (collection.lang, ask(collection, one, Setting::AsIs, Some(&eager), meaning).0, !one.relevant.is_empty())),
+            );
         } else if collection.asks.iter().any(|a| !a.gold.is_empty()) || collection.name.contains("poquad") {
             let strangers: Vec<&Collection> =
                 collections.iter().filter(|c| !c.office && c.lang == collection.lang && c.name != collection.name).collect();

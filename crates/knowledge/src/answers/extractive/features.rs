@@ -5,6 +5,7 @@ use super::holdings::{Holdings, holdings};
 use super::kinds::Kind;
 use super::question::{Concept, Question};
 use super::{Embedding, Passage, families, ranges};
+use astrolabe_backends::analysis::Lang;
 
 /// Number of features.
 pub const FEATURES: usize = 49;
@@ -273,7 +274,7 @@ impl Extractor<'_> {
         {
             // Some person's name is not the name of the person in that role.
             kind = 0.0;
-        } else if question.role.is_some() && self.role_elsewhere(candidate, heading) {
+        } else if question.role.is_some() && (self.role_elsewhere(candidate, heading) || self.role_of_another(candidate, sentence)) {
             // The head of one thing is not the head of another.
             kind *= 0.25;
         }
@@ -366,6 +367,27 @@ impl Extractor<'_> {
             .map(|(_, c)| c)
             .collect();
         !others.is_empty() && others.iter().all(|c| holds(&candidate.own, c) == 0.0 && holds(heading, c) == 0.0)
+    }
+
+    /// Whether the role is that of something the question does not name: "kierownik magazynów" where the "kierownik rejonu" is asked for. Polish and Russian put
+    /// it right behind the role; a name behind it has a capital.
+    fn role_of_another(&self, candidate: &Candidate, sentence: &str) -> bool {
+        let Some(at) = self.question.role.filter(|_| matches!(self.question.lang, Lang::Pl | Lang::Ru)) else { return false };
+        let (Some(role), true) = (self.question.concepts.get(at), at + 1 < self.question.concepts.len()) else { return false };
+        let stated: Vec<u32> =
+            role.alternatives.iter().filter_map(|a| candidate.own.positions.get(&a.text)).flatten().map(|p| p + 1).collect();
+        let named = |position: u32| {
+            let mut words = candidate.own.positions.iter().filter(|(_, at)| at.contains(&position)).map(|(term, _)| term);
+            words.any(|term| self.question.concepts.iter().any(|c| c.alternatives.iter().any(|a| a.text == *term)))
+        };
+        let small = |position: u32| {
+            let start = candidate.own.starts.iter().find(|(_, p)| *p == position).map(|(start, _)| *start);
+            let before = start.and_then(|s| sentence.get(..s)).unwrap_or_default();
+            start.and_then(|s| sentence.get(s..)?.chars().next()).is_some_and(char::is_lowercase)
+                && before.ends_with(' ')
+                && !before.trim_end().ends_with([',', '–', '—', ':'])
+        };
+        !stated.is_empty() && stated.iter().all(|position| small(*position) && !named(*position))
     }
 
     /// Whether some name of the question is known to the passages but stands neither in the sentence's passage nor its headings.

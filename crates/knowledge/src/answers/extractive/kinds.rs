@@ -251,6 +251,9 @@ pub(super) fn expected(words: &[&str]) -> Kind {
     if how_many && counted.is_some_and(|w| MEASURES.split('|').any(|stem| w.starts_with(stem))) {
         return Kind::Amount;
     }
+    if how_many && counted.is_some_and(is_mass) {
+        return Kind::Amount;
+    }
     if how_many {
         return if counts_time || lasts(words) { Kind::Duration } else { Kind::Count };
     }
@@ -316,6 +319,15 @@ pub(super) fn is_time_unit(word: &str) -> bool {
 /// "Сколько мы храним", "ile trwa": how long, said with "how many" and a verb of lasting.
 fn lasts(words: &[&str]) -> bool {
     const STEMS: &str = "храни|длит|действ|занима|продолж|ждать|ждём|держ|служи|trwa|zajm|czeka|obowiąz|przechow|trzyma";
+    // "Na ile pożycza się", "на сколько могут оставить": a verb behind it, so nothing is counted.
+    let for_how_long = |w: &[&str]| match w {
+        ["na", "ile", verb] => verb.ends_with(['a', 'e', 'ą', 'i', 'y', 'ę']) && !is_time_unit(verb),
+        ["на", "сколько", verb] => ["ют", "ут", "ят", "ается", "ится", "жно", "ают"].iter().any(|end| verb.ends_with(end)),
+        _ => false,
+    };
+    if words.windows(3).any(for_how_long) {
+        return true;
+    }
     words
         .iter()
         .enumerate()
@@ -326,6 +338,14 @@ fn lasts(words: &[&str]) -> bool {
 /// True for a word that names a role: in "what is the director's name?" the answer has to say who is director.
 pub(super) fn is_role(word: &str) -> bool {
     ROLES.split('|').any(|stem| word.starts_with(stem))
+}
+
+/// "Ile wolnego", "сколько отпуска": the genitive singular is how much, the plural how many.
+fn is_mass(word: &str) -> bool {
+    let polish = word.ends_with("ego") || word.ends_with('u');
+    let russian =
+        ["ого", "его"].iter().any(|end| word.ends_with(end)) || word.ends_with(['а', 'я', 'у']) && !matches!(word, "человека" | "раза");
+    polish || russian
 }
 
 /// The word right behind "how many".

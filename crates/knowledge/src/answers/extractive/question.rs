@@ -166,8 +166,9 @@ impl Question {
                 push(&mut alternatives, value.to_string(), 1.0);
             }
             // The most frequent sure form decides how rare the word is; a synonym counts when the word itself is unknown.
-            let sure = alternatives.iter().filter(|a| a.weight >= 0.7).map(|a| idf(&a.text)).fold(ceiling, f32::min);
-            let any = alternatives.iter().map(|a| idf(&a.text)).fold(ceiling, f32::min);
+            let indexed = || alternatives.iter().filter(|a| !a.text.starts_with(families::KIN));
+            let sure = indexed().filter(|a| a.weight >= 0.7).map(|a| idf(&a.text)).fold(ceiling, f32::min);
+            let any = indexed().map(|a| idf(&a.text)).fold(ceiling, f32::min);
             let rarity = if sure < ceiling * 0.999 { sure } else { (sure + any) / 2.0 };
             let mut weight = (0.15 + rarity / ceiling) * term.weight;
             if several && quantity {
@@ -262,7 +263,16 @@ fn name_letters(text: &str, lang: Lang, concepts: &mut Vec<Concept>) {
             if !concepts.iter().any(|c| c.surface == surface) {
                 let weight = concepts.iter().map(|c| c.weight).fold(0.0, f32::max);
                 let alternatives = vec![Alternative { text: surface.clone(), weight: 1.0 }];
-                concepts.push(Concept { surface, alternatives, weight, entity: true, identifies: true, of: Some(noun), roots: Vec::new(), lang });
+                concepts.push(Concept {
+                    surface,
+                    alternatives,
+                    weight,
+                    entity: true,
+                    identifies: true,
+                    of: Some(noun),
+                    roots: Vec::new(),
+                    lang,
+                });
             }
         }
         before = bare.to_lowercase();
