@@ -84,7 +84,6 @@ const POLISH_SOUNDS: &[(&str, &str)] = &[
     ("ść", "S"),
     ("śc", "S"),
     ("st", "S"),
-    ("sc", "SK"),
     ("sk", "SK"),
     ("rz", "R"),
     ("sz", "S"),
@@ -150,6 +149,9 @@ pub(super) fn kin(stem: &str, lang: Lang) -> Option<String> {
     if !long(rest) {
         rest = &plain;
     }
+    // The softened form of `sk`, as in `polsk` and `polsc`.
+    let hard = rest.strip_suffix("sc").map(|start| format!("{start}sk"));
+    rest = hard.as_deref().unwrap_or(rest);
     if let Some(cut) = ends.iter().find_map(|end| rest.strip_suffix(end).filter(|cut| long(cut))) {
         rest = cut;
     }

@@ -91,9 +91,10 @@ impl Lexicon {
     }
 }
 
-/// The plain stems of a word: forms without diacritics (marked `~`) belong to the analyser.
+/// The plain stems of a word: forms without diacritics (marked `~`) belong to the analyser. Of a hyphen compound only the whole, for its parts (`out-of-work`)
+/// mean other things.
 fn stems(word: &str, lang: Lang) -> Vec<String> {
-    analyse(word, lang).into_iter().map(|t| t.text).filter(|t| !t.starts_with('~')).collect()
+    analyse(&word.replace('-', ""), lang).into_iter().map(|t| t.text).filter(|t| !t.starts_with('~')).collect()
 }
 
 static ENGLISH: LazyLock<Lexicon> = LazyLock::new(|| Lexicon::new(include_str!("lexicon_en.txt"), Lang::En));
