@@ -101,7 +101,7 @@ pub(super) fn holds(bag: &Bag, concept: &Concept) -> f32 {
 
 /// What a word of the concept's family in the bag is worth.
 fn family(bag: &Bag, concept: &Concept) -> f32 {
-    let related = |term: &String| families::related(term, &concept.roots, concept.lang);
+    let related = |term: &String| !term.starts_with(families::KIN) && families::related(term, &concept.roots, concept.lang);
     if !concept.roots.is_empty() && bag.positions.keys().any(related) { families::FAMILY } else { 0.0 }
 }
 
