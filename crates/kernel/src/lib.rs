@@ -13,6 +13,7 @@ pub mod db;
 pub mod egress;
 pub mod error;
 pub mod events;
+pub mod flags;
 pub mod http;
 pub mod id;
 pub mod idempotency;
@@ -20,6 +21,7 @@ pub mod jobs;
 pub mod lifecycle;
 pub mod mask;
 pub mod page;
+pub mod policy;
 pub mod principal;
 pub mod processes;
 pub mod random;
@@ -54,6 +56,10 @@ pub struct Kernel {
     pub stream_idle: std::time::Duration,
     /// This process, among those that use the database.
     pub process: Id<processes::Process>,
+    /// What is asked beside roles.
+    pub policies: policy::Policies,
+    /// The feature flags of tenants.
+    pub flags: flags::Flags,
 }
 
 impl Kernel {

@@ -91,6 +91,8 @@ impl Parts {
             egress: Egress::new(self.config.settings.section("egress")?)?,
             stream_idle: Duration::from_secs(self.config.server.stream_idle_s.max(1)),
             process: astrolabe_kernel::Id::new(self.clock.now(), &self.random),
+            policies: astrolabe_kernel::policy::Policies::default(),
+            flags: astrolabe_kernel::flags::Flags::default(),
         })
     }
 

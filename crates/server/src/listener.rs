@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use astrolabe_kernel::{Error, Lifecycle, Result, error::code};
+use astrolabe_kernel::{Error, Lifecycle, Result, error::code, http::ClientAddress};
 use axum::{Router, body::Body};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -72,10 +72,10 @@ pub async fn accept(
 ) {
     let places = Arc::new(Semaphore::new(limits.connections));
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = lifecycle.stopping() => return,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Too many open files, most of the time: taking a breath lets connections end.
                     tracing::warn!(error = %error, "a connection could not be accepted");
@@ -92,7 +92,7 @@ pub async fn accept(
         let _ = stream.set_nodelay(true);
         let (life, current) = (lifecycle.clone(), current.clone());
         lifecycle.spawn("connection", async move {
-            converse(stream, life, limits.header_timeout, current).await;
+            converse(stream, ClientAddress(peer.ip().to_canonical()), life, limits.header_timeout, current).await;
             drop(place);
         });
     }
@@ -114,13 +114,15 @@ async fn refuse(mut stream: TcpStream) {
 
 async fn converse(
     stream: TcpStream,
+    client: ClientAddress,
     lifecycle: Lifecycle,
     header_timeout: Duration,
     current: impl Fn() -> Router + Clone + Send + Sync + 'static,
 ) {
     let spoken = Arc::new(AtomicBool::new(false));
     let heard = spoken.clone();
-    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(client);
         heard.store(true, Ordering::Relaxed);
         let router = current();
         async move {

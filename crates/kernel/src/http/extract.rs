@@ -1,5 +1,7 @@
 //! Extractors: what a handler asks for in its arguments. A refusal names the field.
 
+use std::net::IpAddr;
+
 use axum::{
     RequestExt,
     body::Bytes,
@@ -22,7 +24,13 @@ pub struct Caller {
     /// Names the request when it carried an idempotency key: a repeat of the same request has the same name, another request under the same
     /// key, once the key is free again, another one.
     pub idempotency_key: Option<String>,
+    /// The network address of the client; absent for work without a connection.
+    pub address: Option<IpAddr>,
 }
+
+/// In a request's extensions: the network address that its connection came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
 
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Error;
@@ -33,7 +41,8 @@ impl<S: Sync> FromRequestParts<S> for Caller {
         // Also where nothing is done about the key, a wrong one is refused.
         idempotency_key(&parts.headers)?;
         let idempotency_key = parts.extensions.get::<crate::idempotency::Named>().map(|n| n.0.clone());
-        Ok(Self { principal, trace, idempotency_key })
+        let address = parts.extensions.get::<ClientAddress>().map(|a| a.0);
+        Ok(Self { principal, trace, idempotency_key, address })
     }
 }
 

@@ -10,7 +10,7 @@ mod strict;
 mod trace;
 
 pub(crate) use extract::idempotency_key;
-pub use extract::{Caller, Json, Path, Query, parse as parse_json, parse_value};
+pub use extract::{Caller, ClientAddress, Json, Path, Query, parse as parse_json, parse_value};
 pub use middleware::{Observer, guard, observe};
 pub use openapi::{
     BodyProblems, CommonProblems, ConflictProblem, NotFoundProblem, OpenProblems, PreconditionProblem, StreamEvent, StreamLine,
