@@ -4,7 +4,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use astrolabe_agents::{Agents, OwnMetrics};
+use astrolabe_agents::{Agents, OwnMetrics, runs::RAG_ONLY, tools::ToolName};
 use astrolabe_gateway::{Gateway, GatewayConfig};
 use astrolabe_kernel::{
     Clock, Db, Error, Kernel, Lifecycle, Random, Result,
@@ -13,12 +13,13 @@ use astrolabe_kernel::{
     db::{Dialect, KERNEL, Migrations, Plan},
     egress::Egress,
     jobs::{Registry, Runner, RunnerConfig},
+    policy::{Action, OPERATIONS},
     processes::LEASE,
     retention::{self, Retention},
     telemetry::recorder,
 };
-use astrolabe_knowledge::{Knowledge, KnowledgeConfig, Paths, ingest::extractor::Extractor};
-use astrolabe_platform::{Platform, sessions};
+use astrolabe_knowledge::{Knowledge, KnowledgeConfig, Paths, feedback::FEEDBACK, ingest::extractor::Extractor};
+use astrolabe_platform::{Catalogue, Platform, sessions};
 
 use crate::{
     config::Config,
@@ -164,7 +165,7 @@ impl App {
         let (limits, tools) = (settings.section("agents")?, settings.section("tools")?);
         let agents = Agents::new(kernel.clone(), knowledge.clone(), gateway.clone(), limits, tools, own)?;
         agents.end_abandoned_runs().await?;
-        let platform = Platform::new(kernel.clone(), &token, registry.clone(), parts.config.server.is_https());
+        let platform = Platform::new(kernel.clone(), &token, registry.clone(), parts.config.server.is_https(), catalogue());
 
         system.opened(Opened {
             db: kernel.db.clone(),
@@ -174,6 +175,13 @@ impl App {
                 Box::new(move || {
                     let (knowledge, gateway) = (knowledge.clone(), gateway.clone());
                     Box::pin(async move { dependencies(&knowledge, &gateway).await })
+                })
+            },
+            maintenance: {
+                let platform = platform.clone();
+                Box::new(move || {
+                    let platform = platform.clone();
+                    Box::pin(async move { platform.maintenance().await.ok().map(|state| (*state).clone()) })
                 })
             },
             now: {
@@ -228,6 +236,12 @@ impl App {
         self.kernel.db.close().await;
         clean
     }
+}
+
+/// What policies may speak of, and the flags that something reads.
+fn catalogue() -> Catalogue {
+    let operations = OPERATIONS.iter().map(|name| Action::operation(name));
+    Catalogue { actions: operations.chain(ToolName::ALL.map(ToolName::action)).collect(), flags: vec![&RAG_ONLY, &FEEDBACK] }
 }
 
 /// Our own metrics for the metrics tool: name, labels as `name="value"` and value of every series.

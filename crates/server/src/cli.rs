@@ -88,6 +88,8 @@ enum Command {
     Reindex(commands::reindex::Reindex),
     /// Bring a backup back.
     Restore(commands::restore::Restore),
+    /// Refuse changes while something is under maintenance.
+    Maintenance(commands::maintenance::MaintenanceCommand),
     /// Prove that nobody edited the audit log.
     Audit(commands::audit::Audit),
     /// Show the settings in force.
@@ -199,6 +201,7 @@ fn run(context: &Context, command: Command) -> Result<Done> {
         Command::Backup(c) => block_on(commands::backup::run(context, &c)),
         Command::Reindex(c) => block_on(commands::reindex::run(context, &c)),
         Command::Restore(c) => commands::restore::run(context, &c),
+        Command::Maintenance(c) => block_on(commands::maintenance::run(context, &c)),
         Command::Audit(c) => block_on(commands::audit::run(context, &c)),
         Command::Config(c) => commands::config::run(context, &c),
         Command::Openapi(c) => block_on(commands::openapi::run(context, &c)),

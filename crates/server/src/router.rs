@@ -1,7 +1,7 @@
 //! Every path of the server in one place, and the layers around them.
 //!
 //! From the outside in: security headers, compression, [`observe`] (ids, log, metrics, panics, problem documents, time limit),
-//! [`guard`] (`Host` and `Origin`), body limit; and for `/api/v1` and `/v1` sign-in and idempotency.
+//! [`guard`] (`Host` and `Origin`), body limit; and for `/api/v1` and `/v1` sign-in, the maintenance switch and idempotency.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,7 +11,7 @@ use astrolabe_kernel::{
     http::{Observer, OpenProblems, guard, method_not_allowed, not_found, observe},
     idempotency,
 };
-use astrolabe_platform::sessions::authenticate;
+use astrolabe_platform::{maintenance, sessions::authenticate};
 use axum::{
     Router,
     body::Bytes,
@@ -47,6 +47,7 @@ pub fn full(app: &App) -> (Router, OpenApi) {
         .merge(astrolabe_knowledge::routes(app.knowledge.clone()))
         .merge(astrolabe_agents::routes(app.agents.clone()))
         .layer(from_fn_with_state(keys, idempotency::once))
+        .layer(from_fn_with_state(app.platform.clone(), maintenance::guard))
         .layer(from_fn_with_state(app.platform.clone(), authenticate));
     let pages = OpenApiRouter::new()
         .routes(routes!(get_openapi))

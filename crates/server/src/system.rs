@@ -14,6 +14,7 @@ use astrolabe_kernel::{
     Db, Lifecycle, Timestamp,
     http::{Json, OpenProblems},
 };
+use astrolabe_platform::maintenance::Maintenance;
 use axum::{
     extract::State,
     http::{StatusCode, header},
@@ -96,6 +97,9 @@ pub struct Readiness {
     pub schema: SchemaState,
     /// Whether connections to the outside are refused.
     pub offline: bool,
+    /// The maintenance switch; absent while it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
 }
 
 /// The health of the process, as A-01 and S-05 want it.
@@ -116,12 +120,21 @@ pub struct Version {
     pub git_sha: String,
     /// The version of the API.
     pub api_version: String,
+    /// The maintenance switch of the installation that answers; absent while it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
 }
 
 impl Version {
     /// The version of this build.
     pub fn this() -> Self {
-        Self { name: "astrolabe".into(), version: VERSION.into(), git_sha: GIT_SHA.into(), api_version: API_VERSION.into() }
+        Self {
+            name: "astrolabe".into(),
+            version: VERSION.into(),
+            git_sha: GIT_SHA.into(),
+            api_version: API_VERSION.into(),
+            maintenance: None,
+        }
     }
 }
 
@@ -136,6 +149,8 @@ pub struct Opened {
     pub schema: SchemaState,
     /// The dependencies beside the database.
     pub dependencies: Box<dyn Fn() -> Asked + Send + Sync>,
+    /// The maintenance switch, when it can be read.
+    pub maintenance: Box<dyn Fn() -> Pin<Box<dyn Future<Output = Option<Maintenance>> + Send>> + Send + Sync>,
     /// The time, for ages.
     pub now: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -208,7 +223,13 @@ impl System {
         } else {
             (Status::Degraded, None)
         };
-        Readiness { status, title, version: VERSION.to_owned(), degraded, dependencies, schema, offline: self.0.offline }
+        let maintenance = self.maintenance().await;
+        Readiness { status, title, version: VERSION.to_owned(), degraded, dependencies, schema, offline: self.0.offline, maintenance }
+    }
+
+    async fn maintenance(&self) -> Option<Maintenance> {
+        let asked = (self.0.opened.get()?.maintenance)();
+        tokio::time::timeout(PROBE, asked).await.ok().flatten()
     }
 
     /// Brings the gauges that are read, not counted, up to date.
@@ -312,6 +333,6 @@ async fn get_metrics(State(system): State<System>) -> Response {
 
 /// The build that answers
 #[utoipa::path(get, path = "/api/version", tag = "system", security(()), responses((status = 200, description = "The build.", body = Version), OpenProblems))]
-async fn get_version() -> Json<Version> {
-    std::future::ready(Json(Version::this())).await
+async fn get_version(State(system): State<System>) -> Json<Version> {
+    Json(Version { maintenance: system.maintenance().await, ..Version::this() })
 }

@@ -56,10 +56,11 @@ pub struct Home {
 ///
 /// Tells who the token or the session stands for, and which tenant's data it sees.
 #[utoipa::path(get, path = "/api/v1/me", tag = "session", responses((status = 200, description = "The caller.", body = Me), CommonProblems))]
-pub async fn get_me(caller: Caller) -> Json<Me> {
+pub async fn get_me(State(platform): State<Platform>, caller: Caller) -> Result<Json<Me>> {
     let Principal { id, name, tenant, role, capabilities } = caller.principal;
     let roles = std::iter::once(role.as_str().to_owned()).chain(capabilities).collect();
-    std::future::ready(Json(Me { principal: Who { id, name, roles }, tenant: Home { id: tenant, name: "default".to_owned() } })).await
+    let home = Home { id: tenant, name: platform.settings(tenant).await?.settings.name.clone() };
+    Ok(Json(Me { principal: Who { id, name, roles }, tenant: home }))
 }
 
 /// Sign out

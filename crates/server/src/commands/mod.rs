@@ -11,6 +11,7 @@ pub mod eval;
 pub mod extract;
 pub mod ingest;
 pub mod login_link;
+pub mod maintenance;
 pub mod migrate;
 pub mod openapi;
 mod progress;

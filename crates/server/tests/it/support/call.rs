@@ -1,5 +1,6 @@
 //! A request to the router and its answer.
 
+use astrolabe_kernel::http::ClientAddress;
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -45,6 +46,12 @@ impl Call {
         if let Some(headers) = self.request.headers_mut() {
             headers.insert(header::HOST, host.parse().unwrap());
         }
+        self
+    }
+
+    /// Comes from a network address, as over a real connection.
+    pub fn from(mut self, address: &str) -> Self {
+        self.request = self.request.extension(ClientAddress(address.parse().unwrap()));
         self
     }
 
