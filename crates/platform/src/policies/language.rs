@@ -59,6 +59,8 @@ pub(crate) struct Rule {
 #[derive(Default)]
 pub(crate) struct Rules {
     rules: Vec<Named>,
+    /// Their places by what the evaluator calls them.
+    places: HashMap<PolicyId, usize>,
     /// Names of policies that this version cannot read; with one, everything is refused, for nobody knows what it forbids.
     unreadable: Vec<String>,
     /// What of them may apply to an action, made when it is first asked for.
@@ -82,7 +84,7 @@ struct Applicable {
 /// What the policies say to a question.
 pub(crate) struct Ruling {
     pub reason: Reason,
-    /// Those that decided, by their place among the rules.
+    /// Those that decided.
     pub by: Vec<Named>,
     /// What failed while they were applied.
     pub faults: Vec<PolicyFault>,
@@ -169,7 +171,8 @@ impl Language {
     /// Puts policies together. Those that cannot be read are noted.
     pub fn rules(&self, rules: Vec<Named>, unreadable: Vec<String>) -> Rules {
         let by_action = self.actions.keys().map(|name| (name.clone(), OnceLock::new())).collect();
-        Rules { rules, unreadable, by_action }
+        let places = rules.iter().enumerate().map(|(place, n)| (n.rule.statement.id().clone(), place)).collect();
+        Rules { rules, places, unreadable, by_action }
     }
 
     /// Asks the policies.
@@ -278,7 +281,7 @@ impl Rules {
     }
 
     fn named(&self, id: &PolicyId) -> Option<Named> {
-        self.rules.iter().find(|n| n.rule.statement.id() == id).cloned()
+        self.rules.get(*self.places.get(id)?).cloned()
     }
 }
 

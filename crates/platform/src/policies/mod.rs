@@ -292,7 +292,8 @@ impl Platform {
         }
         let zone = &self.settings(tenant).await?.zone;
         let ruling = self.0.policies.language()?.decide(&loaded.rules, &question, self.kernel().now(), zone)?;
-        let names = ruling.by.iter().map(|n| format!("{:?}", n.name)).collect::<Vec<_>>().join(", ");
+        // Hundreds may match; who is refused needs one to ask about.
+        let names = ruling.by.iter().take(3).map(|n| format!("{:?}", n.name)).collect::<Vec<_>>().join(", ");
         Ok(match ruling.reason {
             reason if reason.allows() => Verdict::Allowed,
             Reason::Forbidden => Verdict::Refused(format!("forbidden by the policy {names}")),
