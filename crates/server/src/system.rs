@@ -138,8 +138,8 @@ impl Version {
     }
 }
 
-/// The dependencies, asked for: an index may be a network away.
-pub type Asked = Pin<Box<dyn Future<Output = Vec<Named>> + Send>>;
+/// What has to be asked for, such as the dependencies: an index may be a network away.
+pub type Asked<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What is there to report once the data directory is open.
 pub struct Opened {
@@ -148,9 +148,9 @@ pub struct Opened {
     /// The state of its schema.
     pub schema: SchemaState,
     /// The dependencies beside the database.
-    pub dependencies: Box<dyn Fn() -> Asked + Send + Sync>,
+    pub dependencies: Box<dyn Fn() -> Asked<Vec<Named>> + Send + Sync>,
     /// The maintenance switch, when it can be read.
-    pub maintenance: Box<dyn Fn() -> Pin<Box<dyn Future<Output = Option<Maintenance>> + Send>> + Send + Sync>,
+    pub maintenance: Box<dyn Fn() -> Asked<Option<Maintenance>> + Send + Sync>,
     /// The time, for ages.
     pub now: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
