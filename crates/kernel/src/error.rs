@@ -136,9 +136,12 @@ codes! {
     UNKNOWN_TOOL = "unknown_tool", Invalid, "Unknown tool", "Use one of the tools that the agent lists";
     TOOL_NOT_CONFIGURED = "tool_not_configured", Unavailable, "Tool not configured", "Configure the setting that the detail names";
     TOOL_REFUSED = "tool_refused", Forbidden, "Tool refused", "Ask an administrator for one of the tool's roles";
+    POLICY_REFUSED = "policy_refused", Forbidden, "Refused by a policy", "Ask an administrator of the tenant about the policy that the detail names";
+    FEATURE_OFF = "feature_off", Forbidden, "Turned off for this tenant", "Ask an administrator of the tenant to turn on the flag that the detail names";
     RATE_LIMITED = "rate_limited", Limited, "Too many requests", "Repeat after the time in Retry-After";
     OVERLOADED = "overloaded", Unavailable, "Overloaded", "Repeat after the time in Retry-After";
     WARMING_UP = "warming_up", Unavailable, "Service warming up", "Repeat after the time in Retry-After";
+    MAINTENANCE = "maintenance", Unavailable, "Read-only for maintenance", "Repeat after the time in Retry-After; reading works meanwhile";
     SHUTTING_DOWN = "shutting_down", Unavailable, "Shutting down", "Repeat the request; another process will answer";
     STORAGE_FULL = "storage_full", Unavailable, "Storage is full", "Free disk space on the server, then repeat";
     STORAGE_READ_ONLY = "storage_read_only", Unavailable, "Storage is read-only", "Make the data directory writable, then repeat";

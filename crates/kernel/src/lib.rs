@@ -13,6 +13,7 @@ pub mod db;
 pub mod egress;
 pub mod error;
 pub mod events;
+pub mod flags;
 pub mod http;
 pub mod id;
 pub mod idempotency;
@@ -22,6 +23,7 @@ pub mod limits;
 pub mod mask;
 pub mod page;
 pub mod personal;
+pub mod policy;
 pub mod principal;
 pub mod processes;
 pub mod random;
@@ -58,6 +60,10 @@ pub struct Kernel {
     pub reads: audit::Reads,
     /// This process, among those that use the database.
     pub process: Id<processes::Process>,
+    /// What is asked beside roles.
+    pub policies: policy::Policies,
+    /// The feature flags of tenants.
+    pub flags: flags::Flags,
 }
 
 impl Kernel {

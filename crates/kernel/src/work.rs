@@ -257,7 +257,7 @@ mod tests {
     };
 
     fn caller(kernel: &Kernel) -> Caller {
-        Caller { principal: Principal::local_admin(), trace: Trace::background(&kernel.random), idempotency_key: None }
+        Caller { principal: Principal::local_admin(), trace: Trace::background(&kernel.random), idempotency_key: None, address: None }
     }
 
     async fn sql(kernel: &Kernel, sql: &'static str, args: &[crate::db::Arg]) {

@@ -1,24 +1,33 @@
-//! Sign-in, the audit console and the jobs console: what an operator sees of the installation itself.
+//! Sign-in, policies, settings, and the consoles: what an operator sees of the installation itself.
 //!
 //! Reading order: [`sessions`] decides who a request comes from, for every other domain; [`identity`] says what a token is worth; [`api_keys`] is how
-//! programs sign in; [`audit`] and [`jobs`] let people read and
-//! steer what the kernel records and runs.
+//! programs sign in; [`policies`] is what may be done beyond roles; [`settings`] holds a tenant's name, time zone and flags, [`maintenance`] the
+//! installation's switch; [`audit`] and [`jobs`] let people read and steer what the kernel records and runs.
 //!
 //! Invariant: nothing behind [`sessions::authenticate`] runs without a [`Principal`](astrolabe_kernel::Principal).
 
 pub mod api_keys;
 pub mod audit;
+mod etag;
+mod fresh;
 pub mod identity;
 pub mod jobs;
+pub mod maintenance;
+pub mod policies;
 pub mod sessions;
+pub mod settings;
 
 use std::sync::Arc;
 
 use astrolabe_kernel::{
-    Kernel,
+    Error, Kernel,
     config::Secret,
     db::{Migration, Migrations},
+    error::code,
+    flags::Flag,
     jobs::Registry,
+    policy::Action,
+    principal::TenantId,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -27,9 +36,19 @@ pub const MIGRATIONS: Migrations = Migrations {
     domain: "platform",
     steps: &[
         Migration { version: 1, name: "sessions", sql: include_str!("../migrations/0001_sessions.sql") },
+        Migration { version: 2, name: "policies", sql: include_str!("../migrations/0002_policies.sql") },
         Migration { version: 20, name: "api_keys", sql: include_str!("../migrations/0020_api_keys.sql") },
     ],
 };
+
+/// What the other domains have that policies and settings speak of.
+#[derive(Default)]
+pub struct Catalogue {
+    /// What policies may name.
+    pub actions: Vec<Action>,
+    /// The flags that something reads.
+    pub flags: Vec<&'static Flag>,
+}
 
 /// What the routes and the sign-in middleware share; clones are the same platform.
 #[derive(Clone)]
@@ -41,15 +60,42 @@ struct Inner {
     token_hash: sessions::Digest,
     secure_cookies: bool,
     refusals: sessions::Refusals,
+    policies: policies::Engine,
+    flags: Vec<&'static Flag>,
+    settings: fresh::Fresh<TenantId, settings::InForce>,
+    maintenance: fresh::Fresh<(), maintenance::Maintenance>,
 }
 
 impl Platform {
     /// The platform of a data directory. `token` is the directory's token; `registry` holds the handlers of every kind of job, so
     /// that a job that is canceled from here brings its subject to the same end; `secure_cookies` is set when browsers reach the
-    /// server over https, possibly through a proxy.
-    pub fn new(kernel: Kernel, token: &Secret, registry: Registry, secure_cookies: bool) -> Self {
-        let token_hash = sessions::digest(token.expose());
-        Self(Arc::new(Inner { kernel, registry, token_hash, secure_cookies, refusals: sessions::Refusals::default() }))
+    /// server over https, possibly through a proxy. From now on the kernel's handles for policies and flags ask this platform.
+    pub fn new(kernel: Kernel, token: &Secret, registry: Registry, secure_cookies: bool, catalogue: Catalogue) -> Self {
+        let Catalogue { actions, flags } = catalogue;
+        let platform = Self(Arc::new(Inner {
+            kernel,
+            registry,
+            token_hash: sessions::digest(token.expose()),
+            secure_cookies,
+            refusals: sessions::Refusals::default(),
+            policies: policies::Engine::new(actions),
+            flags,
+            settings: fresh::Fresh::default(),
+            maintenance: fresh::Fresh::default(),
+        }));
+        // Weak, because the platform holds the kernel, which holds these; without a platform there is nobody to say yes.
+        let gone = || Error::new(code::SHUTTING_DOWN, "the process is stopping");
+        let weak = Arc::downgrade(&platform.0);
+        let asked = weak.clone();
+        platform.kernel().policies.fill(move |question| {
+            let platform = asked.upgrade().map(Self);
+            Box::pin(async move { platform.ok_or_else(gone)?.decide(question).await })
+        });
+        platform.kernel().flags.fill(move |tenant, flag| {
+            let platform = weak.upgrade().map(Self);
+            Box::pin(async move { platform.ok_or_else(gone)?.flag(tenant, flag).await })
+        });
+        platform
     }
 
     /// The handles of the process.
@@ -69,6 +115,12 @@ pub fn routes(platform: Platform) -> OpenApiRouter {
         .routes(routes!(jobs::routes::get_job))
         .routes(routes!(jobs::routes::cancel_job))
         .routes(routes!(jobs::routes::retry_job))
+        .routes(routes!(policies::routes::list_policies, policies::routes::create_policy))
+        .routes(routes!(policies::routes::get_policy, policies::routes::replace_policy, policies::routes::delete_policy))
+        .routes(routes!(policies::routes::simulate_policies))
+        .routes(routes!(policies::routes::simulate_policy))
+        .routes(routes!(settings::routes::get_settings, settings::routes::change_settings))
+        .routes(routes!(maintenance::routes::get_maintenance, maintenance::routes::set_maintenance))
         .with_state(platform)
 }
 

@@ -31,6 +31,8 @@ use crate::{classes, system::VERSION};
         (name = "quality", description = "Feedback on answers, and question sets that are asked again and again."),
         (name = "agents", description = "Agents that plan, call tools within the caller's roles, and answer."),
         (name = "tickets", description = "Tickets that people and agents open."),
+        (name = "policies", description = "Conditions beside roles: who may do what, when and from where."),
+        (name = "settings", description = "The tenant's name, time zone and feature flags; the installation's maintenance switch."),
         (name = "jobs", description = "Background work: what waits, runs and failed."),
         (name = "audit", description = "Who did what; every entry is in a signed chain."),
     )

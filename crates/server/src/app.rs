@@ -4,7 +4,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use astrolabe_agents::{Agents, OwnMetrics};
+use astrolabe_agents::{Agents, OwnMetrics, runs::RAG_ONLY, tools::ToolName};
 use astrolabe_gateway::{Gateway, GatewayConfig};
 use astrolabe_kernel::{
     Clock, Db, Error, Kernel, Lifecycle, Random, Result,
@@ -14,12 +14,13 @@ use astrolabe_kernel::{
     egress::Egress,
     error::code,
     jobs::{Registry, Runner, RunnerConfig},
+    policy::{self, Action},
     processes::LEASE,
     retention::{self, Retention},
     telemetry::recorder,
 };
-use astrolabe_knowledge::{Knowledge, KnowledgeConfig, Paths, ingest::extractor::Extractor};
-use astrolabe_platform::{Platform, audit::Console, sessions};
+use astrolabe_knowledge::{Knowledge, KnowledgeConfig, Paths, feedback::FEEDBACK, ingest::extractor::Extractor};
+use astrolabe_platform::{Catalogue, Platform, audit::Console, sessions};
 
 use crate::{
     config::Config,
@@ -116,6 +117,8 @@ impl Parts {
             stream_idle: Duration::from_secs(self.config.server.stream_idle_s.max(1)),
             reads: Reads::new(&self.config.audit),
             process: astrolabe_kernel::Id::new(self.clock.now(), &self.random),
+            policies: astrolabe_kernel::policy::Policies::default(),
+            flags: astrolabe_kernel::flags::Flags::default(),
         })
     }
 
@@ -190,7 +193,7 @@ impl App {
         let agents = Agents::new(kernel.clone(), knowledge.clone(), gateway.clone(), limits, tools, own)?;
         agents.end_abandoned_runs().await?;
         let console = Console::new(kernel.clone(), sealer.public_key());
-        let platform = Platform::new(kernel.clone(), &token, registry.clone(), parts.config.server.is_https());
+        let platform = Platform::new(kernel.clone(), &token, registry.clone(), parts.config.server.is_https(), catalogue());
 
         system.opened(Opened {
             db: kernel.db.clone(),
@@ -202,6 +205,13 @@ impl App {
                     let (knowledge, gateway) = (knowledge.clone(), gateway.clone());
                     let of_database = row_level_security(&db).into_iter().chain(durability.clone()).collect::<Vec<_>>();
                     Box::pin(async move { dependencies(&knowledge, &gateway).await.into_iter().chain(of_database).collect() })
+                })
+            },
+            maintenance: {
+                let platform = platform.clone();
+                Box::new(move || {
+                    let platform = platform.clone();
+                    Box::pin(async move { platform.maintenance().await.ok().map(|state| (*state).clone()) })
                 })
             },
             now: {
@@ -261,6 +271,12 @@ impl App {
         self.kernel.db.close().await;
         clean
     }
+}
+
+/// What policies may speak of, and the flags that something reads.
+fn catalogue() -> Catalogue {
+    let operations = policy::operations().map(Action::operation);
+    Catalogue { actions: operations.chain(ToolName::ALL.map(ToolName::action)).collect(), flags: vec![&RAG_ONLY, &FEEDBACK] }
 }
 
 /// Our own metrics for the metrics tool: name, labels as `name="value"` and value of every series.

@@ -90,6 +90,8 @@ enum Command {
     Reindex(commands::reindex::Reindex),
     /// Bring a backup back.
     Restore(commands::restore::Restore),
+    /// Refuse changes while something is under maintenance.
+    Maintenance(commands::maintenance::MaintenanceCommand),
     /// Read the audit log, and prove that nobody edited it.
     Audit(commands::audit::Audit),
     /// Look at tokens the way the server does.
@@ -204,6 +206,7 @@ fn run(context: &Context, command: Command) -> Result<Done> {
         Command::Backup(c) => block_on(commands::backup::run(context, &c)),
         Command::Reindex(c) => block_on(commands::reindex::run(context, &c)),
         Command::Restore(c) => commands::restore::run(context, &c),
+        Command::Maintenance(c) => block_on(commands::maintenance::run(context, &c)),
         Command::Audit(c) => block_on(commands::audit::run(context, &c)),
         Command::Token(c) => commands::token::run(context, &c),
         Command::Config(c) => commands::config::run(context, &c),

@@ -2,7 +2,7 @@
 //!
 //! From the outside in: security headers, CORS, compression, [`observe`] (ids, log, metrics, panics, problem documents, time limit), limits
 //! of the head, [`guard`] (`Host`, `Origin`, cookies), the client's address, body limits; and for `/api/v1` and `/v1` sign-in, limits of the
-//! caller and idempotency.
+//! caller, the maintenance switch and idempotency.
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,7 +13,7 @@ use astrolabe_kernel::{
     idempotency,
     limits::{Limiter, limit, limit_address},
 };
-use astrolabe_platform::{audit::refusals::refusals, sessions::authenticate};
+use astrolabe_platform::{audit::refusals::refusals, maintenance, sessions::authenticate};
 use axum::{
     Router,
     body::Bytes,
@@ -48,8 +48,10 @@ use crate::{
 pub fn full(app: &App) -> (Router, OpenApi) {
     let documents = Documents::default();
     let limiter = Limiter::new(&app.config.limits, app.kernel.clock.clone(), classes::class);
-    let signed_in =
-        signed_in(app).layer(from_fn_with_state(limiter.clone(), limit)).layer(from_fn_with_state(app.platform.clone(), authenticate));
+    let signed_in = signed_in(app)
+        .layer(from_fn_with_state(app.platform.clone(), maintenance::guard))
+        .layer(from_fn_with_state(limiter.clone(), limit))
+        .layer(from_fn_with_state(app.platform.clone(), authenticate));
     let pages = OpenApiRouter::new()
         .routes(routes!(get_openapi))
         .routes(routes!(get_docs))

@@ -15,6 +15,7 @@ use astrolabe_kernel::{
     db::Plan,
     http::{Json, OpenProblems},
 };
+use astrolabe_platform::maintenance::Maintenance;
 use axum::{
     extract::State,
     http::{StatusCode, header},
@@ -112,6 +113,9 @@ pub struct Readiness {
     pub schema: SchemaState,
     /// Whether connections to the outside are refused.
     pub offline: bool,
+    /// The maintenance switch; absent while it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
 }
 
 /// The health of the process, as A-01 and S-05 want it.
@@ -132,17 +136,26 @@ pub struct Version {
     pub git_sha: String,
     /// The version of the API.
     pub api_version: String,
+    /// The maintenance switch of the installation that answers; absent while it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
 }
 
 impl Version {
     /// The version of this build.
     pub fn this() -> Self {
-        Self { name: "astrolabe".into(), version: VERSION.into(), git_sha: GIT_SHA.into(), api_version: API_VERSION.into() }
+        Self {
+            name: "astrolabe".into(),
+            version: VERSION.into(),
+            git_sha: GIT_SHA.into(),
+            api_version: API_VERSION.into(),
+            maintenance: None,
+        }
     }
 }
 
-/// The dependencies, asked for: an index may be a network away.
-pub type Asked = Pin<Box<dyn Future<Output = Vec<Named>> + Send>>;
+/// What has to be asked for, such as the dependencies: an index may be a network away.
+pub type Asked<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What is there to report once the data directory is open.
 pub struct Opened {
@@ -151,7 +164,9 @@ pub struct Opened {
     /// The state of its schema.
     pub schema: SchemaState,
     /// The dependencies beside the database.
-    pub dependencies: Box<dyn Fn() -> Asked + Send + Sync>,
+    pub dependencies: Box<dyn Fn() -> Asked<Vec<Named>> + Send + Sync>,
+    /// The maintenance switch, when it can be read.
+    pub maintenance: Box<dyn Fn() -> Asked<Option<Maintenance>> + Send + Sync>,
     /// The time, for ages.
     pub now: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -225,7 +240,13 @@ impl System {
         } else {
             (Status::Degraded, None)
         };
-        Readiness { status, title, version: VERSION.to_owned(), degraded, dependencies, schema, offline: self.0.offline }
+        let maintenance = self.maintenance().await;
+        Readiness { status, title, version: VERSION.to_owned(), degraded, dependencies, schema, offline: self.0.offline, maintenance }
+    }
+
+    async fn maintenance(&self) -> Option<Maintenance> {
+        let asked = (self.0.opened.get()?.maintenance)();
+        tokio::time::timeout(PROBE, asked).await.ok().flatten()
     }
 
     /// Brings the gauges that are read, not counted, up to date.
@@ -329,6 +350,6 @@ async fn get_metrics(State(system): State<System>) -> Response {
 
 /// The build that answers
 #[utoipa::path(get, path = "/api/version", tag = "system", security(()), responses((status = 200, description = "The build.", body = Version), OpenProblems))]
-async fn get_version() -> Json<Version> {
-    std::future::ready(Json(Version::this())).await
+async fn get_version(State(system): State<System>) -> Json<Version> {
+    Json(Version { maintenance: system.maintenance().await, ..Version::this() })
 }

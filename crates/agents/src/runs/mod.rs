@@ -6,6 +6,7 @@ pub(crate) mod store;
 
 use astrolabe_kernel::{Id, Timestamp, id::Named, work::Kind};
 use astrolabe_knowledge::answers::Citation;
+pub use run::RAG_ONLY;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;

@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
-use astrolabe_kernel::{Error, Result, audit::Record, error::code, http::Caller, work::Running};
+use astrolabe_kernel::{
+    Error, Result,
+    audit::Record,
+    error::code,
+    flags::{Flag, FlagKind},
+    http::Caller,
+    work::Running,
+};
 use astrolabe_knowledge::{answers::AskRequest, detect_language};
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
@@ -11,7 +18,16 @@ use super::{RUNS, Run, RunError, RunRequest, RunResult, RunState, UsedTool, stor
 use crate::{
     Agents,
     agents::AgentName,
-    tools::{ToolCall, ToolContext, ToolName, storable},
+    tools::{ToolCall, ToolContext, ToolName, is_refusal, storable},
+};
+
+/// Agents answer from the documents without planning, for all runs or for a part of them. Tool calls that a request names are
+/// still made: nothing was planned there.
+pub static RAG_ONLY: Flag = Flag {
+    name: "rag_only",
+    kind: FlagKind::Share,
+    default: 0,
+    description: "Agents answer from the documents and plan no tools, for this share of runs. Tool calls that a request names itself are still made.",
 };
 
 /// The event of a run that is being worked on from now on.
@@ -162,15 +178,18 @@ impl Work {
             notices: Vec::new(),
             trace_id: self.run.trace_id.clone(),
         };
-        let plan = if self.calls.is_empty() {
+        let plan = if !self.calls.is_empty() {
+            self.calls.clone()
+        } else if self.agents.kernel.flags.holds_for(self.caller.principal.tenant, &RAG_ONLY, &self.run.id.to_string()).await? {
+            result.notices.push("rag_only".to_owned());
+            Vec::new()
+        } else {
             let (plan, refused) = self.agents.plan(self.run.agent, &self.run.input).await;
             if let Some(error) = refused {
                 tracing::warn!(error = ?error, "the model's plan was not used; planning by keywords");
                 result.notices.push("keyword_planner".to_owned());
             }
             plan
-        } else {
-            self.calls.clone()
         };
         let mut lines = Vec::new();
         for (i, call) in plan.iter().enumerate() {
@@ -203,7 +222,7 @@ impl Work {
             // The request is not the repeat that it says it is, so none of it is done.
             Err(error) if error.code() == code::IDEMPOTENCY_CONFLICT => return Err(error),
             Err(error) => {
-                let status = if error.code() == code::TOOL_REFUSED { "refused" } else { "failed" };
+                let status = if is_refusal(&error) { "refused" } else { "failed" };
                 tracing::warn!(tool = name.as_str(), error = ?error, "a tool did not do what it was asked");
                 result.errors.push(RunError {
                     tool: Some(name.as_str().to_owned()),

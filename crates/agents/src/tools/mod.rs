@@ -15,6 +15,7 @@ use astrolabe_kernel::{
     config::Secret,
     error::code,
     http::{Caller, parse_value},
+    policy::{Action, Context, Resource},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -83,7 +84,7 @@ pub struct ToolInfo {
     pub side_effect: bool,
     /// Whether it can work: a tool without its address cannot.
     pub configured: bool,
-    /// Whether the caller may use it.
+    /// Whether the caller's roles allow it. A policy may still refuse a call.
     pub allowed: bool,
 }
 
@@ -157,6 +158,21 @@ impl ToolName {
         }
     }
 
+    /// The arguments that hold text; policies may look at them.
+    fn texts(self) -> &'static [&'static str] {
+        match self {
+            Self::CreateTicket => &["title", "description", "priority"],
+            Self::GetMetrics => &["metric", "service"],
+            Self::RestartService => &["service", "reason"],
+            Self::GetWeather => &["city"],
+        }
+    }
+
+    /// The tool as policies speak of it.
+    pub fn action(self) -> Action {
+        Action::tool(self.as_str(), self.texts())
+    }
+
     fn allowed_roles(self, config: &ToolsConfig) -> Vec<String> {
         let (configured, default): (&[String], &[&str]) = match self {
             Self::CreateTicket => (&config.create_ticket_roles, &["viewer", "it.support"]),
@@ -212,15 +228,17 @@ impl Agents {
     /// Calls a tool for a caller.
     ///
     /// # Errors
-    /// `unknown_tool`; `tool_refused` when the caller has none of its roles (recorded in the audit log); `invalid_request` naming a wrong
-    /// argument; `tool_not_configured`; `upstream_timeout` after 30 seconds; `idempotency_conflict` when the step of a repeated request was
+    /// `unknown_tool`; `tool_refused` when the caller has none of its roles, `policy_refused` when a policy forbids the call (both recorded in
+    /// the audit log); `invalid_request` naming a wrong argument; `tool_not_configured`; `upstream_timeout` after 30 seconds; `idempotency_conflict` when the step of a repeated request was
     /// another call before; what the tool's service said.
     #[tracing::instrument(name = "tool", skip_all, fields(tool = call.name, agent = context.agent, otel.kind = "client"))]
     pub(crate) async fn execute(&self, context: &ToolContext<'_>, call: &ToolCall) -> Result<ToolOutput> {
         let tool = ToolName::parse(&call.name)?;
         let started = std::time::Instant::now();
         let roles = tool.allowed_roles(&self.config);
-        let outcome = if context.caller.principal.has_any(&roles) {
+        let outcome = if let Err(refusal) = self.may(context, tool, &roles, call).await {
+            Err(refusal)
+        } else {
             let effect = match tool.has_side_effect() {
                 true => match effects::begin(context, call).await? {
                     Begun::Open(id) => Some(id),
@@ -251,12 +269,10 @@ impl Agents {
                 effects::done(context, id, output).await?;
             }
             outcome
-        } else {
-            Err(Error::new(code::TOOL_REFUSED, format!("{} needs one of the roles {}", tool.as_str(), roles.join(", "))))
         };
         let status = match &outcome {
             Ok(_) => "ok",
-            Err(error) if error.code() == code::TOOL_REFUSED => "refused",
+            Err(error) if is_refusal(error) => "refused",
             Err(_) => "failed",
         };
         ::metrics::counter!("tool_calls_total", "tool" => tool.as_str(), "status" => status).increment(1);
@@ -264,7 +280,11 @@ impl Agents {
         tracing::info!(tool = tool.as_str(), agent = context.agent, status, "called a tool");
         // A tool that wrote a row recorded itself in the same transaction; everything else is recorded here.
         if !(outcome.is_ok() && tool == ToolName::CreateTicket) {
-            let payload = json!({"arguments": call.arguments, "error": outcome.as_ref().err().map(|e| e.code().name)});
+            let error = outcome.as_ref().err();
+            let mut payload = json!({"arguments": call.arguments, "error": error.map(|e| e.code().name)});
+            if let Some(error) = error.filter(|e| e.code() == code::POLICY_REFUSED) {
+                payload["reason"] = json!(error.message());
+            }
             let ended = match status {
                 "ok" => Outcome::Ok,
                 "refused" => Outcome::Refused,
@@ -276,6 +296,24 @@ impl Agents {
         }
         outcome
     }
+
+    /// Roles first, then what the tenant's policies say.
+    async fn may(&self, context: &ToolContext<'_>, tool: ToolName, roles: &[String], call: &ToolCall) -> Result<()> {
+        let principal = &context.caller.principal;
+        if !principal.has_any(roles) {
+            return Err(Error::new(code::TOOL_REFUSED, format!("{} needs one of the roles {}", tool.as_str(), roles.join(", "))));
+        }
+        let texts =
+            tool.texts().iter().filter_map(|name| Some(((*name).to_owned(), call.arguments.get(name)?.as_str()?.trim().to_owned())));
+        let resource = Resource { tool: Some(tool.as_str().to_owned()), ..Resource::default() };
+        let circumstances = Context { agent: Some(context.agent.to_owned()), arguments: texts.collect(), ..Context::of(context.caller) };
+        self.kernel.policies.allow(principal, &tool.action().name, &resource, &circumstances).await
+    }
+}
+
+/// Whether a tool was not called because the caller may not, rather than because it failed.
+pub(crate) fn is_refusal(error: &Error) -> bool {
+    error.code() == code::TOOL_REFUSED || error.code() == code::POLICY_REFUSED
 }
 
 fn arguments<T: DeserializeOwned>(call: &ToolCall) -> Result<T> {

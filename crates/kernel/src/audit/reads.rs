@@ -259,7 +259,7 @@ mod tests {
     use crate::{Principal, args, error::code, principal::default_tenant, testing::TestKernel};
 
     fn caller(kernel: &Kernel) -> Caller {
-        Caller { principal: Principal::local_admin(), trace: Trace::background(&kernel.random), idempotency_key: None }
+        Caller { principal: Principal::local_admin(), trace: Trace::background(&kernel.random), idempotency_key: None, address: None }
     }
 
     async fn written(kernel: &Kernel) -> i64 {

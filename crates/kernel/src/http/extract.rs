@@ -1,6 +1,6 @@
 //! Extractors: what a handler asks for in its arguments. A refusal names the field.
 
-use std::{marker::PhantomData, ops::Deref};
+use std::{marker::PhantomData, net::IpAddr, ops::Deref};
 
 use axum::{
     RequestExt,
@@ -12,7 +12,7 @@ use axum::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Trace, strict};
-use crate::{Error, Principal, error::code, principal::Asked};
+use crate::{Error, Principal, error::code, policy::Policies, principal::Asked};
 
 /// Who asks, and the ids of the request. Handlers get it inside [`May`], once the caller has the right that they ask for.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct Caller {
     /// Names the request when it carried an idempotency key: a repeat of the same request has the same name, another request under the same
     /// key, once the key is free again, another one.
     pub idempotency_key: Option<String>,
+    /// The network address of the client; absent for work without a connection.
+    pub address: Option<IpAddr>,
 }
 
 impl Caller {
@@ -33,7 +35,8 @@ impl Caller {
         // Also where nothing is done about the key, a wrong one is refused.
         idempotency_key(&parts.headers)?;
         let idempotency_key = parts.extensions.get::<crate::idempotency::Named>().map(|n| n.0.clone());
-        Ok(Self { principal, trace, idempotency_key })
+        let address = parts.extensions.get::<super::ClientAddress>().map(|a| a.0);
+        Ok(Self { principal, trace, idempotency_key, address })
     }
 
     /// The caller with a right.
@@ -73,7 +76,10 @@ impl<S: Sync, R: Asked> FromRequestParts<S> for May<R> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
-        Caller::of(parts).await?.may()
+        let may: Self = Caller::of(parts).await?.may()?;
+        let policies = parts.extensions.get::<Policies>().ok_or_else(|| Error::internal("a request came without the policies"))?;
+        policies.allow_operation(&may.caller, R::RIGHT).await?;
+        Ok(may)
     }
 }
 

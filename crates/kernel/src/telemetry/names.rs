@@ -75,6 +75,7 @@ pub const METRICS: &[Metric] = &[
     gauge("agent_tasks_running", &[], "Agent tasks running"),
     counter("agent_tasks_completed_total", &[], "Agent tasks completed"),
     counter("agent_tasks_failed_total", &[], "Agent tasks failed"),
+    counter("policy_decisions_total", &["outcome"], "Questions put to the policies, by what came of them: allowed, refused or failed"),
     counter("tool_calls_total", &["tool", "status"], "Calls of agents' tools, by how they ended"),
     histogram("tool_duration_seconds", &["tool"], WAITED_FOR, "Seconds that tools of agents took"),
     histogram("search_duration_seconds", &["mode"], WAITED_FOR, "Seconds that searches took; `mode` is hybrid or lexical"),

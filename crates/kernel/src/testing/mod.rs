@@ -41,6 +41,8 @@ impl TestKernel {
             stream_idle: Duration::from_secs(300),
             reads: crate::audit::Reads::default(),
             process,
+            policies: crate::policy::Policies::default(),
+            flags: crate::flags::Flags::default(),
         };
         Self { kernel, folder }
     }

@@ -6,13 +6,25 @@ pub(crate) mod store;
 #[cfg(test)]
 mod tests;
 
-use astrolabe_kernel::{Error, Id, Result, Timestamp, id::Named};
+use astrolabe_kernel::{
+    Error, Id, Result, Timestamp,
+    flags::{Flag, FlagKind},
+    id::Named,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     answers::Answer,
     question_sets::{Question, QuestionSet},
+};
+
+/// Whether people may rate answers. What was said before stays readable.
+pub static FEEDBACK: Flag = Flag {
+    name: "feedback",
+    kind: FlagKind::Switch,
+    default: 100,
+    description: "People may rate answers and say what is wrong with them.",
 };
 
 /// What a person thinks of an answer.

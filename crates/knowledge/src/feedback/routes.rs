@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
 
-use super::{Feedback, NewFeedback, OwnFeedback, QuestionFromFeedback, Rating, store};
+use super::{FEEDBACK, Feedback, NewFeedback, OwnFeedback, QuestionFromFeedback, Rating, store};
 use crate::{
     Knowledge,
     answers::{self, Answer},
@@ -46,6 +46,9 @@ pub async fn give_feedback(
     Path(id): Path<Id<Answer>>,
     Json(new): Json<NewFeedback>,
 ) -> Result<Json<Feedback>> {
+    if !knowledge.kernel.flags.is_on(caller.principal.tenant, &FEEDBACK).await? {
+        return Err(Error::new(code::FEATURE_OFF, "feedback is turned off in the settings of this tenant (flag feedback)"));
+    }
     new.validate()?;
     let (kernel, tenant, now) = (&knowledge.kernel, caller.principal.tenant, knowledge.kernel.now());
     let mut tx = kernel.db.write(tenant).await?;

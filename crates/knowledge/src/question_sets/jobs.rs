@@ -59,6 +59,7 @@ impl RunQuestionSet {
             principal: Principal::service("eval", tenant),
             trace: Trace::background(&context.kernel.random),
             idempotency_key: None,
+            address: None,
         };
         let sources: Vec<String> = set.sources.iter().map(ToString::to_string).collect();
         // A source that is gone is a fault of the set, and not of each of its questions.

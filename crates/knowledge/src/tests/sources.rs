@@ -85,7 +85,7 @@ async fn a_source_that_is_deleted_while_its_documents_wait_leaves_nothing_to_do(
 /// Somebody of another tenant.
 fn stranger(s: &Setup) -> Caller {
     let principal = Principal { tenant: Id::derived(b"another tenant"), ..Principal::local_admin() };
-    Caller { principal, trace: Trace::background(&s.kernel.random), idempotency_key: None }
+    Caller { principal, trace: Trace::background(&s.kernel.random), idempotency_key: None, address: None }
 }
 
 #[tokio::test]

@@ -91,7 +91,8 @@ impl Setup {
         let mut registry = Registry::default();
         knowledge.register(&mut registry);
         let runner = Runner::new(kernel.clone(), registry, RunnerConfig::default(), "test".to_owned());
-        let caller = Caller { principal: Principal::local_admin(), trace: Trace::background(&kernel.random), idempotency_key: None };
+        let caller =
+            Caller { principal: Principal::local_admin(), trace: Trace::background(&kernel.random), idempotency_key: None, address: None };
         Self { test, kernel, knowledge, runner, caller, model }
     }
 

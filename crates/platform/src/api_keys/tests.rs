@@ -6,7 +6,7 @@ use crate::MIGRATIONS;
 fn caller(kernel: &Kernel, id: &str, role: Role) -> Caller {
     let tenant = astrolabe_kernel::principal::default_tenant();
     let principal = Principal::new(id, id, tenant, role, Vec::new(), "token");
-    Caller { principal, trace: Trace::background(&kernel.random), idempotency_key: None }
+    Caller { principal, trace: Trace::background(&kernel.random), idempotency_key: None, address: None }
 }
 
 fn named(name: &str) -> NewApiKey {

@@ -58,13 +58,13 @@ pub struct Home {
 ///
 /// Tells who the token or the session stands for, and which tenant's data it sees.
 #[utoipa::path(get, path = "/api/v1/me", tag = "session", responses((status = 200, description = "The caller.", body = Me), CommonProblems, right::OwnAccount))]
-pub async fn get_me(caller: May<right::OwnAccount>) -> Json<Me> {
+pub async fn get_me(State(platform): State<Platform>, caller: May<right::OwnAccount>) -> Result<Json<Me>> {
     let me = caller.into_caller().principal;
     let rights = me.rights().list();
     let Principal { id, name, tenant, role, capabilities, .. } = me;
     let roles = std::iter::once(role.as_str().to_owned()).chain(capabilities).collect();
-    std::future::ready(Json(Me { principal: Who { id, name, roles, rights }, tenant: Home { id: tenant, name: "default".to_owned() } }))
-        .await
+    let home = Home { id: tenant, name: platform.settings(tenant).await?.settings.name.clone() };
+    Ok(Json(Me { principal: Who { id, name, roles, rights }, tenant: home }))
 }
 
 /// Sign out

@@ -74,7 +74,13 @@ async fn links_that_nobody_opens_do_not_gather() {
     assert!(!tx.take_code(&hex::encode(digest(first.expose())), kernel.now()).await.unwrap(), "the oldest has gone");
     drop(tx);
     kernel.clock.advance(CODE_LIFE + Duration::from_secs(1));
-    let platform = Platform::new(kernel.clone(), &Secret::new("astro_x"), astrolabe_kernel::jobs::Registry::default(), false);
+    let platform = Platform::new(
+        kernel.clone(),
+        &Secret::new("astro_x"),
+        astrolabe_kernel::jobs::Registry::default(),
+        false,
+        crate::Catalogue::default(),
+    );
     assert_eq!(platform.prune_sessions().await.unwrap(), u64::try_from(MAX_CODES).unwrap());
     assert_eq!(count(kernel, "sign_in_codes").await, 0);
 }

@@ -12,6 +12,7 @@ pub mod extract;
 pub mod ingest;
 pub mod key;
 pub mod login_link;
+pub mod maintenance;
 pub mod migrate;
 pub mod openapi;
 mod progress;

@@ -154,7 +154,8 @@ impl Tally {
 /// Asks as a person does, and measures the milliseconds.
 async fn ask<'a>(place: &Place, query: &'a Query) -> Result<(&'a Query, Answer, f64)> {
     let app = place.app()?;
-    let caller = Caller { principal: Principal::local_admin(), trace: Trace::background(&app.kernel.random), idempotency_key: None };
+    let caller =
+        Caller { principal: Principal::local_admin(), trace: Trace::background(&app.kernel.random), idempotency_key: None, address: None };
     let request = AskRequest { question: query.text.clone(), ..AskRequest::default() };
     let started = std::time::Instant::now();
     let answer = app.knowledge.start_ask(&caller, request).await?.result().await?;
