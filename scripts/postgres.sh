@@ -11,7 +11,8 @@
 #
 # Everything lives in ASTROLABE_TEST_DIR (default: ${TMPDIR:-/tmp}/astrolabe-test). A server that
 # is not running has no data worth keeping, so every start that is not a repeat begins empty.
-# fsync is off, which no real database should copy; --durable turns it on for tests that kill
+# fsync is off, which no real database should copy: a server on it needs
+# ASTROLABE_DATABASE_ALLOW_UNSAFE_DURABILITY=true. --durable turns it on for tests that kill
 # processes. PostgreSQL refuses to run as root, so root runs it as ASTROLABE_TEST_USER (nobody).
 #
 # Only the URI goes to standard output. Exit codes: 0 done, 1 could not start or stop,

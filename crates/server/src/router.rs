@@ -15,7 +15,7 @@ use astrolabe_kernel::{
 };
 use astrolabe_platform::{audit::refusals::refusals, maintenance, sessions::authenticate};
 use axum::{
-    Router,
+    Extension, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, header},
@@ -85,6 +85,7 @@ pub fn signed_in(app: &App) -> OpenApiRouter {
         .merge(astrolabe_agents::routes(app.agents.clone()))
         .layer(from_fn_with_state(keys, idempotency::once))
         .layer(from_fn_with_state(app.console.clone(), refusals))
+        .layer(Extension(app.kernel.policies.clone()))
 }
 
 /// The paths of a process whose data directory is not open yet: probes answer, everything else says to come back.

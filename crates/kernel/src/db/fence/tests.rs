@@ -147,3 +147,41 @@ async fn a_table_of_a_later_migration_is_fenced_and_open_to_the_role() {
     tx.one::<i64>("SELECT nextval(pg_get_serial_sequence('more', 'number'))", &[]).await.unwrap();
     assert!(tx.execute("INSERT INTO more (tenant_id) VALUES ('b')", &[]).await.is_err());
 }
+
+#[tokio::test]
+async fn a_page_of_a_tenants_rows_is_still_walked_along_its_index() {
+    let Some((db, ..)) = database(None).await else { return };
+    let a: TenantId = Id::derived(b"a");
+    let mut tx = db.write_schema().await.unwrap();
+    for statement in [
+        "INSERT INTO notes (tenant_id, text) SELECT 'other' || t, 'note ' || n FROM generate_series(1, 19) AS t, generate_series(1, 1000) AS n",
+        "CREATE INDEX notes_text ON notes (tenant_id, text)",
+    ] {
+        tx.execute(statement, &[]).await.unwrap();
+    }
+    tx.execute("INSERT INTO notes (tenant_id, text) SELECT $1, 'note ' || n FROM generate_series(1, 1000) AS n", args![a]).await.unwrap();
+    tx.execute("ANALYZE notes", &[]).await.unwrap();
+    tx.commit().await.unwrap();
+    let page = "EXPLAIN SELECT text FROM notes WHERE tenant_id = $1 AND text > 'note 3' ORDER BY text LIMIT 50";
+    let plan: Vec<String> = db.read(a).await.unwrap().all(page, args![a]).await.unwrap();
+    let plan = plan.join("\n");
+    assert!(plan.contains("using notes_text") && plan.contains("InitPlan") && !plan.contains("Sort"), "{plan}");
+}
+
+#[tokio::test]
+async fn a_role_that_owns_nothing_serves_with_the_rights_of_the_app_role() {
+    let Some((db, url, _folder)) = database(None).await else { return };
+    let mut tx = db.write_schema().await.unwrap();
+    let make = "DO $$ BEGIN CREATE ROLE astrolabe_test_serve LOGIN IN ROLE astrolabe_app;
+                EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$";
+    tx.execute(make, &[]).await.unwrap();
+    tx.commit().await.unwrap();
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let url = format!("{scheme}://astrolabe_test_serve@{}", rest.rsplit_once('@').map_or(rest, |(_, host)| host));
+    let db = Db::open(&url, 4).await.unwrap();
+    let plan = db.migrate(&[KERNEL, NOTES], &Clock::manual(START), false).await.unwrap();
+    assert_eq!((plan.pending, db.second_fence()), (Vec::new(), SecondFence::Up));
+    holds(&db).await;
+    let error = db.write_schema().await.unwrap().execute("CREATE TABLE more (x TEXT)", &[]).await.unwrap_err();
+    assert!(error.internal_detail().unwrap().contains("permission denied"), "{error:?}");
+}
