@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod jobs;
+pub mod privacy;
 pub mod sessions;
 
 use std::sync::Arc;
@@ -22,7 +23,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 /// This domain's tables.
 pub const MIGRATIONS: Migrations = Migrations {
     domain: "platform",
-    steps: &[Migration { version: 1, name: "sessions", sql: include_str!("../migrations/0001_sessions.sql") }],
+    steps: &[
+        Migration { version: 1, name: "sessions", sql: include_str!("../migrations/0001_sessions.sql") },
+        Migration { version: 30, name: "privacy", sql: include_str!("../migrations/0030_privacy.sql") },
+    ],
 };
 
 /// What the routes and the sign-in middleware share; clones are the same platform.

@@ -26,6 +26,7 @@ use crate::system::VERSION;
         (name = "agents", description = "Agents that plan, call tools within the caller's roles, and answer."),
         (name = "tickets", description = "Tickets that people and agents open."),
         (name = "jobs", description = "Background work: what waits, runs and failed."),
+        (name = "privacy", description = "One person's data: handed over, and erased."),
         (name = "audit", description = "Who did what; every entry is in a signed chain."),
     )
 )]

@@ -28,6 +28,7 @@ const ACTIONS: &[(&str, &str)] = &[
     ("POST /api/v1/index/rebuild", "index.rebuild"),
     ("POST /api/v1/jobs/{id}/cancel", "jobs.cancel"),
     ("POST /api/v1/jobs/{id}/retry", "jobs.retry"),
+    ("POST /api/v1/privacy-requests", "privacy.export"),
     ("POST /api/v1/question-sets", "question_sets.create"),
     ("DELETE /api/v1/question-sets/{id}", "question_sets.delete"),
     ("PUT /api/v1/question-sets/{id}", "question_sets.update"),
@@ -149,6 +150,11 @@ impl World {
             }
             "POST /api/v1/index/rebuild" => {
                 let reply = app.post(path).send().await;
+                let subject = id(&reply);
+                (reply, subject)
+            }
+            "POST /api/v1/privacy-requests" => {
+                let reply = app.post(path).json(json!({"kind": "export", "person": "user:ann"})).send().await;
                 let subject = id(&reply);
                 (reply, subject)
             }

@@ -17,6 +17,7 @@ mod kill;
 mod knowledge;
 mod limits;
 mod openapi;
+mod privacy;
 mod quality;
 mod read_audit;
 mod repeats;
