@@ -6,7 +6,7 @@ use astrolabe_kernel::{Principal, Role, db::Dialect, principal::default_tenant};
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Reply, TestApp};
+use crate::support::{Binary, Reply, TestApp};
 
 /// A word that stands in everything that Ann writes and nowhere else.
 const MARK: &str = "Wombatowa";
@@ -27,7 +27,8 @@ async fn lived_in() -> TestApp {
     let ask =
         post("/api/v1/ask", json!({"question": format!("Where are the keys of {MARK}?")})).await.json()["id"].as_str().unwrap().to_owned();
     post(&format!("/api/v1/asks/{ask}/feedback"), json!({"rating": "down", "comment": format!("{MARK} is not there")})).await;
-    post("/v1/agents/run", json!({"agent": "support", "input": format!("Open a ticket about the printer of {MARK}")})).await;
+    let run = post("/v1/agents/run", json!({"agent": "support", "input": format!("Open a ticket about the printer of {MARK}")})).await;
+    assert!(run.text().contains("create_ticket"), "{}", run.text());
     post("/api/v1/tickets", json!({"title": "Lamp", "description": "It is dark."})).await;
     post("/api/v1/question-sets", json!({"name": "nightly", "questions": []})).await;
     app.acting(&ann(), Method::GET, &format!("/api/v1/documents/{document}/content")).send().await;
@@ -104,7 +105,9 @@ async fn an_export_has_what_every_domain_holds_about_the_person_and_nothing_of_o
     let of = |kind: &str| lines.iter().filter(|l| l["kind"] == kind).map(|l| &l["record"]).collect::<Vec<_>>();
     assert!(of("asks").iter().any(|a| a["question"].as_str().unwrap().contains(MARK) && a["answer"].is_object()), "{lines:#?}");
     assert_eq!((of("feedback")[0]["comment"].as_str().unwrap(), of("runs").len()), (&*format!("{MARK} is not there"), 1));
-    assert_eq!((of("tickets").len(), of("names")[0]["question_sets"].clone()), (2, json!(["nightly"])));
+    // The ticket that an agent opened is the agent's; the run says for whom.
+    assert_eq!((of("tickets").len(), of("names")[0]["question_sets"].clone()), (1, json!(["nightly"])));
+    assert!(of("runs")[0]["result"].to_string().contains("create_ticket"));
     assert!(of("audit").iter().any(|e| e["action"] == "documents.read"));
     assert!(!lines.iter().any(|l| l.to_string().contains("somebody else")));
     assert_eq!(lines.last().unwrap()["end"]["records"], request["records"]);
@@ -185,4 +188,28 @@ async fn a_request_that_cannot_be_is_refused_and_an_export_ends_after_a_week() {
     let gone = app.get(&path).send().await;
     assert_eq!((gone.status, gone.code().as_str()), (409, "invalid_state"));
     assert!(!dump(&app).await.iter().any(|r| r.starts_with("privacy_lines:")));
+}
+
+#[test]
+fn a_whole_session_leaves_nothing_in_the_log_that_a_person_wrote() {
+    let folder = tempfile::tempdir().unwrap();
+    let documents = folder.path().join("documents");
+    std::fs::create_dir_all(&documents).unwrap();
+    std::fs::write(documents.join("guide.md"), format!("# Keys\n\nThe keys of {MARK} are at the desk. Write to {MARK}@example.org.\n"))
+        .unwrap();
+    let binary = Binary::new(folder.path())
+        .env("ASTROLABE_LOG_LEVEL", "info,astrolabe_kernel=debug,astrolabe_knowledge=debug,astrolabe_agents=debug");
+    let server = binary.serve();
+    binary.run(&["ingest", documents.to_str().unwrap(), "--source", "manuals"]);
+    binary.run(&["ask", &format!("Where are the keys of {MARK}, telephone +48 601 234 567, {MARK}@example.org?")]);
+    binary.run(&["search", &format!("{MARK} 601234567"), "--json"]);
+    binary.run(&["ask", &format!("{MARK}?"), "--source", &format!("{MARK}-notes")]);
+    binary.run(&["audit", "list", "--actor", &format!("user:{MARK}@example.org")]);
+    binary.run(&["ask", "x", "--server", &server.url, "--token", &format!("astro_{MARK}")]);
+    let log = server.stop();
+    assert!(log.iter().any(|l| l.contains("/api/v1/ask") && l.contains("user:local-admin")), "{log:?}");
+    for planted in [MARK, "601 234 567", "601234567", "@example.org"] {
+        let lines: Vec<&String> = log.iter().filter(|l| l.contains(planted)).collect();
+        assert_eq!(lines, Vec::<&String>::new(), "{planted}");
+    }
 }
