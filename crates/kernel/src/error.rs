@@ -108,7 +108,11 @@ codes! {
     INVALID_HOST = "invalid_host", Forbidden, "Host not allowed", "Reach the server by its address, or add the name to server.allowed_hosts";
     INVALID_ORIGIN = "invalid_origin", Forbidden, "Origin not allowed", "Send the request from the page that this server serves, or with a bearer token";
     MISSING_TOKEN = "missing_token", Unauthenticated, "Sign-in needed", "Send `Authorization: Bearer <token>`, or open the one-time link that `astrolabe login-link` prints";
-    INVALID_TOKEN = "invalid_token", Unauthenticated, "Invalid token", "Use the token in the data directory's `token` file";
+    INVALID_TOKEN = "invalid_token", Unauthenticated, "Invalid token", "Use the token in the data directory's `token` file, or a fresh one of the issuer";
+    TOKEN_EXPIRED = "token_expired", Unauthenticated, "The token has expired", "Get a fresh token, and send it before its `exp`";
+    TOKEN_NOT_YET_VALID = "token_not_yet_valid", Unauthenticated, "The token is not valid yet", "Wait until its `nbf`, or set the clocks of issuer and server";
+    INVALID_ISSUER = "invalid_issuer", Unauthenticated, "The token is of another issuer", "Sign in at the issuer that this server trusts: `oidc.issuer`, or the server itself";
+    INVALID_AUDIENCE = "invalid_audience", Unauthenticated, "The token is for somebody else", "Ask the issuer for a token whose `aud` is one of `oidc.audience`";
     INSUFFICIENT_SCOPE = "insufficient_scope", Forbidden, "Key without that scope", "Use a key that was made for the right which the detail names";
     FORBIDDEN = "forbidden", Forbidden, "Not allowed", "Ask an administrator for the role that the detail names";
     NOT_FOUND = "not_found", NotFound, "Not found", "Check the id; what belongs to somebody else looks the same as what is missing";
@@ -118,8 +122,12 @@ codes! {
     SOURCE_EXISTS = "source_exists", Conflict, "Source exists", "Choose another name, or add to the source that has it";
     INVALID_STATE = "invalid_state", Conflict, "Not possible in this state", "Wait for, or change, the state that the detail names";
     IDEMPOTENCY_CONFLICT = "idempotency_conflict", Conflict, "Idempotency key used otherwise", "Use a new key for a different request";
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused", Conflict, "Idempotency key used for another request", "Use a new key for a different request, and the same request for a repeat";
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress", Conflict, "The same request is still running", "Repeat it after the time in Retry-After";
     TOO_LARGE = "too_large", TooLarge, "Too large", "Send less, or raise the limit that the detail names";
+    URL_TOO_LONG = "url_too_long", TooLarge, "The address is too long", "Send long values in the body of a POST";
+    HEADERS_TOO_LARGE = "headers_too_large", TooLarge, "Headers too large", "Send fewer or shorter headers; clear the cookies of this site";
+    BODY_TIMEOUT = "body_timeout", Timeout, "The body came too slowly", "Send the request again over a better connection, or in smaller pieces";
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", Unsupported, "Kind of content not accepted", "Send one of the kinds that the detail names";
     DOCUMENT_EMPTY = "document_empty", Invalid, "The document has no text", "Add text to the document and upload it again";
     DOCUMENT_UNREADABLE = "document_unreadable", Invalid, "The document cannot be read", "Save it as UTF-8 text, Markdown or HTML and upload it again";
@@ -316,6 +324,10 @@ pub fn status_of(code: &Code) -> u16 {
     match code.name {
         "method_not_allowed" => 405,
         "precondition_failed" => 412,
+        "body_timeout" => 408,
+        "url_too_long" => 414,
+        "idempotency_key_reused" => 422,
+        "headers_too_large" => 431,
         _ => code.kind.status(),
     }
 }

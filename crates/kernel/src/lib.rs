@@ -18,6 +18,7 @@ pub mod id;
 pub mod idempotency;
 pub mod jobs;
 pub mod lifecycle;
+pub mod limits;
 pub mod mask;
 pub mod page;
 pub mod personal;

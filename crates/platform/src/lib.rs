@@ -1,11 +1,14 @@
 //! Sign-in, the audit console and the jobs console: what an operator sees of the installation itself.
 //!
-//! Reading order: [`sessions`] decides who a request comes from, for every other domain; [`audit`] and [`jobs`] let people read and
+//! Reading order: [`sessions`] decides who a request comes from, for every other domain; [`identity`] says what a token is worth; [`api_keys`] is how
+//! programs sign in; [`audit`] and [`jobs`] let people read and
 //! steer what the kernel records and runs.
 //!
 //! Invariant: nothing behind [`sessions::authenticate`] runs without a [`Principal`](astrolabe_kernel::Principal).
 
+pub mod api_keys;
 pub mod audit;
+pub mod identity;
 pub mod jobs;
 pub mod privacy;
 pub mod sessions;
@@ -25,6 +28,7 @@ pub const MIGRATIONS: Migrations = Migrations {
     domain: "platform",
     steps: &[
         Migration { version: 1, name: "sessions", sql: include_str!("../migrations/0001_sessions.sql") },
+        Migration { version: 20, name: "api_keys", sql: include_str!("../migrations/0020_api_keys.sql") },
         Migration { version: 30, name: "privacy", sql: include_str!("../migrations/0030_privacy.sql") },
     ],
 };
@@ -61,6 +65,8 @@ pub fn routes(platform: Platform) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(sessions::routes::get_me))
         .routes(routes!(sessions::routes::end_current_session))
+        .routes(routes!(api_keys::routes::list_api_keys, api_keys::routes::create_api_key))
+        .routes(routes!(api_keys::routes::get_api_key, api_keys::routes::revoke_api_key))
         .routes(routes!(jobs::routes::list_jobs))
         .routes(routes!(jobs::routes::get_job))
         .routes(routes!(jobs::routes::cancel_job))

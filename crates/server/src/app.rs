@@ -10,8 +10,9 @@ use astrolabe_kernel::{
     Clock, Db, Error, Kernel, Lifecycle, Random, Result,
     audit::{Reads, Sealer, SigningKey, archive::Archive, erase::AuditPayloads},
     config::Secret,
-    db::{Dialect, KERNEL, Migrations, Plan},
+    db::{Dialect, KERNEL, Migrations, Plan, SecondFence},
     egress::Egress,
+    error::code,
     jobs::{Registry, Runner, RunnerConfig},
     personal::{KeptAnswers, People},
     processes::LEASE,
@@ -19,7 +20,7 @@ use astrolabe_kernel::{
     telemetry::recorder,
 };
 use astrolabe_knowledge::{Knowledge, KnowledgeConfig, Paths, ingest::extractor::Extractor};
-use astrolabe_platform::{Platform, audit::Console, privacy::Privacy, sessions};
+use astrolabe_platform::{Platform, api_keys, audit::Console, privacy::Privacy, sessions};
 
 use crate::{
     config::Config,
@@ -79,15 +80,38 @@ impl Parts {
         }
     }
 
+    /// Opens the database, without migrating.
+    ///
+    /// # Errors
+    /// As [`Db::open`]; `invalid_config` when its server may lose what was committed and nobody allowed that.
+    pub async fn database(&self, connections: u32) -> Result<Db> {
+        let db = Db::open(&self.database_url()?, connections).await?;
+        let risks = db.unsafe_durability().await?;
+        if risks.is_empty() || self.config.database.allow_unsafe_durability {
+            return Ok(db);
+        }
+        db.close().await;
+        let fix: Vec<String> = risks.iter().map(|risk| risk.replace("= off", "= on")).collect();
+        Err(Error::new(
+            code::INVALID_CONFIG,
+            format!(
+                "PostgreSQL runs with {}, so a crash can lose or damage what was answered: set {} on the server, or accept it with \
+                 database.allow_unsafe_durability = true",
+                risks.join(", "),
+                fix.join(", ")
+            ),
+        ))
+    }
+
     /// Opens the database and the door to the network, without any domain and without migrating.
     ///
     /// # Errors
-    /// As [`Db::open`] and [`Egress::new`].
+    /// As [`Parts::database`] and [`Egress::new`].
     pub async fn kernel(&self) -> Result<Kernel> {
         Ok(Kernel {
             clock: self.clock.clone(),
             random: self.random.clone(),
-            db: Db::open(&self.database_url()?, self.config.database.connections).await?,
+            db: self.database(self.config.database.connections).await?,
             lifecycle: self.lifecycle.clone(),
             egress: Egress::new(self.config.settings.section("egress")?)?,
             stream_idle: Duration::from_secs(self.config.server.stream_idle_s.max(1)),
@@ -169,9 +193,11 @@ impl App {
         let agents = Agents::new(kernel.clone(), knowledge.clone(), gateway.clone(), limits, tools, own)?;
         agents.end_abandoned_runs().await?;
         let mut people = People::default();
+        // First of all what signs in, so that nothing new comes in while the rest is gone through.
+        people.add(sessions::personal::Sessions);
+        people.add(api_keys::personal::ApiKeys);
         knowledge.personal_data(&mut people);
         agents.personal_data(&mut people);
-        people.add(sessions::personal::Sessions);
         people.add(KeptAnswers);
         // Last, for what the others did may be in it.
         people.add(AuditPayloads { kernel: kernel.clone() });
@@ -182,12 +208,14 @@ impl App {
 
         system.opened(Opened {
             db: kernel.db.clone(),
-            schema: SchemaState { applied: plan.applied.len() + plan.pending.len(), pending: 0 },
+            schema: SchemaState::after(&plan),
             dependencies: {
-                let (knowledge, gateway) = (knowledge.clone(), gateway.clone());
+                let (knowledge, gateway, db) = (knowledge.clone(), gateway.clone(), kernel.db.clone());
+                let durability = durability(&db).await?;
                 Box::new(move || {
                     let (knowledge, gateway) = (knowledge.clone(), gateway.clone());
-                    Box::pin(async move { dependencies(&knowledge, &gateway).await })
+                    let of_database = row_level_security(&db).into_iter().chain(durability.clone()).collect::<Vec<_>>();
+                    Box::pin(async move { dependencies(&knowledge, &gateway).await.into_iter().chain(of_database).collect() })
                 })
             },
             now: {
@@ -254,6 +282,32 @@ fn own_metrics() -> Vec<(String, String, f64)> {
     let labels =
         |l: &std::collections::BTreeMap<String, String>| l.iter().map(|(k, v)| format!("{k}=\"{v}\"")).collect::<Vec<_>>().join(",");
     recorder().snapshot().into_iter().map(|s| (s.name.clone(), labels(&s.labels), s.value)).collect()
+}
+
+/// Whether PostgreSQL holds every transaction to its tenant; SQLite has no such fence, and nobody else opens its file.
+fn row_level_security(db: &Db) -> Option<Named> {
+    let (status, detail) = match db.second_fence() {
+        SecondFence::None => return None,
+        SecondFence::Up => ("ok", "every transaction is held to its tenant".to_owned()),
+        SecondFence::Off(reason) => ("off", reason),
+    };
+    Some(Named { name: "row_level_security", dependency: Dependency { status: status.to_owned(), required: false, detail } })
+}
+
+/// What PostgreSQL promises of a commit, as it was at the start.
+async fn durability(db: &Db) -> Result<Option<Named>> {
+    if db.dialect() == Dialect::Sqlite {
+        return Ok(None);
+    }
+    let risks = db.unsafe_durability().await?;
+    let (status, detail) = match risks.is_empty() {
+        true => ("ok", "what was answered survives a crash".to_owned()),
+        false => (
+            "off",
+            format!("{}, allowed by database.allow_unsafe_durability: a crash can lose or damage what was answered", risks.join(", ")),
+        ),
+    };
+    Ok(Some(Named { name: "durability", dependency: Dependency { status: status.to_owned(), required: false, detail } }))
 }
 
 async fn dependencies(knowledge: &Knowledge, gateway: &Gateway) -> Vec<Named> {

@@ -78,6 +78,8 @@ enum Command {
     Eval(Box<commands::eval::Eval>),
     /// Print a new one-time sign-in link.
     LoginLink(commands::login_link::LoginLink),
+    /// Make, list and revoke API keys.
+    Key(commands::key::Key),
     /// Fill the data directory with demonstration data.
     Seed(commands::seed::Seed),
     /// Examine the data directory and report what is wrong.
@@ -90,6 +92,8 @@ enum Command {
     Restore(commands::restore::Restore),
     /// Read the audit log, and prove that nobody edited it.
     Audit(commands::audit::Audit),
+    /// Look at tokens the way the server does.
+    Token(commands::token::Token),
     /// Show the settings in force.
     Config(commands::config::ConfigCommand),
     /// Print the OpenAPI description.
@@ -194,12 +198,14 @@ fn run(context: &Context, command: Command) -> Result<Done> {
         Command::Search(c) => block_on(commands::search::run(context, &c)),
         Command::Eval(c) => block_on(commands::eval::run(context, &c)),
         Command::LoginLink(c) => block_on(commands::login_link::run(context, &c)),
+        Command::Key(c) => block_on(commands::key::run(context, &c)),
         Command::Seed(c) => block_on(commands::seed::run(context, &c)),
         Command::Check(c) => block_on(commands::check::run(context, &c)),
         Command::Backup(c) => block_on(commands::backup::run(context, &c)),
         Command::Reindex(c) => block_on(commands::reindex::run(context, &c)),
         Command::Restore(c) => commands::restore::run(context, &c),
         Command::Audit(c) => block_on(commands::audit::run(context, &c)),
+        Command::Token(c) => commands::token::run(context, &c),
         Command::Config(c) => commands::config::run(context, &c),
         Command::Openapi(c) => block_on(commands::openapi::run(context, &c)),
         Command::Completions(c) => commands::completions::run(&c),

@@ -1,7 +1,7 @@
 //! Commands that use the API: over HTTP when a server runs, else in this process, on the data directory alone. Both go through the
 //! same paths, checks and audit entries.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use astrolabe_kernel::{
     Error, Random, Result,
@@ -9,6 +9,7 @@ use astrolabe_kernel::{
     egress::{Egress, EgressConfig, Method, Trust, header},
     error::code,
     http::Problem,
+    limits::LimitsConfig,
 };
 use axum::{
     Router,
@@ -101,7 +102,11 @@ impl Client {
     ///
     /// # Errors
     /// What opening says.
-    pub async fn alone(parts: Parts, lock: Lock) -> Result<Self> {
+    pub async fn alone(mut parts: Parts, lock: Lock) -> Result<Self> {
+        // Nobody else asks here, and who works on a data directory alone need not be held back.
+        let mut config = (*parts.config).clone();
+        config.limits = LimitsConfig::off();
+        parts.config = Arc::new(config);
         let egress_config: EgressConfig = parts.config.settings.section("egress")?;
         let system = System::new(parts.lifecycle.clone(), egress_config.offline, String::new);
         let app = App::open(&parts, system).await?;

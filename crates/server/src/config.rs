@@ -7,9 +7,13 @@ use astrolabe_kernel::{
     audit::AuditConfig,
     config::{Schema, Settings},
     error::code,
+    http::{Origins, TrustedProxies},
+    limits::{self, LimitsConfig},
     retention::Retention,
 };
 use serde::Deserialize;
+
+use crate::listener::Limits;
 
 /// The defaults, which are the documentation, and what else is known about the keys.
 pub const SCHEMA: Schema = Schema {
@@ -64,12 +68,20 @@ pub struct ServerConfig {
     pub public_url: String,
     /// Names under which requests are accepted.
     pub allowed_hosts: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<String>,
+    /// Origins of other pages that may use the API.
+    pub cors_origins: Vec<String>,
     /// Connections at the same time.
     pub max_connections: usize,
     /// Bytes of a body.
     pub max_body_bytes: usize,
     /// Seconds for the head of a request.
     pub header_timeout_s: u64,
+    /// Seconds that a body may keep the server waiting.
+    pub body_timeout_s: u64,
+    /// Seconds that a connection may take nothing of its answer.
+    pub write_timeout_s: u64,
     /// Seconds until an answer begins.
     pub request_timeout_s: u64,
     /// Seconds of silence of a stream.
@@ -89,6 +101,20 @@ impl ServerConfig {
         Duration::from_secs(self.request_timeout_s.max(1))
     }
 
+    /// How long a body may keep the server waiting.
+    pub fn body_timeout(&self) -> Duration {
+        Duration::from_secs(self.body_timeout_s.max(1))
+    }
+
+    /// The limits of connections.
+    pub fn connection_limits(&self) -> Limits {
+        Limits {
+            connections: self.max_connections,
+            header_timeout: Duration::from_secs(self.header_timeout_s),
+            write_timeout: Duration::from_secs(self.write_timeout_s),
+        }
+    }
+
     /// Whether browsers reach the server over https.
     pub fn is_https(&self) -> bool {
         self.public_url.starts_with("https://")
@@ -98,6 +124,19 @@ impl ServerConfig {
     pub fn hosts(&self) -> Vec<String> {
         let public = self.public_url.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or("").to_owned());
         self.allowed_hosts.iter().cloned().chain(public.filter(|h| !h.is_empty())).collect()
+    }
+
+    /// Under which names, and from which pages, requests are accepted.
+    pub fn origins(&self) -> Origins {
+        Origins { hosts: self.hosts().into(), cross: self.cors_origins.clone().into() }
+    }
+
+    /// The proxies whose `X-Forwarded-For` is believed.
+    ///
+    /// # Errors
+    /// `invalid_config` naming the one that is no address and no network.
+    pub fn proxies(&self) -> Result<TrustedProxies> {
+        TrustedProxies::parse(&self.trusted_proxies)
     }
 
     /// The address to print for people when the server listens on `bound`.
@@ -122,6 +161,8 @@ pub struct DatabaseConfig {
     pub url: String,
     /// Connections at the same time.
     pub connections: u32,
+    /// Whether a server that may lose what was committed is good enough.
+    pub allow_unsafe_durability: bool,
 }
 
 /// The section `jobs`.
@@ -147,6 +188,10 @@ pub struct Config {
     pub settings: Settings,
     /// How the server is reached.
     pub server: ServerConfig,
+    /// The proxies of `server`, read.
+    pub proxies: TrustedProxies,
+    /// How much callers may ask for.
+    pub limits: LimitsConfig,
     /// Where records are kept.
     pub database: DatabaseConfig,
     /// Background work.
@@ -177,6 +222,20 @@ fn within(key: &str, value: u64, least: u64, most: u64) -> Result<()> {
     Err(Error::new(code::INVALID_CONFIG, format!("{key}: must be between {least} and {most}")))
 }
 
+/// An origin as browsers send it (RFC 6454): compared byte by byte, so a path or a slash at the end would never match.
+fn check_origin(origin: &str) -> Result<()> {
+    let rest = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+    let exact =
+        |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && !b.is_ascii_uppercase() && !b"/*?#@".contains(&b));
+    match rest.is_some_and(exact) {
+        true => Ok(()),
+        false => Err(Error::new(
+            code::INVALID_CONFIG,
+            format!("server.cors_origins: write {origin} as https://name or https://name:port, without a path or a *"),
+        )),
+    }
+}
+
 impl Config {
     /// The settings as they are in force after all layers.
     ///
@@ -190,16 +249,25 @@ impl Config {
         within("server.max_connections", server.max_connections as u64, 1, 1_000_000)?;
         within("server.max_body_bytes", server.max_body_bytes as u64, 1, 1 << 30)?;
         within("server.header_timeout_s", server.header_timeout_s, 1, DAY)?;
+        within("server.body_timeout_s", server.body_timeout_s, 1, DAY)?;
+        within("server.write_timeout_s", server.write_timeout_s, 1, DAY)?;
         within("server.request_timeout_s", server.request_timeout_s, 1, DAY)?;
         within("server.stream_idle_s", server.stream_idle_s, 1, DAY)?;
         within("server.shutdown_grace_s", server.shutdown_grace_s, 0, DAY)?;
+        let proxies = server.proxies()?;
+        for origin in &server.cors_origins {
+            check_origin(origin)?;
+        }
+        let limits: LimitsConfig = settings.section("limits")?;
+        limits::validate(&limits)?;
         let jobs: JobsConfig = settings.section("jobs")?;
         within("jobs.workers", jobs.workers as u64, 1, 256)?;
         let database: DatabaseConfig = settings.section("database")?;
         within("database.connections", u64::from(database.connections), 1, 1000)?;
         settings.section::<astrolabe_knowledge::KnowledgeConfig>("knowledge")?.validate()?;
         let retention: Retention = settings.section("retention")?;
-        Ok(Self { server, database, jobs, models: settings.section("models")?, retention, audit: settings.section("audit")?, settings })
+        let audit = settings.section("audit")?;
+        Ok(Self { server, proxies, limits, database, jobs, models: settings.section("models")?, retention, audit, settings })
     }
 
     /// The layers of a process: defaults, `file`, environment, then `flags` as `(key, value, name of the flag)`.
@@ -270,6 +338,8 @@ mod tests {
             "server.max_connections",
             "server.max_body_bytes",
             "server.header_timeout_s",
+            "server.body_timeout_s",
+            "server.write_timeout_s",
             "server.request_timeout_s",
             "server.stream_idle_s",
             "server.shutdown_grace_s",
@@ -289,6 +359,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_origin_that_could_never_match_and_a_proxy_that_is_no_network_are_refused() {
+        let load = |key: &str, value: &str| Config::load(None, Vec::new(), &[(key.to_owned(), value.to_owned(), "--set".to_owned())]);
+        for bad in ["*", "app.example.com", "https://app.example.com/", "https://*.example.com", "https://App.example.com", "null"] {
+            let error = load("server.cors_origins", bad).err().unwrap();
+            assert!(error.message().starts_with("server.cors_origins"), "{bad}: {error}");
+        }
+        assert_eq!(load("server.cors_origins", "https://app.example.com:8443").unwrap().server.origins().cross.len(), 1);
+        assert!(load("server.trusted_proxies", "10.0.0.0/33").err().unwrap().message().starts_with("server.trusted_proxies"));
+        assert!(load("limits.ask_per_minute", "4000000000").err().unwrap().message().starts_with("limits.ask_per_minute"));
     }
 
     #[test]

@@ -13,7 +13,9 @@ const HEADERS: &[(&str, &str)] = &[
     ("referrer-policy", "no-referrer"),
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
-    ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
+    ("permissions-policy", "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    // For browsers that do not know frame-ancestors.
+    ("x-frame-options", "DENY"),
 ];
 
 /// Middleware outside of everything else. `https` adds HSTS: the name is then only reached encrypted.

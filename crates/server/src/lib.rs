@@ -6,6 +6,7 @@
 pub mod api;
 pub mod app;
 pub mod backup;
+pub mod classes;
 pub mod cli;
 pub mod client;
 pub mod commands;

@@ -1,30 +1,35 @@
 //! Every path of the server in one place, and the layers around them.
 //!
-//! From the outside in: security headers, compression, [`observe`] (ids, log, metrics, panics, problem documents, time limit),
-//! [`guard`] (`Host` and `Origin`), body limit; and for `/api/v1` and `/v1` sign-in and idempotency.
+//! From the outside in: security headers, CORS, compression, [`observe`] (ids, log, metrics, panics, problem documents, time limit), limits
+//! of the head, [`guard`] (`Host`, `Origin`, cookies), the client's address, body limits; and for `/api/v1` and `/v1` sign-in, limits of the
+//! caller and idempotency.
 
 use std::sync::{Arc, OnceLock};
 
 use astrolabe_kernel::{
     Clock, Error, Random,
     error::code,
-    http::{Observer, OpenProblems, guard, method_not_allowed, not_found, observe},
+    http::{Observer, OpenProblems, Pace, client_address, guard, limit_head, method_not_allowed, not_found, observe, pace},
     idempotency,
+    limits::{Limiter, limit, limit_address},
 };
 use astrolabe_platform::{audit::refusals::refusals, sessions::authenticate};
 use axum::{
     Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderMap, HeaderValue, header},
-    middleware::{Next, from_fn_with_state},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{Html, IntoResponse, Response},
 };
 use serde_json::Value;
 use tower::ServiceExt;
-use tower_http::compression::{
-    CompressionLayer,
-    predicate::{DefaultPredicate, NotForContentType, Predicate},
+use tower_http::{
+    compression::{
+        CompressionLayer,
+        predicate::{DefaultPredicate, NotForContentType, Predicate},
+    },
+    cors::CorsLayer,
 };
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -32,7 +37,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     api,
     app::App,
-    config::ServerConfig,
+    classes,
+    config::Config,
     docs, headers,
     system::{self, System},
     web,
@@ -41,7 +47,9 @@ use crate::{
 /// The paths of an app that is open, with the description of its API.
 pub fn full(app: &App) -> (Router, OpenApi) {
     let documents = Documents::default();
-    let signed_in = signed_in(app).layer(from_fn_with_state(app.platform.clone(), authenticate));
+    let limiter = Limiter::new(&app.config.limits, app.kernel.clock.clone(), classes::class);
+    let signed_in =
+        signed_in(app).layer(from_fn_with_state(limiter.clone(), limit)).layer(from_fn_with_state(app.platform.clone(), authenticate));
     let pages = OpenApiRouter::new()
         .routes(routes!(get_openapi))
         .routes(routes!(get_docs))
@@ -49,14 +57,20 @@ pub fn full(app: &App) -> (Router, OpenApi) {
         .with_state(documents.clone());
     let open = OpenApiRouter::new()
         .merge(system::routes(app.system.clone()))
-        .merge(astrolabe_platform::public_routes(app.platform.clone()))
+        .merge(astrolabe_platform::public_routes(app.platform.clone()).layer(from_fn_with_state(limiter.clone(), limit_address)))
         .merge(pages);
     let base = api::base(&app.config.server.public_url);
-    let (router, description) = OpenApiRouter::with_openapi(base).merge(signed_in).merge(open).split_for_parts();
+    let (router, mut description) = OpenApiRouter::with_openapi(base).merge(signed_in).merge(open).split_for_parts();
+    api::complete(&mut description);
     documents.describe(&description);
-    let unknown = Router::new().fallback(not_found).layer(from_fn_with_state(app.platform.clone(), authenticate));
+    let unknown = Router::new()
+        .fallback(not_found)
+        .layer(from_fn_with_state(limiter, limit))
+        .layer(from_fn_with_state(app.platform.clone(), authenticate));
     let router = router.fallback(move |request: Request| elsewhere(unknown, request)).method_not_allowed_fallback(method_not_allowed);
-    (layers(router, &app.config.server, app.kernel.clock.clone(), app.kernel.random.clone()), description)
+    let paces = Pace { patience: app.config.server.body_timeout(), lifecycle: app.kernel.lifecycle.clone() };
+    let router = router.layer(from_fn_with_state(paces, pace));
+    (layers(router, &app.config, app.kernel.clock.clone(), app.kernel.random.clone()), description)
 }
 
 /// The paths behind sign-in, which the layer around them puts a [`Principal`](astrolabe_kernel::Principal) into.
@@ -73,7 +87,7 @@ pub fn signed_in(app: &App) -> OpenApiRouter {
 }
 
 /// The paths of a process whose data directory is not open yet: probes answer, everything else says to come back.
-pub fn warming(system: System, config: &ServerConfig, clock: Clock, random: Random) -> Router {
+pub fn warming(system: System, config: &Config, clock: Clock, random: Random) -> Router {
     let (router, _) = OpenApiRouter::new().merge(system::routes(system)).split_for_parts();
     layers(router.fallback(warming_up).method_not_allowed_fallback(method_not_allowed), config, clock, random)
 }
@@ -83,19 +97,59 @@ async fn warming_up() -> Error {
     std::future::ready(error).await
 }
 
-fn layers(router: Router, config: &ServerConfig, clock: Clock, random: Random) -> Router {
-    let observer = Observer { clock, random, time_limit: config.request_timeout() };
-    let hosts: Arc<[String]> = config.hosts().into();
+fn layers(router: Router, config: &Config, clock: Clock, random: Random) -> Router {
+    let server = &config.server;
+    let observer = Observer { clock, random, time_limit: server.request_timeout() };
     // A compressor waits for more data, which is the opposite of a stream.
     let compressible = DefaultPredicate::new().and(NotForContentType::const_new("application/x-ndjson"));
-    router
-        .layer(DefaultBodyLimit::max(config.max_body_bytes))
-        .layer(from_fn_with_state(config.max_body_bytes, refuse_announced))
-        .layer(from_fn_with_state(hosts, guard))
+    let router = router
+        .layer(DefaultBodyLimit::max(server.max_body_bytes))
+        .layer(from_fn_with_state(server.max_body_bytes, refuse_announced))
+        .layer(from_fn_with_state(config.proxies.clone(), client_address))
+        .layer(from_fn_with_state(server.origins(), guard))
+        .layer(from_fn(limit_head))
         .layer(from_fn_with_state(observer, observe))
-        .layer(CompressionLayer::new().compress_when(compressible))
-        .layer(from_fn_with_state(config.is_https(), headers::secure))
+        .layer(CompressionLayer::new().compress_when(compressible));
+    // Not even there when nobody is listed: it would answer every OPTIONS.
+    let router = if server.cors_origins.is_empty() { router } else { router.layer(cors(&server.cors_origins)) };
+    router.layer(from_fn_with_state(server.is_https(), headers::secure))
 }
+
+/// What browsers tell pages of the listed origins: everything that the API says and takes, but never with a cookie.
+fn cors(origins: &[String]) -> CorsLayer {
+    let names = |names: &[&'static str]| names.iter().copied().map(HeaderName::from_static).collect::<Vec<_>>();
+    CorsLayer::new()
+        .allow_origin(origins.iter().filter_map(|o| HeaderValue::from_str(o).ok()).collect::<Vec<_>>())
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers(names(CORS_TAKEN))
+        .expose_headers(names(CORS_SHOWN))
+        .max_age(std::time::Duration::from_secs(600))
+}
+
+const CORS_TAKEN: &[&str] = &[
+    "accept",
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "if-match",
+    "last-event-id",
+    "traceparent",
+    "x-idempotency-key",
+    "x-request-id",
+    "x-requested-with",
+];
+
+const CORS_SHOWN: &[&str] = &[
+    "etag",
+    "idempotency-omitted",
+    "idempotency-replayed",
+    "location",
+    "ratelimit",
+    "ratelimit-policy",
+    "retry-after",
+    "x-request-id",
+    "x-trace-id",
+];
 
 /// Refuses a body whose announced length is over the limit before a byte of it is waited for. Uploads have limits of their own.
 async fn refuse_announced(State(limit): State<usize>, request: Request, next: Next) -> Response {

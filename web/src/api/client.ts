@@ -45,8 +45,11 @@ async function problemOf(response: Response): Promise<Problem> {
  */
 export async function send(path: string, init: RequestInit = {}): Promise<Response> {
   let response: Response;
+  // Old browsers do not tell which page a request comes from. This header, which only a page of this server may set, does.
+  const headers = new Headers(init.headers);
+  headers.set("x-requested-with", "astrolabe");
   try {
-    response = await fetch(path, { credentials: "same-origin", ...init });
+    response = await fetch(path, { credentials: "same-origin", ...init, headers });
   } catch (cause) {
     if (init.signal?.aborted) throw cause;
     throw new ApiError({ title: "network", status: 0, code: "network" });

@@ -133,11 +133,20 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
+/// Who may reach the server, and from where.
+#[derive(Debug, Clone, Default)]
+pub struct Origins {
+    /// Names under which requests are accepted, beside addresses and `localhost`.
+    pub hosts: Arc<[String]>,
+    /// Origins of other pages that may send requests with a token of their own.
+    pub cross: Arc<[String]>,
+}
+
 /// Refuses requests that a page of somebody else's made a browser send: the `Host` must be an address, `localhost` or an allowed
 /// name (a name that was re-bound to this address is neither), and a request that changes something must not come from another
-/// origin. Probes and metrics, which hold no data of people, are read under any name.
-pub async fn guard(State(allowed): State<Arc<[String]>>, request: Request, next: Next) -> Response {
-    match check(request.method(), request.uri().path(), request.uri().authority().map(|a| a.as_str()), request.headers(), &allowed) {
+/// origin, or by a cookie alone. Probes and metrics, which hold no data of people, are read under any name.
+pub async fn guard(State(origins): State<Origins>, request: Request, next: Next) -> Response {
+    match check(request.method(), request.uri().path(), request.uri().authority().map(|a| a.as_str()), request.headers(), &origins) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }
@@ -145,7 +154,7 @@ pub async fn guard(State(allowed): State<Arc<[String]>>, request: Request, next:
 
 const PROBES: &[&str] = &["/health", "/healthz", "/readyz", "/ready", "/startup", "/metrics"];
 
-fn check(method: &Method, path: &str, authority: Option<&str>, headers: &HeaderMap, allowed: &[String]) -> Result<(), Error> {
+fn check(method: &Method, path: &str, authority: Option<&str>, headers: &HeaderMap, origins: &Origins) -> Result<(), Error> {
     if PROBES.contains(&path) && matches!(*method, Method::GET | Method::HEAD) {
         return Ok(());
     }
@@ -156,7 +165,7 @@ fn check(method: &Method, path: &str, authority: Option<&str>, headers: &HeaderM
         (None, Some(host), None) => host.to_str().map_err(|_| Error::new(code::INVALID_HEADER, "Host: must be visible ASCII"))?,
         (None, None, None) => return Err(Error::new(code::INVALID_HEADER, "Host: is missing")),
     };
-    if !host_allowed(host, allowed) {
+    if !host_allowed(host, &origins.hosts) {
         return Err(Error::new(
             code::INVALID_HOST,
             "this name is not allowed; reach the server by its address, or add the name to server.allowed_hosts",
@@ -165,15 +174,23 @@ fn check(method: &Method, path: &str, authority: Option<&str>, headers: &HeaderM
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
     }
-    if let Some(origin) = headers.get(header::ORIGIN) {
-        let same = origin.to_str().ok().and_then(|o| o.split_once("://")).is_some_and(|(_, o)| o.eq_ignore_ascii_case(host));
-        if !same {
-            return Err(Error::new(code::INVALID_ORIGIN, "the request comes from another page's origin"));
+    let foreign = || Error::new(code::INVALID_ORIGIN, "the request comes from another page's origin");
+    // A browser sends a cookie by itself, and a token only when a script that knows it says so.
+    let by_cookie = headers.contains_key(header::COOKIE) && !headers.contains_key(header::AUTHORIZATION);
+    match (headers.get(header::ORIGIN), headers.get("sec-fetch-site")) {
+        (Some(origin), _) => {
+            let same = origin.to_str().ok().and_then(|o| o.split_once("://")).is_some_and(|(_, o)| o.eq_ignore_ascii_case(host));
+            let listed = !by_cookie && origins.cross.iter().any(|o| o.as_bytes() == origin.as_bytes());
+            if same || listed { Ok(()) } else { Err(foreign()) }
         }
-    } else if headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
-        return Err(Error::new(code::INVALID_ORIGIN, "the request comes from another page's origin"));
+        (None, Some(site)) if site != "same-origin" && site != "none" => Err(foreign()),
+        // An old browser tells neither. A page of somebody else's cannot set a header of this name without being asked about by us.
+        (None, None) if by_cookie && !headers.contains_key("x-requested-with") => Err(Error::new(
+            code::INVALID_ORIGIN,
+            "nothing tells which page the request comes from: send X-Requested-With with it, or a bearer token instead of the cookie",
+        )),
+        (None, _) => Ok(()),
     }
-    Ok(())
 }
 
 fn host_allowed(host: &str, allowed: &[String]) -> bool {
@@ -200,7 +217,8 @@ mod tests {
     }
 
     fn code_of(method: Method, pairs: &[(&'static str, &str)]) -> &'static str {
-        match check(&method, "/api/v1/ask", None, &headers(pairs), &["docs.example.com".to_owned()]) {
+        let origins = Origins { hosts: Arc::new(["docs.example.com".to_owned()]), cross: Arc::new(["https://app.example.com".to_owned()]) };
+        match check(&method, "/api/v1/ask", None, &headers(pairs), &origins) {
             Ok(()) => "ok",
             Err(error) => error.code().name,
         }
@@ -225,5 +243,27 @@ mod tests {
         assert_eq!(code_of(Method::POST, &[("host", "localhost:8080"), ("sec-fetch-site", "cross-site")]), "invalid_origin");
         assert_eq!(code_of(Method::POST, &[("host", "localhost:8080"), ("origin", "http://localhost:8080")]), "ok");
         assert_eq!(code_of(Method::POST, &[("host", "localhost:8080")]), "ok");
+    }
+    #[test]
+    fn a_cookie_alone_changes_nothing_when_nothing_tells_where_the_request_comes_from() {
+        let host = ("host", "localhost:8080");
+        let cookie = ("cookie", "astrolabe_session=x");
+        assert_eq!(code_of(Method::POST, &[host, cookie]), "invalid_origin");
+        assert_eq!(code_of(Method::DELETE, &[host, cookie]), "invalid_origin");
+        assert_eq!(code_of(Method::GET, &[host, cookie]), "ok");
+        assert_eq!(code_of(Method::POST, &[host, cookie, ("x-requested-with", "astrolabe")]), "ok");
+        assert_eq!(code_of(Method::POST, &[host, cookie, ("authorization", "Bearer x")]), "ok");
+        assert_eq!(code_of(Method::POST, &[host, cookie, ("origin", "http://localhost:8080")]), "ok");
+        assert_eq!(code_of(Method::POST, &[host, cookie, ("sec-fetch-site", "same-origin")]), "ok");
+        let forged = [host, cookie, ("x-requested-with", "x"), ("sec-fetch-site", "same-site")];
+        assert_eq!(code_of(Method::POST, &forged), "invalid_origin");
+    }
+
+    #[test]
+    fn a_listed_origin_may_write_with_a_token_and_not_with_a_cookie() {
+        let (host, origin) = (("host", "localhost:8080"), ("origin", "https://app.example.com"));
+        assert_eq!(code_of(Method::POST, &[host, origin, ("authorization", "Bearer x")]), "ok");
+        assert_eq!(code_of(Method::POST, &[host, origin, ("cookie", "astrolabe_session=x")]), "invalid_origin");
+        assert_eq!(code_of(Method::POST, &[host, ("origin", "https://app.example.com:444")]), "invalid_origin");
     }
 }

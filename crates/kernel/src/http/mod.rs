@@ -1,22 +1,29 @@
 //! HTTP plumbing that every endpoint shares: extractors that refuse with field names, errors as problem documents, event streams,
 //! and the middleware around all of it.
 
+mod client;
 mod extract;
+mod head;
 mod middleware;
 mod openapi;
+mod pace;
 mod problem;
 mod sse;
 mod strict;
 mod trace;
 
+pub use client::{ClientAddress, Peer, TrustedProxies, client_address};
 pub(crate) use extract::idempotency_key;
 pub use extract::{Caller, Json, May, Path, Query, parse as parse_json, parse_value};
-pub use middleware::{Observer, guard, observe};
+pub use head::{MAX_HEADER_BYTES, MAX_HEADERS, MAX_URL, limit_head};
+pub use middleware::{Observer, Origins, guard, observe};
 pub use openapi::{
     BodyProblems, CommonProblems, ConflictProblem, NotFoundProblem, OpenProblems, PreconditionProblem, RIGHT, StreamEvent, StreamLine,
-    UpstreamProblem,
+    UpstreamProblem, problem,
 };
 pub(crate) use openapi::{Responses, refused_without};
-pub use problem::{Problem, method_not_allowed, not_found, refusal};
+pub use pace::{Pace, pace};
+pub(crate) use problem::as_sent;
+pub use problem::{Problem, ShownOnce, method_not_allowed, not_found, refusal};
 pub use sse::{StreamQuery, event_stream};
 pub use trace::Trace;

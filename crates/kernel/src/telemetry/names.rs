@@ -53,9 +53,12 @@ pub const METRICS: &[Metric] = &[
     histogram("http_request_duration_seconds", &["method", "path"], WAITED_FOR, "Seconds until an answer begins"),
     counter("connections_refused_total", &[], "Connections refused because server.max_connections were open"),
     counter("auth_refused_total", &["reason"], "Requests refused for a missing or bad token"),
+    counter("rate_limited_total", &["class", "scope"], "Requests refused because their caller, address or tenant made too many"),
+    counter("sign_in_delayed_total", &[], "Attempts to sign in refused because too many before them failed"),
     counter("panics_total", &["task"], "Panics contained; each is a defect"),
     gauge("sse_connections_active", &[], "Event streams open now"),
     counter("sse_connections_total", &[], "Event streams opened"),
+    counter("streams_refused_total", &["scope"], "Event streams refused because their credential or tenant had too many open"),
     gauge("db_connection_pool_size", &[], "Database connections that may be open"),
     gauge("db_connection_pool_available", &[], "Database connections of those that are free"),
     histogram(

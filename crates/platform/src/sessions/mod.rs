@@ -33,7 +33,7 @@ use sha2::Digest as _;
 use subtle::ConstantTimeEq;
 
 use self::store::Sessions;
-use crate::Platform;
+use crate::{Platform, api_keys};
 
 /// The name of the page's cookie.
 pub const COOKIE: &str = "astrolabe_session";
@@ -170,8 +170,16 @@ impl Platform {
         if let Some(value) = headers.get(header::AUTHORIZATION) {
             let invalid = || Error::new(code::INVALID_TOKEN, "the token is not the one in the data directory's `token` file");
             let (scheme, token) = value.to_str().ok().and_then(|v| v.split_once(' ')).ok_or_else(invalid)?;
-            let right = scheme.eq_ignore_ascii_case("bearer") && bool::from(digest(token.trim()).ct_eq(&self.0.token_hash));
-            return if right { Ok((Principal::local_admin(), None)) } else { Err(invalid()) };
+            let hash = digest(token.trim());
+            if !scheme.eq_ignore_ascii_case("bearer") {
+                return Err(invalid());
+            }
+            if bool::from(hash.ct_eq(&self.0.token_hash)) {
+                return Ok((Principal::local_admin(), None));
+            }
+            let key = api_keys::find(self.kernel(), &hex::encode(hash)).await?.ok_or_else(invalid)?;
+            let owner = Some(Principal::local_admin()).filter(|p| p.id == key.owner && p.tenant == key.tenant).ok_or_else(invalid)?;
+            return Ok((key.narrow(owner), None));
         }
         let Some(cookie) = cookie(headers) else {
             return Err(Error::new(code::MISSING_TOKEN, "sign in with a bearer token or a one-time link"));

@@ -4,7 +4,7 @@ use astrolabe_kernel::{
     Kernel, Principal, Result,
     audit::{Outcome, Record},
     http::{CommonProblems, Json, May, OpenProblems, Query, Trace},
-    principal::{TenantId, right},
+    principal::{Right, TenantId, right},
 };
 use axum::{
     Extension,
@@ -41,7 +41,7 @@ pub struct Who {
     /// Its roles and capabilities.
     pub roles: Vec<String>,
     /// What it may do, by the names of `docs/generated/access.md`.
-    pub rights: Vec<&'static str>,
+    pub rights: Vec<Right>,
 }
 
 /// A tenant, as its members read it.
@@ -60,7 +60,7 @@ pub struct Home {
 #[utoipa::path(get, path = "/api/v1/me", tag = "session", responses((status = 200, description = "The caller.", body = Me), CommonProblems, right::OwnAccount))]
 pub async fn get_me(caller: May<right::OwnAccount>) -> Json<Me> {
     let me = caller.into_caller().principal;
-    let rights = me.rights().names();
+    let rights = me.rights().list();
     let Principal { id, name, tenant, role, capabilities, .. } = me;
     let roles = std::iter::once(role.as_str().to_owned()).chain(capabilities).collect();
     std::future::ready(Json(Me { principal: Who { id, name, roles, rights }, tenant: Home { id: tenant, name: "default".to_owned() } }))

@@ -14,9 +14,7 @@ use clap::Args;
 use crate::{
     app::{App, Parts},
     cli::{Context, Done},
-    config,
-    listener::{self, Limits},
-    output, router,
+    config, listener, output, router,
     system::{System, VERSION},
 };
 
@@ -62,8 +60,8 @@ pub async fn run(context: &Context, args: Serve) -> Result<Done> {
     let lifecycle = parts.lifecycle.clone();
     let egress: EgressConfig = config.settings.section("egress")?;
     let system = System::new(lifecycle.clone(), egress.offline, || recorder.render());
-    let current = Current::new(router::warming(system.clone(), &config.server, parts.clock.clone(), random));
-    let limits = Limits { connections: config.server.max_connections, header_timeout: Duration::from_secs(config.server.header_timeout_s) };
+    let current = Current::new(router::warming(system.clone(), &config, parts.clock.clone(), random));
+    let limits = config.server.connection_limits();
     let routed = current.clone();
     lifecycle.spawn("listener", listener::accept(listener, lifecycle.clone(), limits, move || routed.get()));
     tracing::info!(version = VERSION, address = %bound, data_dir = %parts.data_dir.root().display(), "listening");

@@ -19,6 +19,8 @@ const NOTHING_CHANGED: &[&str] = &["POST /api/v1/search"];
 
 /// Every other operation with the action of its entry. An operation without a row fails the test.
 const ACTIONS: &[(&str, &str)] = &[
+    ("POST /api/v1/api-keys", "api_keys.create"),
+    ("DELETE /api/v1/api-keys/{id}", "api_keys.revoke"),
     ("POST /api/v1/ask", "ask"),
     ("DELETE /api/v1/asks/{id}/feedback", "feedback.withdraw"),
     ("POST /api/v1/asks/{id}/feedback", "feedback.give"),
@@ -92,6 +94,15 @@ impl World {
                 let reply = app.post(path).json(json!({"question": "Where are the keys?"})).send().await;
                 let subject = id(&reply);
                 (reply, subject)
+            }
+            "POST /api/v1/api-keys" => {
+                let reply = app.post(path).json(json!({"name": "nightly"})).send().await;
+                let subject = id(&reply);
+                (reply, subject)
+            }
+            "DELETE /api/v1/api-keys/{id}" => {
+                let key = id(&app.post("/api/v1/api-keys").json(json!({"name": "nightly"})).send().await);
+                (app.call(method, &path.replace("{id}", &key)).send().await, key)
             }
             "POST /api/v1/sources" => {
                 let reply = app.post(path).json(json!({"name": "another"})).send().await;

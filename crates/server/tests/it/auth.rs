@@ -115,7 +115,12 @@ async fn a_code_of_another_shape_is_refused_as_such() {
 async fn a_session_ends_by_sign_out_by_idling_and_by_age() {
     let app = TestApp::new().await;
     let cookie = signed_in(&app).await;
-    let out = app.anonymous(Method::DELETE, "/api/v1/sessions/current").header("cookie", &cookie).send().await;
+    let out = app
+        .anonymous(Method::DELETE, "/api/v1/sessions/current")
+        .header("cookie", &cookie)
+        .header("sec-fetch-site", "same-origin")
+        .send()
+        .await;
     assert_eq!(out.status, 204);
     assert!(out.header("set-cookie").contains("Max-Age=0"));
     assert_eq!(status_with(&app, &cookie).await, 401);
@@ -143,7 +148,11 @@ async fn signing_in_and_out_and_refusals_are_in_the_audit_log_at_a_bounded_rate(
     app.advance(Duration::from_millis(1));
     let cookie = open_link(&app, code.expose()).await.header("set-cookie").split(';').next().unwrap().to_owned();
     app.advance(Duration::from_millis(1));
-    app.anonymous(Method::DELETE, "/api/v1/sessions/current").header("cookie", &cookie).send().await;
+    app.anonymous(Method::DELETE, "/api/v1/sessions/current")
+        .header("cookie", &cookie)
+        .header("sec-fetch-site", "same-origin")
+        .send()
+        .await;
     app.advance(Duration::from_millis(1));
     for _ in 0..50 {
         app.anonymous(Method::GET, "/api/v1/me").token("astro_guess").send().await;

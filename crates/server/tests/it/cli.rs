@@ -84,7 +84,7 @@ fn a_running_server_is_found_and_used() {
 fn the_index_is_built_again_on_command_and_a_damaged_one_by_itself() {
     let (folder, plain, documents) = setup();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let binary = plain.env("DATABASE_URL", &runtime.block_on(astrolabe_kernel::testing::database_url(folder.path())));
+    let binary = plain.database(&runtime.block_on(astrolabe_kernel::testing::database_url(folder.path())));
     let found = || binary.run(&["search", "pump spring", "--json"]).json()["items"][0]["document"].clone();
     assert_eq!(binary.run(&["reindex"]).code, 7, "there is no data directory yet");
     check_ingest(&binary.run(&["ingest", &documents, "--source", "manuals", "--json"]).json());

@@ -72,7 +72,7 @@ async fn a_request_over_a_socket_is_answered_and_a_head_that_is_too_large_is_not
 #[tokio::test]
 async fn a_connection_above_the_limit_is_told_to_come_back() {
     let app = TestApp::new().await;
-    let address = app.listen_with(Limits { connections: 1, header_timeout: Duration::from_secs(10) }).await;
+    let address = app.listen_with(Limits { connections: 1, ..app.app.config.server.connection_limits() }).await;
     let mut first = TcpStream::connect(address).await.unwrap();
     first.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let mut begun = [0u8; 12];
@@ -85,7 +85,7 @@ async fn a_connection_above_the_limit_is_told_to_come_back() {
 #[tokio::test]
 async fn a_connection_that_says_nothing_is_closed() {
     let app = TestApp::new().await;
-    let address = app.listen_with(Limits { connections: 10, header_timeout: Duration::from_millis(50) }).await;
+    let address = app.listen_with(Limits { header_timeout: Duration::from_millis(50), ..app.app.config.server.connection_limits() }).await;
     // Half a preface of HTTP/2 and half a head of HTTP/1.1: both end when the server closes them, or the test hangs.
     for half in [&b""[..], b"PRI * HT", b"GET / HTTP/1.1\r\nho"] {
         exchange(address, half).await;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops here, in helpers as well")]
 
 mod agents;
+mod api_keys;
 mod ask;
 mod audit_console;
 mod audit_matrix;
@@ -11,8 +12,10 @@ mod backup;
 mod bad_input;
 mod cli;
 mod data_dirs;
+mod doors;
 mod errors;
 mod eval;
+mod fence;
 mod kill;
 mod knowledge;
 mod limits;
@@ -21,7 +24,9 @@ mod privacy;
 mod quality;
 mod read_audit;
 mod repeats;
+mod replays;
 mod search;
 mod searching;
 mod support;
 mod system;
+mod tokens;

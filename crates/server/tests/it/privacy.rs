@@ -31,6 +31,7 @@ async fn lived_in() -> TestApp {
     assert!(run.text().contains("create_ticket"), "{}", run.text());
     post("/api/v1/tickets", json!({"title": "Lamp", "description": "It is dark."})).await;
     post("/api/v1/question-sets", json!({"name": "nightly", "questions": []})).await;
+    post("/api/v1/api-keys", json!({"name": format!("{MARK}'s script")})).await;
     app.acting(&ann(), Method::GET, &format!("/api/v1/documents/{document}/content")).send().await;
     let readers = json!({"readers": ["user:ann", "user:anna"]});
     assert_eq!(app.call(Method::PATCH, &format!("/api/v1/sources/{source}")).json(readers).send().await.status, 200);
@@ -107,6 +108,7 @@ async fn an_export_has_what_every_domain_holds_about_the_person_and_nothing_of_o
     assert_eq!((of("feedback")[0]["comment"].as_str().unwrap(), of("runs").len()), (&*format!("{MARK} is not there"), 1));
     // The ticket that an agent opened is the agent's; the run says for whom.
     assert_eq!((of("tickets").len(), of("names")[0]["question_sets"].clone()), (1, json!(["nightly"])));
+    assert_eq!(of("api_keys")[0]["name"], format!("{MARK}'s script"));
     assert!(of("runs")[0]["result"].to_string().contains("create_ticket"));
     assert!(of("audit").iter().any(|e| e["action"] == "documents.read"));
     assert!(!lines.iter().any(|l| l.to_string().contains("somebody else")));

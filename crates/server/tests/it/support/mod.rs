@@ -60,7 +60,9 @@ impl TestApp {
         let folder = tempfile::tempdir().unwrap();
         let url = testing::database_url(folder.path()).await;
         let models = folder.path().join("models");
-        let mut flags = vec![("database.url", url.as_str()), ("models.dir", models.to_str().unwrap())];
+        // The server for tests does without.
+        let unsafe_too = ("database.allow_unsafe_durability", "true");
+        let mut flags = vec![("database.url", url.as_str()), unsafe_too, ("models.dir", models.to_str().unwrap())];
         flags.extend_from_slice(settings);
         let flags: Vec<_> = flags.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned(), "test".to_owned())).collect();
         let parts = Parts {
@@ -120,8 +122,7 @@ impl TestApp {
 
     /// Listens on a free port of this machine, for what only a real socket shows.
     pub async fn listen(&self) -> SocketAddr {
-        let limits = Limits { connections: self.app.config.server.max_connections, header_timeout: Duration::from_secs(10) };
-        self.listen_with(limits).await
+        self.listen_with(self.app.config.server.connection_limits()).await
     }
 
     /// As [`TestApp::listen`], with limits.

@@ -1,6 +1,8 @@
 //! The accept loop: HTTP/1.1 and HTTP/2 without TLS on one port, with limits on how many connections there are and how slowly they
 //! may speak, and a stop that lets requests finish.
 
+mod patient;
+
 use std::{
     convert::Infallible,
     net::SocketAddr,
@@ -11,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use astrolabe_kernel::{Error, Lifecycle, Result, error::code};
+use astrolabe_kernel::{Error, Lifecycle, Result, error::code, http::Peer};
 use axum::{Router, body::Body};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -24,8 +26,13 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-/// The head of a request may have this many bytes.
-const MAX_HEAD: usize = 64 << 10;
+use self::patient::Patient;
+
+/// The head of a request may have this many bytes. Smaller ones that are still too large are refused with a problem document, in
+/// `kernel::http`; this is where reading ends.
+const MAX_HEAD: usize = 66 << 10;
+/// The head of a request may have this many headers, likewise.
+const MAX_HEADERS: usize = 200;
 /// How long a refused connection may take to read why.
 const REFUSAL: Duration = Duration::from_secs(1);
 /// An HTTP/2 connection that answers no ping within this is dropped.
@@ -38,6 +45,8 @@ pub struct Limits {
     pub connections: usize,
     /// How long a connection may take to send the head of a request.
     pub header_timeout: Duration,
+    /// How long a connection may take nothing of the answer that waits for it.
+    pub write_timeout: Duration,
 }
 
 /// Opens the address `host:port`.
@@ -72,10 +81,10 @@ pub async fn accept(
 ) {
     let places = Arc::new(Semaphore::new(limits.connections));
     loop {
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = lifecycle.stopping() => return,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Too many open files, most of the time: taking a breath lets connections end.
                     tracing::warn!(error = %error, "a connection could not be accepted");
@@ -92,7 +101,7 @@ pub async fn accept(
         let _ = stream.set_nodelay(true);
         let (life, current) = (lifecycle.clone(), current.clone());
         lifecycle.spawn("connection", async move {
-            converse(stream, life, limits.header_timeout, current).await;
+            converse(stream, Peer(peer.ip()), life, limits, current).await;
             drop(place);
         });
     }
@@ -114,13 +123,15 @@ async fn refuse(mut stream: TcpStream) {
 
 async fn converse(
     stream: TcpStream,
+    peer: Peer,
     lifecycle: Lifecycle,
-    header_timeout: Duration,
+    limits: Limits,
     current: impl Fn() -> Router + Clone + Send + Sync + 'static,
 ) {
     let spoken = Arc::new(AtomicBool::new(false));
     let heard = spoken.clone();
-    let service = hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(peer);
         heard.store(true, Ordering::Relaxed);
         let router = current();
         async move {
@@ -129,7 +140,13 @@ async fn converse(
         }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(header_timeout).max_buf_size(MAX_HEAD).half_close(false);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .half_close(false);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -137,10 +154,10 @@ async fn converse(
         .keep_alive_timeout(PING)
         .max_header_list_size(MAX_HEAD as u32)
         .max_concurrent_streams(256);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection(TokioIo::new(Patient::new(stream, limits.write_timeout)), service);
     let mut connection = std::pin::pin!(connection);
     // While the builder waits for the first bytes to tell the versions apart, its own time limits do not run yet.
-    let silence = tokio::time::sleep(header_timeout);
+    let silence = tokio::time::sleep(limits.header_timeout);
     let mut silence = std::pin::pin!(silence);
     let mut first = true;
     let mut stopping = false;
