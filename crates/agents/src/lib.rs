@@ -4,6 +4,7 @@
 //! roles checked and audit written; [`tickets`] is what the ticket tool writes; [`runs`] puts it together.
 
 pub mod agents;
+mod personal;
 pub mod planner;
 pub mod runs;
 pub mod tickets;

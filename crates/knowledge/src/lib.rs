@@ -13,6 +13,7 @@ pub mod eval;
 pub mod feedback;
 pub mod index;
 pub mod ingest;
+mod personal;
 pub mod question_sets;
 mod runtime;
 pub mod search;

@@ -14,6 +14,7 @@ pub mod identity;
 pub mod jobs;
 pub mod maintenance;
 pub mod policies;
+pub mod privacy;
 pub mod sessions;
 pub mod settings;
 
@@ -38,6 +39,7 @@ pub const MIGRATIONS: Migrations = Migrations {
         Migration { version: 1, name: "sessions", sql: include_str!("../migrations/0001_sessions.sql") },
         Migration { version: 2, name: "policies", sql: include_str!("../migrations/0002_policies.sql") },
         Migration { version: 20, name: "api_keys", sql: include_str!("../migrations/0020_api_keys.sql") },
+        Migration { version: 30, name: "privacy", sql: include_str!("../migrations/0030_privacy.sql") },
     ],
 };
 

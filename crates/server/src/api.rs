@@ -34,6 +34,7 @@ use crate::{classes, system::VERSION};
         (name = "policies", description = "Conditions beside roles: who may do what, when and from where."),
         (name = "settings", description = "The tenant's name, time zone and feature flags; the installation's maintenance switch."),
         (name = "jobs", description = "Background work: what waits, runs and failed."),
+        (name = "privacy", description = "One person's data: handed over, and erased."),
         (name = "audit", description = "Who did what; every entry is in a signed chain."),
     )
 )]

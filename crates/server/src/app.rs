@@ -8,19 +8,20 @@ use astrolabe_agents::{Agents, OwnMetrics, runs::RAG_ONLY, tools::ToolName};
 use astrolabe_gateway::{Gateway, GatewayConfig};
 use astrolabe_kernel::{
     Clock, Db, Error, Kernel, Lifecycle, Random, Result,
-    audit::{Reads, Sealer, SigningKey, archive::Archive},
+    audit::{Reads, Sealer, SigningKey, archive::Archive, erase::AuditPayloads},
     config::Secret,
     db::{Dialect, KERNEL, Migrations, Plan, SecondFence},
     egress::Egress,
     error::code,
     jobs::{Registry, Runner, RunnerConfig},
+    personal::{KeptAnswers, People},
     policy::{self, Action},
     processes::LEASE,
     retention::{self, Retention},
     telemetry::recorder,
 };
 use astrolabe_knowledge::{Knowledge, KnowledgeConfig, Paths, feedback::FEEDBACK, ingest::extractor::Extractor};
-use astrolabe_platform::{Catalogue, Platform, audit::Console, sessions};
+use astrolabe_platform::{Catalogue, Platform, api_keys, audit::Console, privacy::Privacy, sessions};
 
 use crate::{
     config::Config,
@@ -148,6 +149,8 @@ pub struct App {
     pub platform: Platform,
     /// The audit console.
     pub console: Console,
+    /// Export and erasure of one person's data.
+    pub privacy: Privacy,
     /// Sources, documents, search and answers.
     pub knowledge: Knowledge,
     /// Agents, their tools, runs and tickets.
@@ -192,6 +195,17 @@ impl App {
         let (limits, tools) = (settings.section("agents")?, settings.section("tools")?);
         let agents = Agents::new(kernel.clone(), knowledge.clone(), gateway.clone(), limits, tools, own)?;
         agents.end_abandoned_runs().await?;
+        let mut people = People::default();
+        // First of all what signs in, so that nothing new comes in while the rest is gone through.
+        people.add(sessions::personal::Sessions);
+        people.add(api_keys::personal::ApiKeys);
+        knowledge.personal_data(&mut people);
+        agents.personal_data(&mut people);
+        people.add(KeptAnswers);
+        // Last, for what the others did may be in it.
+        people.add(AuditPayloads { kernel: kernel.clone() });
+        let privacy = Privacy::new(kernel.clone(), people);
+        privacy.register(&mut registry);
         let console = Console::new(kernel.clone(), sealer.public_key());
         let platform = Platform::new(kernel.clone(), &token, registry.clone(), parts.config.server.is_https(), catalogue());
 
@@ -220,7 +234,7 @@ impl App {
             },
         });
         let (config, data_dir) = (parts.config.clone(), parts.data_dir.clone());
-        Ok(Self { kernel, config, data_dir, token, system, platform, console, knowledge, agents, gateway, plan, registry, sealer })
+        Ok(Self { kernel, config, data_dir, token, system, platform, console, privacy, knowledge, agents, gateway, plan, registry, sealer })
     }
 
     /// Starts what runs in the background: the sealer, the loading of model and index, then the job workers.
@@ -240,9 +254,9 @@ impl App {
                 Err(error) => tracing::error!(error = ?error, "the search index could not be opened; no jobs are run"),
             }
         });
-        let (kernel, retention) = (self.kernel.clone(), self.config.retention.clone());
+        let (kernel, retention, privacy) = (self.kernel.clone(), self.config.retention.clone(), self.privacy.clone());
         let (platform, agents) = (self.platform.clone(), self.agents.clone());
-        self.kernel.lifecycle.spawn("housekeeping", async move { keep_house(&kernel, &retention, &platform, &agents).await });
+        self.kernel.lifecycle.spawn("housekeeping", async move { keep_house(&kernel, &retention, &platform, &privacy, &agents).await });
         if self.kernel.db.dialect() == Dialect::Postgres {
             let (kernel, knowledge, agents) = (self.kernel.clone(), self.knowledge.clone(), self.agents.clone());
             self.kernel.lifecycle.spawn("abandoned work", async move { watch_others(&kernel, &knowledge, &agents).await });
@@ -329,11 +343,12 @@ async fn dependencies(knowledge: &Knowledge, gateway: &Gateway) -> Vec<Named> {
     all
 }
 
-async fn keep_house(kernel: &Kernel, retention: &Retention, platform: &Platform, agents: &Agents) {
+async fn keep_house(kernel: &Kernel, retention: &Retention, platform: &Platform, privacy: &Privacy, agents: &Agents) {
     loop {
         let pruned = async {
             retention::prune(kernel, retention).await?;
             platform.prune_sessions().await?;
+            privacy.prune().await?;
             agents.prune_effects().await
         };
         if let Err(error) = pruned.await {

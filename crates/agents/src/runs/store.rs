@@ -76,3 +76,26 @@ pub async fn page(tx: &mut Tx, tenant: TenantId, principal: &str, after: &str, l
     )
     .await
 }
+
+/// A person's runs in the order of their making, behind an id.
+pub async fn of_person(tx: &mut Tx, tenant: TenantId, principal: &str, after: &str, limit: i64) -> Result<Vec<Run>> {
+    tx.all(
+        format!("SELECT {COLUMNS} FROM runs WHERE tenant_id = $1 AND principal_id = $2 AND ($3 = '' OR id > $3) ORDER BY id LIMIT $4"),
+        args![tenant, principal, after, limit],
+    )
+    .await
+}
+
+/// Removes a run that is over. Returns whether it was.
+pub async fn delete_ended(tx: &mut Tx, tenant: TenantId, id: Id<Run>) -> Result<bool> {
+    let gone = tx.execute("DELETE FROM runs WHERE tenant_id = $1 AND id = $2 AND state <> 'running'", args![tenant, id]).await?;
+    Ok(gone == 1)
+}
+
+/// Removes what a person's steps did from the journal of effects. Returns how many they were.
+pub async fn delete_effects(tx: &mut Tx, tenant: TenantId, principal: &str) -> Result<u64> {
+    // A step's name begins with the caller's id and a space.
+    let start = format!("{principal} ");
+    let sql = format!("DELETE FROM effects WHERE tenant_id = $1 AND SUBSTR(step, 1, {}) = $2", start.chars().count());
+    tx.execute(sql, args![tenant, start]).await
+}

@@ -87,3 +87,17 @@ pub async fn update(tx: &mut Tx, tenant: TenantId, t: &Ticket) -> Result<()> {
     .await?;
     Ok(())
 }
+
+/// The tickets that a person opened in the order of their making, behind an id.
+pub async fn of_person(tx: &mut Tx, tenant: TenantId, principal: &str, after: &str, limit: i64) -> Result<Vec<Ticket>> {
+    tx.all(
+        format!("SELECT {COLUMNS} FROM tickets WHERE tenant_id = $1 AND created_by = $2 AND ($3 = '' OR id > $3) ORDER BY id LIMIT $4"),
+        args![tenant, principal, after, limit],
+    )
+    .await
+}
+
+/// Puts another name for a person on the tickets that it opened. Returns on how many.
+pub async fn rename_person(tx: &mut Tx, tenant: TenantId, principal: &str, name: &str) -> Result<u64> {
+    tx.execute("UPDATE tickets SET created_by = $3 WHERE tenant_id = $1 AND created_by = $2", args![tenant, principal, name]).await
+}

@@ -267,7 +267,7 @@ mod tests {
     }
 
     async fn rename(kernel: &Kernel, sql: &'static str) {
-        let mut tx = kernel.db.write_all().await.unwrap();
+        let mut tx = kernel.db.write_schema().await.unwrap();
         tx.execute(sql, args![]).await.unwrap();
         tx.commit().await.unwrap();
     }

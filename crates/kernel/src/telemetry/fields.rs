@@ -4,6 +4,8 @@ use std::{borrow::Cow, fmt};
 
 use tracing::field::{Field, Visit};
 
+use crate::mask;
+
 /// Bytes of one text at most; the rest is cut, because a log line is no place for a document.
 const MAX_TEXT: usize = 16 * 1024;
 
@@ -80,7 +82,7 @@ impl Fields {
 
     fn put_text(&mut self, field: &Field, text: &str) {
         let text = scrub(cut(text));
-        self.put(field, Value::Text(text.into_owned()));
+        self.put(field, Value::Text(mask::emails(&text).into_owned()));
     }
 }
 

@@ -158,6 +158,18 @@ impl AnswerCache {
         }
     }
 
+    /// Forgets what a tenant's people were answered: whose answer it was cannot be told from a key.
+    pub(crate) fn forget_tenant(&self, tenant: TenantId) {
+        let mut state = self.state();
+        let mut freed = 0;
+        state.entries.retain(|_, entry| {
+            let gone = entry.tenant == tenant;
+            freed += if gone { entry.bytes } else { 0 };
+            !gone
+        });
+        state.bytes -= freed;
+    }
+
     /// Forgets what cites a source that is gone, and what a tenant's source may have been named in.
     pub(crate) fn forget_source(&self, tenant: TenantId, source: Id<Source>) {
         let mut state = self.state();

@@ -72,3 +72,25 @@ pub async fn document_starts(tx: &mut Tx, tenant: TenantId, ids: &[Id<Document>]
     }
     Ok(starts)
 }
+
+/// A person's asks in the order of their making, behind an id.
+pub async fn of_person(tx: &mut Tx, tenant: TenantId, principal: &str, after: &str, limit: i64) -> Result<Vec<Ask>> {
+    tx.all(
+        format!("SELECT {COLUMNS} FROM asks WHERE tenant_id = $1 AND principal_id = $2 AND ($3 = '' OR id > $3) ORDER BY id LIMIT $4"),
+        args![tenant, principal, after, limit],
+    )
+    .await
+}
+
+/// The ids of a person's asks that are over.
+pub async fn ended(tx: &mut Tx, tenant: TenantId, principal: &str, limit: i64) -> Result<Vec<Id<Answer>>> {
+    let sql = "SELECT id FROM asks WHERE tenant_id = $1 AND principal_id = $2 AND state <> 'running' ORDER BY id LIMIT $3";
+    let ids: Vec<String> = tx.all(sql, args![tenant, principal, limit]).await?;
+    ids.into_iter().map(|id| id.parse().map_err(Error::internal)).collect()
+}
+
+/// Removes an ask.
+pub async fn delete(tx: &mut Tx, tenant: TenantId, id: Id<Answer>) -> Result<()> {
+    tx.execute("DELETE FROM asks WHERE tenant_id = $1 AND id = $2", args![tenant, id]).await?;
+    Ok(())
+}

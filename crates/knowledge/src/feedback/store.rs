@@ -106,3 +106,21 @@ pub async fn set_question_set(tx: &mut Tx, tenant: TenantId, id: Id<Feedback>, s
     .await?;
     Ok(())
 }
+
+/// A person's feedback in the order of its making, behind an id.
+pub async fn of_person(tx: &mut Tx, tenant: TenantId, principal: &str, after: &str, limit: i64) -> Result<Vec<Feedback>> {
+    tx.all(
+        format!(
+            "SELECT {COLUMNS} FROM ask_feedback WHERE tenant_id = $1 AND principal_id = $2 AND ($3 = '' OR id > $3) ORDER BY id LIMIT $4"
+        ),
+        args![tenant, principal, after, limit],
+    )
+    .await
+}
+
+/// Removes some of a person's feedback. Returns how much it was.
+pub async fn delete_of_person(tx: &mut Tx, tenant: TenantId, principal: &str, limit: i64) -> Result<u64> {
+    let sql = "DELETE FROM ask_feedback WHERE tenant_id = $1 AND id IN
+                   (SELECT id FROM ask_feedback WHERE tenant_id = $1 AND principal_id = $2 ORDER BY id LIMIT $3)";
+    tx.execute(sql, args![tenant, principal, limit]).await
+}

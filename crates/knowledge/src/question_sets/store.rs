@@ -295,3 +295,19 @@ pub async fn put_result(
     }
     Ok(())
 }
+
+/// The names of the sets that a person made or ran, at most a thousand.
+pub async fn made_by(tx: &mut Tx, tenant: TenantId, principal: &str) -> Result<Vec<String>> {
+    let sql = "SELECT name FROM question_sets WHERE tenant_id = $1 AND (created_by = $2 OR id IN
+                   (SELECT set_id FROM question_set_runs WHERE tenant_id = $1 AND started_by = $2)) ORDER BY name LIMIT 1000";
+    tx.all(sql, args![tenant, principal]).await
+}
+
+/// Puts another name for a person into sets and runs. Returns in how many.
+pub async fn rename_person(tx: &mut Tx, tenant: TenantId, principal: &str, name: &str) -> Result<u64> {
+    let sets = tx
+        .execute("UPDATE question_sets SET created_by = $3 WHERE tenant_id = $1 AND created_by = $2", args![tenant, principal, name])
+        .await?;
+    let runs = "UPDATE question_set_runs SET started_by = $3 WHERE tenant_id = $1 AND started_by = $2";
+    Ok(sets + tx.execute(runs, args![tenant, principal, name]).await?)
+}

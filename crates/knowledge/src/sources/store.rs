@@ -183,3 +183,17 @@ pub async fn delete(tx: &mut Tx, tenant: TenantId, id: Id<Source>) -> Result<()>
     }
     tx.clear_stream(tenant, &super::stream(id)).await
 }
+
+/// The names of the sources whose lists of readers name a person, at most a thousand.
+pub async fn read_by(tx: &mut Tx, tenant: TenantId, principal: &str) -> Result<Vec<String>> {
+    let quoted = serde_json::Value::from(principal).to_string();
+    let sql = "SELECT name FROM sources WHERE tenant_id = $1 AND REPLACE(readers, $2, '') <> readers ORDER BY name LIMIT 1000";
+    tx.all(sql, args![tenant, quoted]).await
+}
+
+/// Puts another name for a person into lists of readers. Returns in how many.
+pub async fn rename_reader(tx: &mut Tx, tenant: TenantId, principal: &str, name: &str) -> Result<u64> {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let sql = "UPDATE sources SET readers = REPLACE(readers, $2, $3) WHERE tenant_id = $1 AND REPLACE(readers, $2, '') <> readers";
+    tx.execute(sql, args![tenant, quoted(principal), quoted(name)]).await
+}

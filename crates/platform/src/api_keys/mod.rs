@@ -4,6 +4,7 @@
 //! A key is `astro_` and 32 random bytes. It is shown once; only its SHA-256 is stored, which for values of that entropy is as good as a slow
 //! hash and takes a microsecond.
 
+pub mod personal;
 pub mod routes;
 mod store;
 #[cfg(test)]

@@ -102,3 +102,17 @@ pub async fn touch(tx: &mut Tx, tenant: TenantId, id: Id<ApiKey>, now: Timestamp
     tx.execute("UPDATE api_keys SET last_used_at = $1 WHERE tenant_id = $2 AND id = $3", args![now, tenant, id]).await?;
     Ok(())
 }
+
+/// A person's keys in the order of their making, behind an id.
+pub async fn of_person(tx: &mut Tx, tenant: TenantId, owner: &str, after: &str, limit: i64) -> Result<Vec<ApiKey>> {
+    tx.all(
+        format!("SELECT {COLUMNS} FROM api_keys WHERE tenant_id = $1 AND owner = $2 AND ($3 = '' OR id > $3) ORDER BY id LIMIT $4"),
+        args![tenant, owner, after, limit],
+    )
+    .await
+}
+
+/// Removes a person's keys. Returns how many they were.
+pub async fn delete_of_person(tx: &mut Tx, tenant: TenantId, owner: &str) -> Result<u64> {
+    tx.execute("DELETE FROM api_keys WHERE tenant_id = $1 AND owner = $2", args![tenant, owner]).await
+}

@@ -3,6 +3,7 @@
 //! Tokens, codes and cookies are 32 random bytes. Only their SHA-256 is stored or compared, which for values of that entropy is as
 //! good as a slow hash and takes a microsecond.
 
+pub mod personal;
 pub mod routes;
 mod store;
 #[cfg(test)]

@@ -19,6 +19,8 @@ const NOTHING_CHANGED: &[&str] = &["POST /api/v1/search"];
 
 /// Every other operation with the action of its entry. An operation without a row fails the test.
 const ACTIONS: &[(&str, &str)] = &[
+    ("POST /api/v1/api-keys", "api_keys.create"),
+    ("DELETE /api/v1/api-keys/{id}", "api_keys.revoke"),
     ("POST /api/v1/ask", "ask"),
     ("DELETE /api/v1/asks/{id}/feedback", "feedback.withdraw"),
     ("POST /api/v1/asks/{id}/feedback", "feedback.give"),
@@ -28,6 +30,7 @@ const ACTIONS: &[(&str, &str)] = &[
     ("POST /api/v1/index/rebuild", "index.rebuild"),
     ("POST /api/v1/jobs/{id}/cancel", "jobs.cancel"),
     ("POST /api/v1/jobs/{id}/retry", "jobs.retry"),
+    ("POST /api/v1/privacy-requests", "privacy.export"),
     ("POST /api/v1/question-sets", "question_sets.create"),
     ("DELETE /api/v1/question-sets/{id}", "question_sets.delete"),
     ("PUT /api/v1/question-sets/{id}", "question_sets.update"),
@@ -158,6 +161,11 @@ impl World {
             }
             "POST /api/v1/index/rebuild" => {
                 let reply = app.post(path).send().await;
+                let subject = id(&reply);
+                (reply, subject)
+            }
+            "POST /api/v1/privacy-requests" => {
+                let reply = app.post(path).json(json!({"kind": "export", "person": "user:ann"})).send().await;
                 let subject = id(&reply);
                 (reply, subject)
             }

@@ -23,6 +23,7 @@ async fn bodies(app: &TestApp) -> Vec<(Method, String, serde_json::Value)> {
         (Method::POST, format!("/api/v1/asks/{ask}/feedback"), json!({"rating": "up", "comment": "text"})),
         (Method::POST, format!("/api/v1/feedback/{feedback}/question"), json!({"question_set_id": set, "id": "text"})),
         (Method::POST, "/api/v1/api-keys".to_owned(), json!({"name": "text"})),
+        (Method::POST, "/api/v1/privacy-requests".to_owned(), json!({"kind": "export", "person": "user:text"})),
         (Method::POST, "/api/v1/question-sets".to_owned(), json!({"name": "text", "description": "text"})),
         (Method::PUT, format!("/api/v1/question-sets/{set}"), json!({"name": "text", "description": "text"})),
         (Method::POST, format!("/api/v1/question-sets/{set}/questions"), json!({"id": "text", "question": "text"})),

@@ -21,6 +21,7 @@ mod knowledge;
 mod limits;
 mod openapi;
 mod policies;
+mod privacy;
 mod quality;
 mod read_audit;
 mod repeats;
