@@ -23,7 +23,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 /// This domain's tables.
 pub const MIGRATIONS: Migrations = Migrations {
     domain: "platform",
-    steps: &[Migration { version: 1, name: "sessions", sql: include_str!("../migrations/0001_sessions.sql") }],
+    steps: &[
+        Migration { version: 1, name: "sessions", sql: include_str!("../migrations/0001_sessions.sql") },
+        Migration { version: 2, name: "signing_keys", sql: include_str!("../migrations/0002_signing_keys.sql") },
+    ],
 };
 
 /// What the routes and the sign-in middleware share; clones are the same platform.

@@ -53,6 +53,8 @@ pub const METRICS: &[Metric] = &[
     histogram("http_request_duration_seconds", &["method", "path"], WAITED_FOR, "Seconds until an answer begins"),
     counter("connections_refused_total", &[], "Connections refused because server.max_connections were open"),
     counter("auth_refused_total", &["reason"], "Requests refused for a missing or bad token"),
+    counter("oidc_key_fetches_total", &["outcome"], "Fetches of the keys of the OpenID Connect issuer, by how they ended: ok or failed"),
+    counter("signing_key_rotations_total", &[], "Times that another key took over signing our tokens"),
     counter("panics_total", &["task"], "Panics contained; each is a defect"),
     gauge("sse_connections_active", &[], "Event streams open now"),
     counter("sse_connections_total", &[], "Event streams opened"),
