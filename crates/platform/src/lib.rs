@@ -27,6 +27,7 @@ pub const MIGRATIONS: Migrations = Migrations {
     domain: "platform",
     steps: &[
         Migration { version: 1, name: "sessions", sql: include_str!("../migrations/0001_sessions.sql") },
+        Migration { version: 2, name: "signing_keys", sql: include_str!("../migrations/0002_signing_keys.sql") },
         Migration { version: 20, name: "api_keys", sql: include_str!("../migrations/0020_api_keys.sql") },
     ],
 };

@@ -55,6 +55,8 @@ pub const METRICS: &[Metric] = &[
     counter("auth_refused_total", &["reason"], "Requests refused for a missing or bad token"),
     counter("rate_limited_total", &["class", "scope"], "Requests refused because their caller, address or tenant made too many"),
     counter("sign_in_delayed_total", &[], "Attempts to sign in refused because too many before them failed"),
+    counter("oidc_key_fetches_total", &["outcome"], "Fetches of the keys of the OpenID Connect issuer, by how they ended: ok or failed"),
+    counter("signing_key_rotations_total", &[], "Times that another key took over signing our tokens"),
     counter("panics_total", &["task"], "Panics contained; each is a defect"),
     gauge("sse_connections_active", &[], "Event streams open now"),
     counter("sse_connections_total", &[], "Event streams opened"),
