@@ -10,6 +10,7 @@ pub mod config;
 pub mod eval;
 pub mod extract;
 pub mod ingest;
+pub mod keys;
 pub mod login_link;
 pub mod migrate;
 pub mod openapi;
