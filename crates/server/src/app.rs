@@ -18,7 +18,7 @@ use astrolabe_kernel::{
     telemetry::recorder,
 };
 use astrolabe_knowledge::{Knowledge, KnowledgeConfig, Paths, ingest::extractor::Extractor};
-use astrolabe_platform::{Platform, sessions};
+use astrolabe_platform::{Platform, identity::Identity, sessions};
 
 use crate::{
     config::Config,
@@ -94,6 +94,15 @@ impl Parts {
         })
     }
 
+    /// Both issuers of tokens, of which nothing is read yet.
+    ///
+    /// # Errors
+    /// As [`Identity::new`].
+    pub fn identity(&self, kernel: &Kernel) -> Result<Identity> {
+        let config = &self.config;
+        Identity::new(kernel, config.oidc.clone(), config.identity.clone(), &config.server.public_url, self.data_dir.secret_file())
+    }
+
     /// Where the files of the knowledge domain are.
     pub fn paths(&self) -> Paths {
         Paths { blobs: self.data_dir.join("blobs"), index: self.data_dir.join("index"), models: self.models() }
@@ -118,6 +127,8 @@ pub struct App {
     pub system: System,
     /// Sign-in and the consoles.
     pub platform: Platform,
+    /// The verifier of tokens, the issuer outside, and our own keys.
+    pub identity: Identity,
     /// Sources, documents, search and answers.
     pub knowledge: Knowledge,
     /// Agents, their tools, runs and tickets.
@@ -164,14 +175,16 @@ impl App {
         agents.end_abandoned_runs().await?;
         let platform = Platform::new(kernel.clone(), &token, registry.clone(), parts.config.server.is_https());
 
+        let identity = parts.identity(&kernel)?;
+
         system.opened(Opened {
             db: kernel.db.clone(),
             schema: SchemaState { applied: plan.applied.len() + plan.pending.len(), pending: 0 },
             dependencies: {
-                let (knowledge, gateway) = (knowledge.clone(), gateway.clone());
+                let (knowledge, gateway, identity) = (knowledge.clone(), gateway.clone(), identity.clone());
                 Box::new(move || {
-                    let (knowledge, gateway) = (knowledge.clone(), gateway.clone());
-                    Box::pin(async move { dependencies(&knowledge, &gateway).await })
+                    let (knowledge, gateway, identity) = (knowledge.clone(), gateway.clone(), identity.clone());
+                    Box::pin(async move { dependencies(&knowledge, &gateway, &identity).await })
                 })
             },
             now: {
@@ -180,7 +193,7 @@ impl App {
             },
         });
         let (config, data_dir) = (parts.config.clone(), parts.data_dir.clone());
-        Ok(Self { kernel, config, data_dir, token, system, platform, knowledge, agents, gateway, plan, registry, sealer })
+        Ok(Self { kernel, config, data_dir, token, system, platform, identity, knowledge, agents, gateway, plan, registry, sealer })
     }
 
     /// Starts what runs in the background: the sealer, the loading of model and index, then the job workers.
@@ -188,6 +201,9 @@ impl App {
         self.kernel.stay_alive();
         self.sealer.start();
         self.gateway.watch(&self.kernel.lifecycle);
+        if let Some(issuer) = self.identity.issuer().cloned() {
+            self.kernel.lifecycle.spawn("oidc keys at start", async move { issuer.warm().await });
+        }
         let runner_config = RunnerConfig { workers: self.config.jobs.workers, ..RunnerConfig::default() };
         let owner = format!("{}-{}", std::process::id(), self.kernel.random.token(6));
         let runner = Runner::new(self.kernel.clone(), self.registry.clone(), runner_config, owner);
@@ -200,8 +216,8 @@ impl App {
             }
         });
         let (kernel, retention) = (self.kernel.clone(), self.config.retention.clone());
-        let (platform, agents) = (self.platform.clone(), self.agents.clone());
-        self.kernel.lifecycle.spawn("housekeeping", async move { keep_house(&kernel, &retention, &platform, &agents).await });
+        let (platform, identity, agents) = (self.platform.clone(), self.identity.clone(), self.agents.clone());
+        self.kernel.lifecycle.spawn("housekeeping", async move { keep_house(&kernel, &retention, &platform, &identity, &agents).await });
         if self.kernel.db.dialect() == Dialect::Postgres {
             let (kernel, knowledge, agents) = (self.kernel.clone(), self.knowledge.clone(), self.agents.clone());
             self.kernel.lifecycle.spawn("abandoned work", async move { watch_others(&kernel, &knowledge, &agents).await });
@@ -235,7 +251,7 @@ fn own_metrics() -> Vec<(String, String, f64)> {
     recorder().snapshot().into_iter().map(|s| (s.name.clone(), labels(&s.labels), s.value)).collect()
 }
 
-async fn dependencies(knowledge: &Knowledge, gateway: &Gateway) -> Vec<Named> {
+async fn dependencies(knowledge: &Knowledge, gateway: &Gateway, identity: &Identity) -> Vec<Named> {
     let mut all: Vec<Named> = knowledge
         .dependencies()
         .await
@@ -249,14 +265,24 @@ async fn dependencies(knowledge: &Knowledge, gateway: &Gateway) -> Vec<Named> {
         None => "answers are put together from sentences of the documents".to_owned(),
     };
     all.push(Named { name: "chat_model", dependency: Dependency { status: status.as_str().to_owned(), required: false, detail } });
+    if let Some(issuer) = identity.issuer() {
+        let known = issuer.status();
+        let (status, detail) = match (known.failure, known.keys) {
+            (Some(failure), _) => ("connection_failed", failure),
+            (None, Some(keys)) => ("ok", format!("{keys} keys")),
+            (None, None) => ("loading", "its keys are being fetched".to_owned()),
+        };
+        all.push(Named { name: "oidc", dependency: Dependency { status: status.to_owned(), required: false, detail } });
+    }
     all
 }
 
-async fn keep_house(kernel: &Kernel, retention: &Retention, platform: &Platform, agents: &Agents) {
+async fn keep_house(kernel: &Kernel, retention: &Retention, platform: &Platform, identity: &Identity, agents: &Agents) {
     loop {
         let pruned = async {
             retention::prune(kernel, retention).await?;
             platform.prune_sessions().await?;
+            identity.keys().keep().await?;
             agents.prune_effects().await
         };
         if let Err(error) = pruned.await {

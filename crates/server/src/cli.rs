@@ -92,6 +92,8 @@ enum Command {
     Restore(commands::restore::Restore),
     /// Prove that nobody edited the audit log.
     Audit(commands::audit::Audit),
+    /// List and rotate the keys that sign tokens.
+    Keys(commands::keys::Keys),
     /// Look at tokens the way the server does.
     Token(commands::token::Token),
     /// Show the settings in force.
@@ -205,6 +207,7 @@ fn run(context: &Context, command: Command) -> Result<Done> {
         Command::Reindex(c) => block_on(commands::reindex::run(context, &c)),
         Command::Restore(c) => commands::restore::run(context, &c),
         Command::Audit(c) => block_on(commands::audit::run(context, &c)),
+        Command::Keys(c) => block_on(commands::keys::run(context, &c)),
         Command::Token(c) => commands::token::run(context, &c),
         Command::Config(c) => commands::config::run(context, &c),
         Command::Openapi(c) => block_on(commands::openapi::run(context, &c)),

@@ -10,6 +10,7 @@ use astrolabe_kernel::{
     limits::{self, LimitsConfig},
     retention::Retention,
 };
+use astrolabe_platform::identity::config::{IdentityConfig, OidcConfig};
 use serde::Deserialize;
 
 use crate::listener::Limits;
@@ -17,11 +18,23 @@ use crate::listener::Limits;
 /// The defaults, which are the documentation, and what else is known about the keys.
 pub const SCHEMA: Schema = Schema {
     defaults: include_str!("config.default.toml"),
-    secrets: &["model.api_key", "tools.tickets_token", "tools.restart_webhook_token"],
+    secrets: &[
+        "model.api_key",
+        "tools.tickets_token",
+        "tools.restart_webhook_token",
+        "oidc.client_secret",
+        "identity.secret_key",
+        "identity.jwt_secret_key",
+    ],
     aliases: &[
         ("PORT", "server.listen"),
         ("DATABASE_URL", "database.url"),
         ("LOG_LEVEL", "log.level"),
+        ("OIDC_ISSUER", "oidc.issuer"),
+        ("OIDC_AUDIENCE", "oidc.audience"),
+        ("OIDC_JWKS_URL", "oidc.jwks_url"),
+        ("SECRET_KEY", "identity.secret_key"),
+        ("JWT_SECRET_KEY", "identity.jwt_secret_key"),
         ("OPENAI_API_KEY", "model.api_key"),
         ("VLLM_URL", "model.base_url"),
         ("TICKETS_URL", "tools.tickets_url"),
@@ -38,9 +51,6 @@ pub const UNUSED_ENV: &[&str] = &[
     "REDIS_URL",
     "NATS_URL",
     "QDRANT_URL",
-    "OIDC_ISSUER",
-    "OIDC_AUDIENCE",
-    "OIDC_JWKS_URL",
     "S3_AUDIT_BUCKET",
     "ES_URL",
     "ES_INDEX_AUDIT",
@@ -50,8 +60,6 @@ pub const UNUSED_ENV: &[&str] = &[
     "GOOGLE_API_KEY",
     "NEO4J_URI",
     "NEO4J_PASSWORD",
-    "JWT_SECRET_KEY",
-    "SECRET_KEY",
     "DATABASE_URL_CLOUD",
     "POSTGRES_PASSWORD",
     "DATABASE_PASSWORD",
@@ -197,6 +205,10 @@ pub struct Config {
     pub models: ModelsConfig,
     /// How long what nobody reads any more is kept.
     pub retention: Retention,
+    /// The issuer outside.
+    pub oidc: OidcConfig,
+    /// Our own keys.
+    pub identity: IdentityConfig,
 }
 
 /// Where models are when no setting says so: one folder a person, as the XDG Base Directory Specification has it; `scripts/models.sh`
@@ -261,7 +273,11 @@ impl Config {
         within("database.connections", u64::from(database.connections), 1, 1000)?;
         settings.section::<astrolabe_knowledge::KnowledgeConfig>("knowledge")?.validate()?;
         let retention: Retention = settings.section("retention")?;
-        Ok(Self { server, proxies, limits, database, jobs, models: settings.section("models")?, retention, settings })
+        let oidc: OidcConfig = settings.section("oidc")?;
+        oidc.validate()?;
+        let identity: IdentityConfig = settings.section("identity")?;
+        within("identity.key_days", u64::from(identity.key_days), 0, 3650)?;
+        Ok(Self { server, proxies, limits, database, jobs, models: settings.section("models")?, retention, oidc, identity, settings })
     }
 
     /// The layers of a process: defaults, `file`, environment, then `flags` as `(key, value, name of the flag)`.
@@ -343,8 +359,9 @@ mod tests {
             "knowledge.embed_threads",
             "knowledge.max_upload_files",
             "knowledge.max_document_bytes",
+            "identity.key_days",
         ] {
-            let may_be_none = ["server.shutdown_grace_s", "knowledge.embed_threads"].contains(&key);
+            let may_be_none = ["server.shutdown_grace_s", "knowledge.embed_threads", "identity.key_days"].contains(&key);
             for value in ["9223372036854775807", "0", "-1"] {
                 let loaded = Config::load(None, Vec::new(), &[(key.to_owned(), value.to_owned(), "--set".to_owned())]);
                 match loaded {
@@ -365,6 +382,30 @@ mod tests {
         assert_eq!(load("server.cors_origins", "https://app.example.com:8443").unwrap().server.origins().cross.len(), 1);
         assert!(load("server.trusted_proxies", "10.0.0.0/33").err().unwrap().message().starts_with("server.trusted_proxies"));
         assert!(load("limits.ask_per_minute", "4000000000").err().unwrap().message().starts_with("limits.ask_per_minute"));
+    }
+
+    #[test]
+    fn the_names_that_operators_know_set_the_issuer_and_the_secret_which_is_not_shown() {
+        let env = |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect::<Vec<_>>();
+        let set = [
+            ("OIDC_ISSUER", "https://id.example.com"),
+            ("OIDC_AUDIENCE", "astrolabe, https://docs.example.com"),
+            ("OIDC_JWKS_URL", "https://id.example.com/keys"),
+            ("SECRET_KEY", "kX3v9Qm2Zt7Lr5Wp8Yc1Nf6Hb4Jd0SgA"),
+        ];
+        let config = Config::load(None, env(&set), &[]).unwrap();
+        assert_eq!(config.oidc.audience, ["astrolabe", "https://docs.example.com"]);
+        assert_eq!(config.oidc.jwks_url, "https://id.example.com/keys");
+        assert!(!config.identity.secret_key.is_empty());
+        assert!(!serde_json::to_string(&config.settings.show()).unwrap().contains("kX3v9Qm2"));
+        for (unlike, key) in [
+            (&[("OIDC_ISSUER", "http://id.example.com"), ("OIDC_AUDIENCE", "a")][..], "oidc.issuer"),
+            (&[("OIDC_ISSUER", "https://id.example.com")], "oidc.audience"),
+            (&[("OIDC_AUDIENCE", "a")], "oidc.issuer"),
+        ] {
+            let error = Config::load(None, env(unlike), &[]).err().unwrap();
+            assert!(error.message().starts_with(key), "{error}");
+        }
     }
 
     #[test]

@@ -64,6 +64,7 @@ pub fn full(app: &App) -> (Router, OpenApi) {
     let open = OpenApiRouter::new()
         .merge(system::routes(app.system.clone()))
         .merge(astrolabe_platform::public_routes(app.platform.clone()).layer(from_fn_with_state(limiter.clone(), limit_address)))
+        .merge(astrolabe_platform::identity::public_routes(app.identity.clone()))
         .merge(pages);
     let base = api::base(&app.config.server.public_url);
     let (router, description) = OpenApiRouter::with_openapi(base).merge(signed_in).merge(open).split_for_parts();

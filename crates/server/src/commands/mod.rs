@@ -11,6 +11,7 @@ pub mod eval;
 pub mod extract;
 pub mod ingest;
 pub mod key;
+pub mod keys;
 pub mod login_link;
 pub mod migrate;
 pub mod openapi;

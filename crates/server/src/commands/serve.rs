@@ -70,7 +70,7 @@ pub async fn run(context: &Context, args: Serve) -> Result<Done> {
     // Counting signals goes on while everything else stops, so it is not a part of what is waited for.
     let stop = signals(&Lifecycle::new())?;
     let opened = tokio::select! {
-        opened = App::open(&parts, system) => opened,
+        opened = open(&parts, system) => opened,
         () = stop.first() => Err(Error::new(astrolabe_kernel::error::code::SHUTTING_DOWN, "stopped before the data directory was open")),
     };
     let app = match opened {
@@ -105,6 +105,18 @@ pub async fn run(context: &Context, args: Serve) -> Result<Done> {
     drop(lock);
     guard.flush();
     Ok(if clean { Done::All } else { Done::Part })
+}
+
+/// Opens the app and the keys of its tokens, so that a wrong secret is told now and not to the first who asks.
+async fn open(parts: &Parts, system: System) -> Result<App> {
+    let app = App::open(parts, system).await?;
+    match app.identity.keys().open().await {
+        Ok(()) => Ok(app),
+        Err(error) => {
+            app.stop(Duration::ZERO).await;
+            Err(error)
+        }
+    }
 }
 
 /// The router in force: the one that says "warming up", then the full one.
