@@ -1,25 +1,34 @@
 //! Sign-in, the audit console and the jobs console: what an operator sees of the installation itself.
 //!
-//! Reading order: [`sessions`] decides who a request comes from, for every other domain; [`identity`] says what a token is worth; [`api_keys`] is how
-//! programs sign in; [`audit`] and [`jobs`] let people read and
-//! steer what the kernel records and runs.
+//! Reading order: [`access`] decides who a request comes from, for every other domain; [`tenants`] and [`accounts`] are who there is; [`sessions`] is how
+//! people sign in and [`api_keys`] how programs do; [`identity`] says what a token is worth; [`audit`] and [`jobs`] let people read and steer what the
+//! kernel records and runs.
 //!
-//! Invariant: nothing behind [`sessions::authenticate`] runs without a [`Principal`](astrolabe_kernel::Principal).
+//! Invariant: nothing behind [`access::authenticate`] runs without a [`Principal`](astrolabe_kernel::Principal).
 
+pub mod access;
+pub mod accounts;
 pub mod api_keys;
 pub mod audit;
+mod etag;
 pub mod identity;
 pub mod jobs;
 pub mod sessions;
+pub mod tenants;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 
 use astrolabe_kernel::{
-    Kernel,
+    Kernel, Result,
     config::Secret,
     db::{Migration, Migrations},
     jobs::Registry,
+    limits::FailedAttempts,
 };
+
+use self::{access::Verdicts, accounts::passwords::Passwords, identity::Identity};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// This domain's tables.
@@ -28,6 +37,7 @@ pub const MIGRATIONS: Migrations = Migrations {
     steps: &[
         Migration { version: 1, name: "sessions", sql: include_str!("../migrations/0001_sessions.sql") },
         Migration { version: 2, name: "signing_keys", sql: include_str!("../migrations/0002_signing_keys.sql") },
+        Migration { version: 10, name: "accounts", sql: include_str!("../migrations/0010_accounts.sql") },
         Migration { version: 20, name: "api_keys", sql: include_str!("../migrations/0020_api_keys.sql") },
     ],
 };
@@ -41,16 +51,37 @@ struct Inner {
     registry: Registry,
     token_hash: sessions::Digest,
     secure_cookies: bool,
+    identity: Identity,
+    passwords: Passwords,
+    attempts: FailedAttempts,
+    verdicts: Verdicts,
     refusals: sessions::Refusals,
 }
 
 impl Platform {
     /// The platform of a data directory. `token` is the directory's token; `registry` holds the handlers of every kind of job, so
     /// that a job that is canceled from here brings its subject to the same end; `secure_cookies` is set when browsers reach the
-    /// server over https, possibly through a proxy.
-    pub fn new(kernel: Kernel, token: &Secret, registry: Registry, secure_cookies: bool) -> Self {
-        let token_hash = sessions::digest(token.expose());
-        Self(Arc::new(Inner { kernel, registry, token_hash, secure_cookies, refusals: sessions::Refusals::default() }))
+    /// server over https, possibly through a proxy; `identity` has the issuers whose tokens are taken.
+    pub fn new(kernel: Kernel, token: &Secret, registry: Registry, secure_cookies: bool, identity: Identity) -> Self {
+        Self(Arc::new(Inner {
+            kernel,
+            registry,
+            token_hash: sessions::digest(token.expose()),
+            secure_cookies,
+            identity,
+            passwords: Passwords::default(),
+            attempts: FailedAttempts::default(),
+            verdicts: Verdicts::default(),
+            refusals: sessions::Refusals::default(),
+        }))
+    }
+
+    /// How many accounts there are.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn accounts(&self) -> Result<i64> {
+        accounts::store::accounts(&mut self.kernel().db.read_all().await?).await
     }
 
     /// The handles of the process.
@@ -62,8 +93,20 @@ impl Platform {
 /// The endpoints behind sign-in.
 pub fn routes(platform: Platform) -> OpenApiRouter {
     OpenApiRouter::new()
-        .routes(routes!(sessions::routes::get_me))
-        .routes(routes!(sessions::routes::end_current_session))
+        .routes(routes!(sessions::own::get_me))
+        .routes(routes!(sessions::own::change_password))
+        .routes(routes!(sessions::own::list_sessions))
+        .routes(routes!(sessions::own::end_session))
+        .routes(routes!(sessions::own::end_current_session))
+        .routes(routes!(sessions::own::switch_tenant))
+        .routes(routes!(tenants::routes::list_tenants, tenants::routes::create_tenant))
+        .routes(routes!(tenants::routes::get_tenant, tenants::routes::update_tenant))
+        .routes(routes!(accounts::routes::list_users, accounts::routes::create_user))
+        .routes(routes!(accounts::routes::get_user, accounts::routes::update_user, accounts::routes::delete_user))
+        .routes(routes!(accounts::routes::sign_out_user))
+        .routes(routes!(accounts::routes::create_user_link))
+        .routes(routes!(accounts::routes::set_user_password))
+        .routes(routes!(accounts::routes::list_roles))
         .routes(routes!(api_keys::routes::list_api_keys, api_keys::routes::create_api_key))
         .routes(routes!(api_keys::routes::get_api_key, api_keys::routes::revoke_api_key))
         .routes(routes!(audit::routes::list_audit_entries))
@@ -76,5 +119,9 @@ pub fn routes(platform: Platform) -> OpenApiRouter {
 
 /// The endpoints that are open: reviewed with care, for they have no caller.
 pub fn public_routes(platform: Platform) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(sessions::routes::sign_in)).with_state(platform)
+    OpenApiRouter::new()
+        .routes(routes!(sessions::routes::sign_in))
+        .routes(routes!(sessions::routes::create_session))
+        .routes(routes!(sessions::routes::refresh_session))
+        .with_state(platform)
 }

@@ -173,9 +173,8 @@ impl App {
         let (limits, tools) = (settings.section("agents")?, settings.section("tools")?);
         let agents = Agents::new(kernel.clone(), knowledge.clone(), gateway.clone(), limits, tools, own)?;
         agents.end_abandoned_runs().await?;
-        let platform = Platform::new(kernel.clone(), &token, registry.clone(), parts.config.server.is_https());
-
         let identity = parts.identity(&kernel)?;
+        let platform = Platform::new(kernel.clone(), &token, registry.clone(), parts.config.server.is_https(), identity.clone());
 
         system.opened(Opened {
             db: kernel.db.clone(),

@@ -13,7 +13,7 @@ use astrolabe_kernel::{
     idempotency,
     limits::{Limiter, limit, limit_address},
 };
-use astrolabe_platform::sessions::authenticate;
+use astrolabe_platform::access::authenticate;
 use axum::{
     Router,
     body::Bytes,

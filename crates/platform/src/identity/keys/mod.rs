@@ -216,7 +216,7 @@ impl Keys {
     /// # Errors
     /// When the database cannot be read.
     pub async fn list(&self) -> Result<Vec<KeyInfo>> {
-        let rows = self.0.kernel.db.read().await?.signing_keys(self.0.kernel.now()).await?;
+        let rows = self.0.kernel.db.read_all().await?.signing_keys(self.0.kernel.now()).await?;
         let info = |k: Stored| KeyInfo {
             kid: k.kid,
             state: k.state,
@@ -244,7 +244,7 @@ impl Keys {
     pub async fn revoke(&self, principal: &Principal, trace: &Trace) -> Result<()> {
         let sealer = self.sealer(true)?;
         let now = self.0.kernel.now();
-        let mut tx = self.0.kernel.db.write().await?;
+        let mut tx = self.0.kernel.db.write_all().await?;
         let revoked = tx.revoke_signing_keys(now).await?;
         self.make(&mut tx, &sealer, "active", now).await?;
         self.make(&mut tx, &sealer, "next", now).await?;
@@ -259,7 +259,7 @@ impl Keys {
     /// Those of [`Keys::open`].
     pub async fn keep(&self) -> Result<Option<Rotation>> {
         let now = self.0.kernel.now();
-        let mut tx = self.0.kernel.db.write().await?;
+        let mut tx = self.0.kernel.db.write_all().await?;
         tx.prune_signing_keys(now).await?;
         tx.commit().await?;
         let held = self.load(now).await?;
@@ -275,7 +275,7 @@ impl Keys {
     async fn rotate_from(&self, kid: &str, principal: &Principal, trace: &Trace) -> Result<Rotation> {
         let sealer = self.sealer(false)?;
         let now = self.0.kernel.now();
-        let mut tx = self.0.kernel.db.write().await?;
+        let mut tx = self.0.kernel.db.write_all().await?;
         if !tx.retire_signing_key(kid, now, now.plus(PUBLISHED)).await? {
             drop(tx);
             self.load(now).await?;
@@ -322,7 +322,7 @@ impl Keys {
             return Ok(held);
         }
         let now = self.0.kernel.now();
-        let mut rows = self.0.kernel.db.read().await?.signing_keys(now).await?;
+        let mut rows = self.0.kernel.db.read_all().await?.signing_keys(now).await?;
         if !["active", "next"].iter().all(|state| rows.iter().any(|k| k.state == *state)) {
             rows = self.complete(rows.is_empty()).await?;
         }
@@ -347,13 +347,13 @@ impl Keys {
     async fn complete(&self, first: bool) -> Result<Vec<Stored>> {
         let sealer = self.sealer(first)?;
         let now = self.0.kernel.now();
-        let mut tx = self.0.kernel.db.write().await?;
+        let mut tx = self.0.kernel.db.write_all().await?;
         let made = self.make(&mut tx, &sealer, "active", now).await? | self.make(&mut tx, &sealer, "next", now).await?;
         tx.commit().await?;
         if made {
             tracing::info!("made keys that sign tokens");
         }
-        self.0.kernel.db.read().await?.signing_keys(now).await
+        self.0.kernel.db.read_all().await?.signing_keys(now).await
     }
 
     /// Makes a key for a state, unless there is one.

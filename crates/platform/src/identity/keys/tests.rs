@@ -67,7 +67,7 @@ async fn what_is_published_verifies_elsewhere_and_holds_no_private_half() {
     Verifier { keys: &set, expect: &expect }.verify(&token, test.kernel.now()).unwrap();
     let names: Vec<String> = serde_json::from_str::<Value>(&jwks).unwrap()["keys"][0].as_object().unwrap().keys().cloned().collect();
     assert_eq!(names, ["alg", "crv", "kid", "kty", "use", "x"]);
-    let stored: Vec<Vec<u8>> = test.kernel.db.read().await.unwrap().all("SELECT private_key FROM signing_keys", &[]).await.unwrap();
+    let stored: Vec<Vec<u8>> = test.kernel.db.read_all().await.unwrap().all("SELECT private_key FROM signing_keys", &[]).await.unwrap();
     let seed = keys.current().await.unwrap().signer.to_bytes();
     assert!(stored.iter().all(|blob| !blob.windows(32).any(|w| w == seed)), "nor does the database, in the clear");
 }
@@ -96,10 +96,10 @@ async fn the_next_key_takes_over_and_tokens_of_the_old_one_stay_good_until_they_
     test.kernel.clock.advance(PUBLISHED);
     assert_eq!(keys.keep().await.unwrap(), None);
     assert_eq!(states(&keys).await.len(), 2);
-    let left: i64 = test.kernel.db.read().await.unwrap().one("SELECT COUNT(*) FROM signing_keys", &[]).await.unwrap();
+    let left: i64 = test.kernel.db.read_all().await.unwrap().one("SELECT COUNT(*) FROM signing_keys", &[]).await.unwrap();
     assert_eq!(left, 2);
     let erased: i64 =
-        test.kernel.db.read().await.unwrap().one("SELECT COUNT(*) FROM audit_entries WHERE action = 'keys.rotate'", &[]).await.unwrap();
+        test.kernel.db.read_all().await.unwrap().one("SELECT COUNT(*) FROM audit_entries WHERE action = 'keys.rotate'", &[]).await.unwrap();
     assert_eq!(erased, 1);
 }
 
@@ -108,7 +108,7 @@ async fn the_private_half_of_a_retired_key_is_erased() {
     let (test, keys) = setup().await;
     keys.open().await.unwrap();
     rotate(&keys).await;
-    let mut tx = test.kernel.db.read().await.unwrap();
+    let mut tx = test.kernel.db.read_all().await.unwrap();
     let kept: i64 = tx.one("SELECT COUNT(*) FROM signing_keys WHERE state = 'retired' AND private_key IS NOT NULL", &[]).await.unwrap();
     assert_eq!(kept, 0);
 }
@@ -165,7 +165,7 @@ async fn of_several_processes_that_start_or_rotate_at_once_one_makes_the_keys() 
 async fn a_wrong_secret_is_told_at_the_start_and_changes_nothing() {
     let (test, keys) = setup().await;
     keys.open().await.unwrap();
-    let before = test.kernel.db.read().await.unwrap().signing_keys(test.kernel.now()).await.unwrap();
+    let before = test.kernel.db.read_all().await.unwrap().signing_keys(test.kernel.now()).await.unwrap();
     let other = "Vb8Kq1Xz6Rn3Tm9Ls4Gw7Hd2Jf5Pc0Ya";
     for wrong in [other, ""] {
         let error = keys_with(&test, wrong).open().await.unwrap_err();
@@ -174,7 +174,7 @@ async fn a_wrong_secret_is_told_at_the_start_and_changes_nothing() {
         assert!(!format!("{error:?}").contains(other));
     }
     assert!(!test.folder.path().join("secret_key").try_exists().unwrap(), "no secret is made for keys that it cannot open");
-    assert_eq!(test.kernel.db.read().await.unwrap().signing_keys(test.kernel.now()).await.unwrap(), before);
+    assert_eq!(test.kernel.db.read_all().await.unwrap().signing_keys(test.kernel.now()).await.unwrap(), before);
     let placeholder = keys_with(&test, "change-me-change-me-change-me-change-me").open().await.unwrap_err();
     assert!(placeholder.message().starts_with("SECRET_KEY: "), "{placeholder}");
 
@@ -232,7 +232,7 @@ async fn processes_with_connections_of_their_own_rotate_once() {
     if test.kernel.db.dialect() == astrolabe_kernel::db::Dialect::Sqlite {
         return;
     }
-    let url: String = test.kernel.db.read().await.unwrap().one("SELECT current_database()::text", &[]).await.unwrap();
+    let url: String = test.kernel.db.read_all().await.unwrap().one("SELECT current_database()::text", &[]).await.unwrap();
     let server = std::env::vars().find(|(name, _)| name == "TEST_POSTGRES_URI").unwrap().1;
     let url = format!("{}/{url}", server.rsplit_once('/').unwrap().0);
     let mut all = Vec::new();
