@@ -92,6 +92,10 @@ enum Command {
     Restore(commands::restore::Restore),
     /// Prove that nobody edited the audit log.
     Audit(commands::audit::Audit),
+    /// Add people, give them roles, and end their access.
+    User(commands::user::User),
+    /// List, make and change tenants.
+    Tenant(commands::tenant::TenantCommand),
     /// List and rotate the keys that sign tokens.
     Keys(commands::keys::Keys),
     /// Look at tokens the way the server does.
@@ -207,6 +211,8 @@ fn run(context: &Context, command: Command) -> Result<Done> {
         Command::Reindex(c) => block_on(commands::reindex::run(context, &c)),
         Command::Restore(c) => commands::restore::run(context, &c),
         Command::Audit(c) => block_on(commands::audit::run(context, &c)),
+        Command::User(c) => block_on(commands::user::run(context, &c)),
+        Command::Tenant(c) => block_on(commands::tenant::run(context, &c)),
         Command::Keys(c) => block_on(commands::keys::run(context, &c)),
         Command::Token(c) => commands::token::run(context, &c),
         Command::Config(c) => commands::config::run(context, &c),

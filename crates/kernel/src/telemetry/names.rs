@@ -60,6 +60,7 @@ pub const METRICS: &[Metric] = &[
     counter("panics_total", &["task"], "Panics contained; each is a defect"),
     gauge("sse_connections_active", &[], "Event streams open now"),
     counter("sse_connections_total", &[], "Event streams opened"),
+    counter("streams_ended_total", &["reason"], "Event streams ended because their credential did not hold any more"),
     counter("streams_refused_total", &["scope"], "Event streams refused because their credential or tenant had too many open"),
     gauge("db_connection_pool_size", &[], "Database connections that may be open"),
     gauge("db_connection_pool_available", &[], "Database connections of those that are free"),

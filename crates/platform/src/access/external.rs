@@ -39,7 +39,7 @@ pub(crate) struct External {
 
 impl External {
     /// Reads the claims of a token that was verified. Nothing when they give no role and the settings give none either.
-    fn of(claims: &Claims, config: &OidcConfig) -> Option<Self> {
+    pub(super) fn of(claims: &Claims, config: &OidcConfig) -> Option<Self> {
         let names = tokens::roles(claims, &config.roles_claim);
         let given = names.iter().filter_map(|n| Role::of_name(n)).max();
         let capabilities: Vec<String> = names.into_iter().filter(|n| Role::of_name(n).is_none() && n != "none").collect();

@@ -109,3 +109,31 @@ async fn a_change_made_here_is_in_force_at_once_and_elsewhere_within_five_second
     platform.forget_user(user);
     assert!(!platform.still_holds(&key, &begun).await);
 }
+
+#[tokio::test]
+async fn claims_become_a_role_capabilities_and_a_tenant() {
+    let (_test, platform) = testing::platform().await;
+    let keys = platform.0.identity.keys();
+    let config =
+        crate::identity::config::OidcConfig { tenant_claim: "org".to_owned(), default_role: "viewer".to_owned(), ..Default::default() };
+    let read = async |claims: serde_json::Value, config: &crate::identity::config::OidcConfig| {
+        let grant = crate::identity::keys::Grant { subject: "s", session: None, claims: claims.as_object().unwrap().clone() };
+        let claims = keys.verify(keys.issue(grant).await.unwrap().token.expose()).await.unwrap();
+        External::of(&claims, config).map(|e| (e.role, e.capabilities, e.tenant, e.email, e.name))
+    };
+    let all = serde_json::json!({
+        "roles": ["viewer", "sre"], "groups": ["researcher"], "realm_access": {"roles": ["it"]}, "org": "acme", "name": "Anna", "email": "Anna@Example.com",
+    });
+    let capabilities = vec!["it".to_owned(), "sre".to_owned()];
+    let expected = (Role::Editor, capabilities, Some("acme".to_owned()), Some("anna@example.com".to_owned()), "Anna".to_owned());
+    assert_eq!(read(all, &config).await, Some(expected));
+    let (role, ..) = read(serde_json::json!({"roles": ["sre"]}), &config).await.unwrap();
+    assert_eq!(role, Role::Viewer, "the default where no claim gives a role of the lattice");
+    let (role, ..) = read(serde_json::json!({"roles": ["auditor"]}), &config).await.unwrap();
+    assert_eq!(role, Role::None, "an auditor reads the audit log and nothing else");
+    let (.., email, _) = read(serde_json::json!({"email": "a@b", "email_verified": false}), &config).await.unwrap();
+    assert_eq!(email, None);
+    let closed = crate::identity::config::OidcConfig::default();
+    assert!(read(serde_json::json!({}), &closed).await.is_none(), "without a default, who has no role is refused");
+    assert_eq!(read(serde_json::json!({"roles": ["sre"]}), &closed).await.unwrap().0, Role::None);
+}

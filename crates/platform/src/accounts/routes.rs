@@ -88,7 +88,7 @@ pub struct SignInLink {
 #[serde(deny_unknown_fields)]
 pub struct NewPassword {
     /// The password.
-    #[schema(min_length = 12, max_length = 256, format = Password)]
+    #[schema(min_length = 12, max_length = 256, format = Password, example = "seven lamps near Gdynia")]
     pub password: String,
     /// Whether it has to be changed at the next sign-in; true when absent.
     pub must_change: Option<bool>,
@@ -299,7 +299,7 @@ pub async fn get_user(
 ///
 /// What changes is the membership of the tenant. It is in force everywhere within five seconds.
 #[utoipa::path(patch, path = "/api/v1/users/{id}", tag = "users",
-    params(("id" = UserId, Path), TenantQuery, ("If-Match" = Option<String>, Header, description = "The `ETag` that was read.")),
+    params(("id" = UserId, Path), TenantQuery, ("If-Match" = Option<String>, Header, description = "The `ETag` that was read.", example = "\"1\"")),
     request_body = MemberChange,
     responses((status = 200, description = "The member as it is now.", body = Member, headers(("ETag" = String, description = "Its version."))),
         CommonProblems, right::ManageUsers, NotFoundProblem, ConflictProblem, PreconditionProblem, BodyProblems))]

@@ -115,7 +115,7 @@ pub struct PasswordChange {
     #[schema(min_length = 1, max_length = 256, format = Password)]
     pub current_password: Option<String>,
     /// The new one.
-    #[schema(min_length = 12, max_length = 256, format = Password)]
+    #[schema(min_length = 12, max_length = 256, format = Password, example = "seven lamps near Gdynia")]
     pub password: String,
 }
 

@@ -94,7 +94,7 @@ pub async fn get_tenant(
 /// A tenant that is suspended keeps its data, and its people, keys and streams are refused within five seconds. The default tenant stays active, and so
 /// does one that has the last administrator of the installation.
 #[utoipa::path(patch, path = "/api/v1/tenants/{id}", tag = "tenants",
-    params(("id" = TenantId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was read.")), request_body = TenantChange,
+    params(("id" = TenantId, Path), ("If-Match" = Option<String>, Header, description = "The `ETag` that was read.", example = "\"1\"")), request_body = TenantChange,
     responses((status = 200, description = "The tenant as it is now.", body = Tenant, headers(("ETag" = String, description = "Its version."))),
         CommonProblems, right::ManageTenants, NotFoundProblem, ConflictProblem, PreconditionProblem, BodyProblems))]
 pub async fn update_tenant(

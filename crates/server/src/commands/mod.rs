@@ -21,5 +21,7 @@ pub mod restore;
 pub mod search;
 pub mod seed;
 pub mod serve;
+pub mod tenant;
 pub mod token;
+pub mod user;
 pub mod version;

@@ -12,6 +12,10 @@ use crate::support::{Reply, TestApp};
 /// Operations that change nothing although they are no GET. Nothing may be added here; an operation that leaves this list is progress.
 const NOTHING_CHANGED: &[&str] = &["POST /api/v1/search"];
 
+/// Operations whose entry is of somebody else than the local administrator, who has no password; `accounts.rs` looks at them.
+const OF_OTHERS: &[&str] =
+    &["POST /api/v1/me/password", "POST /api/v1/sessions", "POST /api/v1/sessions/current/tenant", "POST /api/v1/sessions/refresh"];
+
 /// Sources, documents, jobs and tickets to try the operations on.
 struct World {
     app: TestApp,
@@ -149,6 +153,49 @@ impl World {
                 let call = app.anonymous(method, path).header("cookie", &cookie).header("origin", "http://127.0.0.1:8080");
                 (call.send().await, String::new())
             }
+            "DELETE /api/v1/sessions/{id}" => {
+                let code = sessions::new_code(&app.app.kernel, &Principal::local_admin()).await.unwrap();
+                app.anonymous(Method::GET, &format!("/signin?code={}", code.expose())).send().await;
+                let session = app.get("/api/v1/sessions").send().await.json()["items"][0]["id"].as_str().unwrap().to_owned();
+                (app.call(method, &path.replace("{id}", &session)).send().await, session)
+            }
+            "POST /api/v1/api-keys" => {
+                let reply = app.post(path).json(json!({"name": "nightly"})).send().await;
+                let subject = id(&reply);
+                (reply, subject)
+            }
+            "DELETE /api/v1/api-keys/{id}" => {
+                let key = id(&app.post("/api/v1/api-keys").json(json!({"name": "nightly"})).send().await);
+                (app.call(method, &path.replace("{id}", &key)).send().await, key)
+            }
+            "POST /api/v1/tenants" => {
+                let reply = app.post(path).json(json!({"slug": "acme"})).send().await;
+                let subject = id(&reply);
+                (reply, subject)
+            }
+            "PATCH /api/v1/tenants/{id}" => {
+                let tenant = id(&app.post("/api/v1/tenants").json(json!({"slug": "acme"})).send().await);
+                (app.call(method, &path.replace("{id}", &tenant)).json(json!({"name": "Acme Ltd"})).send().await, tenant)
+            }
+            "POST /api/v1/users" => {
+                let reply = app.post(path).json(json!({"email": "anna@example.com"})).send().await;
+                let subject = id(&reply);
+                (reply, subject)
+            }
+            "PATCH /api/v1/users/{id}"
+            | "DELETE /api/v1/users/{id}"
+            | "POST /api/v1/users/{id}/sign-out"
+            | "POST /api/v1/users/{id}/link"
+            | "POST /api/v1/users/{id}/password" => {
+                let user = id(&app.post("/api/v1/users").json(json!({"email": "anna@example.com"})).send().await);
+                let call = app.call(method.clone(), &path.replace("{id}", &user));
+                let call = match path.rsplit('/').next() {
+                    Some("password") => call.json(json!({"password": "seven lamps near Gdynia"})),
+                    Some("{id}") if method == Method::PATCH => call.json(json!({"role": "editor"})),
+                    _ => call,
+                };
+                (call.send().await, user)
+            }
             _ => panic!("{operation} is new: say here how it is done, so that its audit entry can be looked for"),
         }
     }
@@ -168,7 +215,8 @@ async fn every_operation_that_changes_something_leaves_an_entry_about_what_it_ch
     }
     assert!(operations.len() > 10);
     assert!(NOTHING_CHANGED.iter().all(|o| operations.contains(*o)), "the list of exceptions only shrinks");
-    for operation in operations.iter().filter(|o| !NOTHING_CHANGED.contains(&o.as_str())) {
+    let others = [NOTHING_CHANGED, OF_OTHERS].concat();
+    for operation in operations.iter().filter(|o| !others.contains(&o.as_str())) {
         let world = World::new().await;
         let before = world.entries().await;
         let (reply, subject) = world.perform(operation).await;
