@@ -28,6 +28,7 @@ pub const SCHEMA: Schema = Schema {
     ],
     aliases: &[
         ("PORT", "server.listen"),
+        ("APP_ENV", "server.environment"),
         ("DATABASE_URL", "database.url"),
         ("LOG_LEVEL", "log.level"),
         ("OIDC_ISSUER", "oidc.issuer"),
@@ -46,7 +47,6 @@ pub const SCHEMA: Schema = Schema {
 /// Names that operators set for the products that Astrolabe stands in for, and that this version does nothing with. A server that
 /// starts with one of them says so, because silence would look like obedience.
 pub const UNUSED_ENV: &[&str] = &[
-    "APP_ENV",
     "API_VERSION",
     "REDIS_URL",
     "NATS_URL",
@@ -69,6 +69,8 @@ pub const UNUSED_ENV: &[&str] = &[
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerConfig {
+    /// What the server is for; `production` refuses to start without an issuer and with defaults that everybody knows.
+    pub environment: String,
     /// Where to listen, `host:port`.
     pub listen: String,
     /// The address for browsers; empty for the listening address.
@@ -120,6 +122,11 @@ impl ServerConfig {
             header_timeout: Duration::from_secs(self.header_timeout_s),
             write_timeout: Duration::from_secs(self.write_timeout_s),
         }
+    }
+
+    /// Whether this is said to be in production.
+    pub fn is_production(&self) -> bool {
+        ["production", "prod"].iter().any(|name| self.environment.trim().eq_ignore_ascii_case(name))
     }
 
     /// Whether browsers reach the server over https.

@@ -14,7 +14,7 @@ use clap::Args;
 use crate::{
     app::{App, Parts},
     cli::{Context, Done},
-    config, listener, output, router,
+    config, listener, output, production, router,
     system::{System, VERSION},
 };
 
@@ -43,6 +43,7 @@ pub struct Serve {
 pub async fn run(context: &Context, args: Serve) -> Result<Done> {
     let flags = args.listen.map(|l| ("server.listen".to_owned(), l, "--listen".to_owned())).into_iter().collect();
     let config = context.config(flags)?;
+    production::check(&config)?;
     let log: LogConfig = config.settings.section("log")?;
     let random = Random::system();
     let guard = telemetry::init(&log, &config.settings.section("telemetry")?, Clock::System, random.clone())?;
@@ -89,6 +90,9 @@ pub async fn run(context: &Context, args: Serve) -> Result<Done> {
         offline = egress.offline,
         "the data directory is open"
     );
+    if let Some(warning) = production::warning(&config, bound, app.platform.accounts().await?) {
+        tracing::warn!("{warning}");
+    }
     welcome(&app, &url, first_start).await?;
 
     stop.first().await;

@@ -386,3 +386,12 @@ fn the_shell_manages_tenants_and_people_with_and_without_a_server() {
     assert!(binary.run(&["login-link", "--user", "anna@example.com"]).out.contains("/signin?code="));
     server.stop();
 }
+
+#[test]
+fn a_server_in_production_names_the_variable_that_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let ended = Binary::new(folder.path()).env("APP_ENV", "production").run(&["serve", "--listen", "127.0.0.1:0"]);
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.err.contains("SECRET_KEY") && ended.err.contains("OIDC_ISSUER"), "{}", ended.err);
+    assert!(!folder.path().join("data").join("token").try_exists().unwrap(), "nothing was made");
+}
