@@ -281,8 +281,8 @@ async fn keep_house(kernel: &Kernel, retention: &Retention, platform: &Platform,
         let pruned = async {
             retention::prune(kernel, retention).await?;
             platform.prune_sessions().await?;
-            identity.keys().keep().await?;
-            agents.prune_effects().await
+            agents.prune_effects().await?;
+            identity.keys().keep().await
         };
         if let Err(error) = pruned.await {
             tracing::warn!(error = ?error, "what is past its time could not be removed");
