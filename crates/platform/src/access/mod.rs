@@ -15,7 +15,7 @@ mod verdicts;
 use std::{collections::BTreeMap, sync::Arc};
 
 use astrolabe_kernel::{
-    Error, Id, Principal, Result, Timestamp,
+    Error, Id, Kind, Principal, Result, Timestamp,
     audit::{Outcome, Record},
     error::code,
     http::Trace,
@@ -288,7 +288,9 @@ impl Platform {
     /// Counts a refused attempt, and writes an audit entry unless there was one a moment ago: who guesses must not fill the disk.
     pub(crate) async fn refused(&self, error: &Error, trace: Option<Trace>, by: &'static str) {
         metrics::counter!("auth_refused_total", "reason" => error.code().name).increment(1);
-        if error.code() != code::INVALID_TOKEN && error.code() != code::INVALID_CREDENTIALS {
+        // Clients without a token, or with one that has run out, are everyday; the rest may be somebody who tries.
+        let everyday = error.code() == code::MISSING_TOKEN || error.code() == code::TOKEN_EXPIRED;
+        if everyday || error.kind() != Kind::Unauthenticated {
             return;
         }
         let kernel = self.kernel();

@@ -219,13 +219,14 @@ pub async fn create_user(
         }
     };
     let now = kernel.now();
-    let mut tx = write(&platform, &caller.principal, tenant).await?;
+    // Whether the account is a member elsewhere can be seen across tenants only.
+    let mut tx = platform.kernel().db.write_all().await?;
     let taken = || Error::new(code::CONFLICT, "email: this person is a member already");
     let (id, joins) = match store::account_by_email(&mut tx, &email).await? {
         Some(_) if password_hash.is_some() => {
             return Err(Error::new(code::CONFLICT, "password: there is an account with this e-mail already, which keeps its own"));
         }
-        Some(account) => (account.id, account.home != tenant || account.issuer.is_some()),
+        Some(account) => (account.id, is_out_of_reach(&mut tx, &caller.principal, tenant, &account).await?),
         None => {
             let account = Account {
                 id: kernel.id(),
@@ -256,6 +257,18 @@ pub async fn create_user(
     let version = member.version;
     let added = AddedMember { member, sign_in_path: path_of(&code), expires_in: CODE_LIFE.as_secs() };
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], etag::with(version, Json(added))).into_response())
+}
+
+/// Whether a link that the caller makes must not sign in as an account: it would open what the account has in other tenants, too. That it signs nobody
+/// in is not told, as it would tell of elsewhere.
+async fn is_out_of_reach(tx: &mut Tx, caller: &Principal, tenant: TenantId, account: &Account) -> Result<bool> {
+    if account.issuer.is_some() {
+        return Ok(true);
+    }
+    if caller.require(Right::ManageTenants).is_ok() {
+        return Ok(false);
+    }
+    Ok(account.home != tenant || store::is_elsewhere(tx, tenant, account.id).await?)
 }
 
 fn path_of(code: &str) -> String {
@@ -414,9 +427,7 @@ pub async fn create_user_link(
     let mut tx = platform.kernel().db.write_all().await?;
     changeable(&mut tx, &caller.principal, tenant, id).await?;
     let account = store::account(&mut tx, id).await?.ok_or_else(|| Error::not_found("user"))?;
-    // A link opens the whole account, so it must not be above the caller anywhere. That it signs nobody in is not told, as it would tell of elsewhere.
-    let above = store::highest_role(&mut tx, id).await? > caller.principal.role;
-    let joins = account.home != tenant || account.issuer.is_some() || above;
+    let joins = is_out_of_reach(&mut tx, &caller.principal, tenant, &account).await?;
     let code = insert_code(&mut tx, platform.kernel(), tenant, Some(id), joins).await?;
     audit(&mut tx, &platform, &caller, tenant, "sessions.link", id, json!({})).await?;
     tx.commit().await?;

@@ -1,7 +1,7 @@
 //! The tables of users and memberships.
 
 use astrolabe_kernel::{
-    Result, Role, Timestamp, Tx, args,
+    Result, Timestamp, Tx, args,
     db::{FromRow, Row},
     principal::TenantId,
 };
@@ -167,10 +167,9 @@ pub(crate) async fn members(tx: &mut Tx, tenant: TenantId, email: &str, after: &
     tx.all(sql, args![tenant, after, email, limit + 1]).await
 }
 
-/// The highest role that an account has anywhere.
-pub(crate) async fn highest_role(tx: &mut Tx, id: UserId) -> Result<Role> {
-    let roles: Vec<String> = tx.all("SELECT role FROM memberships WHERE user_id = $1", args![id]).await?;
-    Ok(roles.iter().map(|r| stored_role(r)).max().unwrap_or(Role::None))
+/// Whether an account is a member of other tenants than this one.
+pub(crate) async fn is_elsewhere(tx: &mut Tx, tenant: TenantId, id: UserId) -> Result<bool> {
+    Ok(tx.one::<i64>("SELECT COUNT(*) FROM memberships WHERE user_id = $1 AND tenant_id <> $2", args![id, tenant]).await? > 0)
 }
 
 /// The user ids of the administrators who may act, with their tenants; nobody else may change their memberships until the transaction ends.
