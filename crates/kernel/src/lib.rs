@@ -21,6 +21,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod mask;
 pub mod page;
+pub mod personal;
 pub mod principal;
 pub mod processes;
 pub mod random;
@@ -53,6 +54,8 @@ pub struct Kernel {
     pub egress: egress::Egress,
     /// A stream that has nothing to say for this long is ended; its reader resumes where it was.
     pub stream_idle: std::time::Duration,
+    /// Who read what, before it is written.
+    pub reads: audit::Reads,
     /// This process, among those that use the database.
     pub process: Id<processes::Process>,
 }

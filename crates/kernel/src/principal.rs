@@ -179,9 +179,9 @@ impl Rights {
         Right::ALL.iter().filter(has).fold(Self::default(), |set, r| set.with(*r))
     }
 
-    /// The names of those in the set, in the table's order.
-    pub fn names(self) -> Vec<&'static str> {
-        Right::ALL.iter().filter(|r| self.has(**r)).map(|r| r.as_str()).collect()
+    /// Those in the set, in the table's order.
+    pub fn list(self) -> Vec<Right> {
+        Right::ALL.iter().copied().filter(|r| self.has(*r)).collect()
     }
 }
 
@@ -314,8 +314,8 @@ mod tests {
 
     #[test]
     fn an_auditor_reads_audit_entries_and_its_own_account_and_nothing_else() {
-        assert_eq!(somebody(Role::None, &[AUDITOR]).rights().names(), ["own_account", "read_audit"]);
-        assert_eq!(somebody(Role::None, &["sre"]).rights().names(), ["own_account"]);
+        assert_eq!(somebody(Role::None, &[AUDITOR]).rights().list(), [Right::OwnAccount, Right::ReadAudit]);
+        assert_eq!(somebody(Role::None, &["sre"]).rights().list(), [Right::OwnAccount]);
     }
 
     #[test]
@@ -323,7 +323,7 @@ mod tests {
         let mut key = somebody(Role::Viewer, &[]);
         key.credential = "key:key_1".to_owned();
         key.scope = [Right::ReadKnowledge, Right::WriteKnowledge].into_iter().collect();
-        assert_eq!(key.rights().names(), ["read_knowledge"]);
+        assert_eq!(key.rights().list(), [Right::ReadKnowledge]);
         assert_eq!(key.require(Right::AskQuestions).unwrap_err().code(), code::INSUFFICIENT_SCOPE);
         assert_eq!(key.require(Right::WriteKnowledge).unwrap_err().code(), code::FORBIDDEN);
     }

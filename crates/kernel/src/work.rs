@@ -261,7 +261,7 @@ mod tests {
     }
 
     async fn sql(kernel: &Kernel, sql: &'static str, args: &[crate::db::Arg]) {
-        let mut tx = kernel.db.write_all().await.unwrap();
+        let mut tx = kernel.db.write_schema().await.unwrap();
         tx.execute(sql, args).await.unwrap();
         tx.commit().await.unwrap();
     }

@@ -109,7 +109,6 @@ pub fn routes(platform: Platform) -> OpenApiRouter {
         .routes(routes!(accounts::routes::list_roles))
         .routes(routes!(api_keys::routes::list_api_keys, api_keys::routes::create_api_key))
         .routes(routes!(api_keys::routes::get_api_key, api_keys::routes::revoke_api_key))
-        .routes(routes!(audit::routes::list_audit_entries))
         .routes(routes!(jobs::routes::list_jobs))
         .routes(routes!(jobs::routes::get_job))
         .routes(routes!(jobs::routes::cancel_job))

@@ -1,16 +1,21 @@
 //! The description of the API: what all operations share, and what each domain adds.
 
-use astrolabe_kernel::http::Problem;
+use astrolabe_kernel::{
+    http::{Problem, problem},
+    limits::Class,
+};
+use axum::http::Method;
 use utoipa::{
     OpenApi,
     openapi::{
         self, SecurityRequirement,
+        path::Operation,
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
         server::Server,
     },
 };
 
-use crate::system::VERSION;
+use crate::{classes, system::VERSION};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -34,6 +39,32 @@ use crate::system::VERSION;
 )]
 struct Base;
 
+/// What the layers around every operation may answer, whatever the operation itself says.
+pub fn complete(api: &mut openapi::OpenApi) {
+    for (path, item) in &mut api.paths.paths {
+        let public = |o: &Operation| o.security.is_some();
+        let operations =
+            [(&mut item.get, false), (&mut item.post, true), (&mut item.put, false), (&mut item.patch, false), (&mut item.delete, false)];
+        for (operation, posts) in operations {
+            let Some(operation) = operation else { continue };
+            let mut refusals = vec![("414", "The address is too long."), ("431", "The headers are too many or too large.")];
+            if operation.request_body.is_some() {
+                refusals.push(("408", "The body came too slowly."));
+            }
+            if posts && !public(operation) {
+                refusals.push(("409", "A request with this idempotency key is still running."));
+                refusals.push(("422", "The idempotency key was used for a different request."));
+            }
+            if classes::class(&Method::POST, path) == Class::SignIn {
+                refusals.push(("429", "Too many attempts; repeat after the time in `Retry-After`."));
+            }
+            for (status, text) in refusals {
+                operation.responses.responses.entry(status.to_owned()).or_insert_with(|| problem(text));
+            }
+        }
+    }
+}
+
 /// The description before any domain has added its operations. `server` is the public address, or empty.
 pub fn base(server: &str) -> openapi::OpenApi {
     let mut api = Base::openapi();
@@ -42,7 +73,8 @@ pub fn base(server: &str) -> openapi::OpenApi {
     api.info.description = Some(
         "Answers from your documents with citations, and agents that can only do what the caller may do. Everything under `/api/v1` and `/v1` needs \
          `Authorization: Bearer <token>`; the token is in the file `token` of the data directory. Errors are `application/problem+json`; compare \
-         `code`, show `detail`. Lists take `limit` and `cursor`. A POST with `Idempotency-Key` is done once."
+         `code`, show `detail`. Lists take `limit` and `cursor`. A POST with `Idempotency-Key` is done once. `RateLimit` tells how many requests of a kind \
+         are left; after a 429 wait for the seconds in `Retry-After`."
             .to_owned(),
     );
     api.info.license = Some(openapi::LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build());

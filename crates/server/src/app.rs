@@ -8,17 +8,18 @@ use astrolabe_agents::{Agents, OwnMetrics};
 use astrolabe_gateway::{Gateway, GatewayConfig};
 use astrolabe_kernel::{
     Clock, Db, Error, Kernel, Lifecycle, Random, Result,
-    audit::{Sealer, SigningKey, archive::Archive},
+    audit::{Reads, Sealer, SigningKey, archive::Archive},
     config::Secret,
-    db::{Dialect, KERNEL, Migrations, Plan},
+    db::{Dialect, KERNEL, Migrations, Plan, SecondFence},
     egress::Egress,
+    error::code,
     jobs::{Registry, Runner, RunnerConfig},
     processes::LEASE,
     retention::{self, Retention},
     telemetry::recorder,
 };
 use astrolabe_knowledge::{Knowledge, KnowledgeConfig, Paths, ingest::extractor::Extractor};
-use astrolabe_platform::{Platform, identity::Identity, sessions};
+use astrolabe_platform::{Platform, audit::Console, identity::Identity, sessions};
 
 use crate::{
     config::Config,
@@ -78,18 +79,42 @@ impl Parts {
         }
     }
 
+    /// Opens the database, without migrating.
+    ///
+    /// # Errors
+    /// As [`Db::open`]; `invalid_config` when its server may lose what was committed and nobody allowed that.
+    pub async fn database(&self, connections: u32) -> Result<Db> {
+        let db = Db::open(&self.database_url()?, connections).await?;
+        let risks = db.unsafe_durability().await?;
+        if risks.is_empty() || self.config.database.allow_unsafe_durability {
+            return Ok(db);
+        }
+        db.close().await;
+        let fix: Vec<String> = risks.iter().map(|risk| risk.replace("= off", "= on")).collect();
+        Err(Error::new(
+            code::INVALID_CONFIG,
+            format!(
+                "PostgreSQL runs with {}, so a crash can lose or damage what was answered: set {} on the server, or accept it with \
+                 database.allow_unsafe_durability = true",
+                risks.join(", "),
+                fix.join(", ")
+            ),
+        ))
+    }
+
     /// Opens the database and the door to the network, without any domain and without migrating.
     ///
     /// # Errors
-    /// As [`Db::open`] and [`Egress::new`].
+    /// As [`Parts::database`] and [`Egress::new`].
     pub async fn kernel(&self) -> Result<Kernel> {
         Ok(Kernel {
             clock: self.clock.clone(),
             random: self.random.clone(),
-            db: Db::open(&self.database_url()?, self.config.database.connections).await?,
+            db: self.database(self.config.database.connections).await?,
             lifecycle: self.lifecycle.clone(),
             egress: Egress::new(self.config.settings.section("egress")?)?,
             stream_idle: Duration::from_secs(self.config.server.stream_idle_s.max(1)),
+            reads: Reads::new(&self.config.audit),
             process: astrolabe_kernel::Id::new(self.clock.now(), &self.random),
         })
     }
@@ -125,10 +150,12 @@ pub struct App {
     pub token: Secret,
     /// What probes read.
     pub system: System,
-    /// Sign-in and the consoles.
+    /// Sign-in and the jobs console.
     pub platform: Platform,
     /// The verifier of tokens, the issuer outside, and our own keys.
     pub identity: Identity,
+    /// The audit console.
+    pub console: Console,
     /// Sources, documents, search and answers.
     pub knowledge: Knowledge,
     /// Agents, their tools, runs and tickets.
@@ -173,17 +200,20 @@ impl App {
         let (limits, tools) = (settings.section("agents")?, settings.section("tools")?);
         let agents = Agents::new(kernel.clone(), knowledge.clone(), gateway.clone(), limits, tools, own)?;
         agents.end_abandoned_runs().await?;
+        let console = Console::new(kernel.clone(), sealer.public_key());
         let identity = parts.identity(&kernel)?;
         let platform = Platform::new(kernel.clone(), &token, registry.clone(), parts.config.server.is_https(), identity.clone());
 
         system.opened(Opened {
             db: kernel.db.clone(),
-            schema: SchemaState { applied: plan.applied.len() + plan.pending.len(), pending: 0 },
+            schema: SchemaState::after(&plan),
             dependencies: {
-                let (knowledge, gateway, identity) = (knowledge.clone(), gateway.clone(), identity.clone());
+                let (knowledge, gateway, identity, db) = (knowledge.clone(), gateway.clone(), identity.clone(), kernel.db.clone());
+                let durability = durability(&db).await?;
                 Box::new(move || {
                     let (knowledge, gateway, identity) = (knowledge.clone(), gateway.clone(), identity.clone());
-                    Box::pin(async move { dependencies(&knowledge, &gateway, &identity).await })
+                    let of_database = row_level_security(&db).into_iter().chain(durability.clone()).collect::<Vec<_>>();
+                    Box::pin(async move { dependencies(&knowledge, &gateway, &identity).await.into_iter().chain(of_database).collect() })
                 })
             },
             now: {
@@ -192,12 +222,28 @@ impl App {
             },
         });
         let (config, data_dir) = (parts.config.clone(), parts.data_dir.clone());
-        Ok(Self { kernel, config, data_dir, token, system, platform, identity, knowledge, agents, gateway, plan, registry, sealer })
+        Ok(Self {
+            kernel,
+            config,
+            data_dir,
+            token,
+            system,
+            platform,
+            console,
+            identity,
+            knowledge,
+            agents,
+            gateway,
+            plan,
+            registry,
+            sealer,
+        })
     }
 
     /// Starts what runs in the background: the sealer, the loading of model and index, then the job workers.
     pub fn start(&self) {
         self.kernel.stay_alive();
+        self.kernel.watch_reads();
         self.sealer.start();
         self.gateway.watch(&self.kernel.lifecycle);
         if let Some(issuer) = self.identity.issuer().cloned() {
@@ -236,6 +282,10 @@ impl App {
     /// Stops everything in order and closes the database. Returns whether all ended within `grace`.
     pub async fn stop(&self, grace: Duration) -> bool {
         let clean = self.kernel.lifecycle.stop(grace).await;
+        // What was read by requests that the stop found running.
+        if let Err(error) = self.kernel.write_reads().await {
+            tracing::error!(error = ?error, "who read what could not be recorded");
+        }
         // A database that is gone must not hold up the stop: without its leave a process is taken for dead a moment later.
         let _ = tokio::time::timeout(Duration::from_secs(2), self.kernel.leave_process()).await;
         self.kernel.db.close().await;
@@ -248,6 +298,32 @@ fn own_metrics() -> Vec<(String, String, f64)> {
     let labels =
         |l: &std::collections::BTreeMap<String, String>| l.iter().map(|(k, v)| format!("{k}=\"{v}\"")).collect::<Vec<_>>().join(",");
     recorder().snapshot().into_iter().map(|s| (s.name.clone(), labels(&s.labels), s.value)).collect()
+}
+
+/// Whether PostgreSQL holds every transaction to its tenant; SQLite has no such fence, and nobody else opens its file.
+fn row_level_security(db: &Db) -> Option<Named> {
+    let (status, detail) = match db.second_fence() {
+        SecondFence::None => return None,
+        SecondFence::Up => ("ok", "every transaction is held to its tenant".to_owned()),
+        SecondFence::Off(reason) => ("off", reason),
+    };
+    Some(Named { name: "row_level_security", dependency: Dependency { status: status.to_owned(), required: false, detail } })
+}
+
+/// What PostgreSQL promises of a commit, as it was at the start.
+async fn durability(db: &Db) -> Result<Option<Named>> {
+    if db.dialect() == Dialect::Sqlite {
+        return Ok(None);
+    }
+    let risks = db.unsafe_durability().await?;
+    let (status, detail) = match risks.is_empty() {
+        true => ("ok", "what was answered survives a crash".to_owned()),
+        false => (
+            "off",
+            format!("{}, allowed by database.allow_unsafe_durability: a crash can lose or damage what was answered", risks.join(", ")),
+        ),
+    };
+    Ok(Some(Named { name: "durability", dependency: Dependency { status: status.to_owned(), required: false, detail } }))
 }
 
 async fn dependencies(knowledge: &Knowledge, gateway: &Gateway, identity: &Identity) -> Vec<Named> {

@@ -90,7 +90,7 @@ enum Command {
     Reindex(commands::reindex::Reindex),
     /// Bring a backup back.
     Restore(commands::restore::Restore),
-    /// Prove that nobody edited the audit log.
+    /// Read the audit log, and prove that nobody edited it.
     Audit(commands::audit::Audit),
     /// Add people, give them roles, and end their access.
     User(commands::user::User),

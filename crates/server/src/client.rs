@@ -182,22 +182,11 @@ impl Client {
                 if let Some((content_type, body)) = body {
                     request = request.header("content-type", &content_type).body(body);
                 }
-                let unreachable = |e: Error| match e.code() {
-                    c if c == code::UPSTREAM_FAILED || c == code::UPSTREAM_TIMEOUT => {
-                        Error::new(code::SERVER_UNREACHABLE, format!("the server at {base} does not answer"))
-                            .with_internal(format_args!("{e:?}"))
-                    }
-                    _ => e,
-                };
-                let response = request.send().await.map_err(unreachable)?;
-                (response.status().as_u16(), response.bytes(MAX_REPLY).await.map_err(unreachable)?)
+                let response = request.send().await.map_err(|e| unreachable(e, base))?;
+                (response.status().as_u16(), response.bytes(MAX_REPLY).await.map_err(|e| unreachable(e, base))?)
             }
             Way::Alone(alone) => {
-                let mut request = Request::builder()
-                    .method(method)
-                    .uri(path)
-                    .header(header::HOST, "localhost")
-                    .header(header::AUTHORIZATION, format!("Bearer {}", self.token.expose()));
+                let mut request = self.request(method, path);
                 let body = match body {
                     Some((content_type, body)) => {
                         request = request.header(header::CONTENT_TYPE, content_type);
@@ -223,11 +212,65 @@ impl Client {
         Err(refusal(status, &bytes))
     }
 
+    /// Hands the bytes of an answer on as they arrive, for answers that are larger than memory.
+    ///
+    /// # Errors
+    /// As [`Client::call`], and those of `each`.
+    pub async fn download(&self, path: &str, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        match &self.way {
+            Way::Remote { egress, base } => {
+                let request = egress.request("astrolabe", Trust::Operator, Method::GET, &format!("{base}{path}"))?;
+                let mut response = request.bearer(self.token.expose()).without_timeout().send().await.map_err(|e| unreachable(e, base))?;
+                let status = response.status().as_u16();
+                if !(200..300).contains(&status) {
+                    return Err(refusal(status, &response.bytes(MAX_REPLY).await?));
+                }
+                while let Some(bytes) = response.chunk().await.map_err(|e| unreachable(e, base))? {
+                    each(&bytes)?;
+                }
+            }
+            Way::Alone(alone) => {
+                let request = self.request(Method::GET, path).body(Body::empty()).map_err(Error::internal)?;
+                let response = alone.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+                let status = response.status().as_u16();
+                let mut body = response.into_body();
+                if !(200..300).contains(&status) {
+                    return Err(refusal(status, &body.collect().await.map_err(Error::internal)?.to_bytes()));
+                }
+                while let Some(frame) = body.frame().await {
+                    if let Ok(bytes) = frame.map_err(Error::internal)?.into_data() {
+                        each(&bytes)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A request to this process.
+    fn request(&self, method: Method, path: &str) -> axum::http::request::Builder {
+        Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "localhost")
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token.expose()))
+    }
+
     /// Ends the work: what was done here is finished and sealed.
     pub async fn close(self) {
         if let Way::Alone(alone) = self.way {
             alone.app.stop(Duration::from_secs(10)).await;
         }
+    }
+}
+
+/// What is told of a server that does not answer.
+fn unreachable(error: Error, base: &str) -> Error {
+    match error.code() {
+        c if c == code::UPSTREAM_FAILED || c == code::UPSTREAM_TIMEOUT => {
+            Error::new(code::SERVER_UNREACHABLE, format!("the server at {base} does not answer")).with_internal(format_args!("{error:?}"))
+        }
+        _ => error,
     }
 }
 

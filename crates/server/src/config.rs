@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use astrolabe_kernel::{
     Error, Result,
+    audit::AuditConfig,
     config::{Schema, Settings},
     error::code,
     http::{Origins, TrustedProxies},
@@ -175,6 +176,8 @@ pub struct DatabaseConfig {
     pub url: String,
     /// Connections at the same time.
     pub connections: u32,
+    /// Whether a server that may lose what was committed is good enough.
+    pub allow_unsafe_durability: bool,
 }
 
 /// The section `jobs`.
@@ -216,6 +219,8 @@ pub struct Config {
     pub oidc: OidcConfig,
     /// Our own keys.
     pub identity: IdentityConfig,
+    /// What is recorded.
+    pub audit: AuditConfig,
 }
 
 /// Where models are when no setting says so: one folder a person, as the XDG Base Directory Specification has it; `scripts/models.sh`
@@ -284,7 +289,20 @@ impl Config {
         oidc.validate()?;
         let identity: IdentityConfig = settings.section("identity")?;
         within("identity.key_days", u64::from(identity.key_days), 0, 3650)?;
-        Ok(Self { server, proxies, limits, database, jobs, models: settings.section("models")?, retention, oidc, identity, settings })
+        let audit = settings.section("audit")?;
+        Ok(Self {
+            server,
+            proxies,
+            limits,
+            database,
+            jobs,
+            models: settings.section("models")?,
+            retention,
+            audit,
+            oidc,
+            identity,
+            settings,
+        })
     }
 
     /// The layers of a process: defaults, `file`, environment, then `flags` as `(key, value, name of the flag)`.

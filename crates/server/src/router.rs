@@ -13,7 +13,7 @@ use astrolabe_kernel::{
     idempotency,
     limits::{Limiter, limit, limit_address},
 };
-use astrolabe_platform::access::authenticate;
+use astrolabe_platform::{access::authenticate, audit::refusals::refusals};
 use axum::{
     Router,
     body::Bytes,
@@ -48,14 +48,8 @@ use crate::{
 pub fn full(app: &App) -> (Router, OpenApi) {
     let documents = Documents::default();
     let limiter = Limiter::new(&app.config.limits, app.kernel.clock.clone(), classes::class);
-    let keys = idempotency::Keys { kernel: app.kernel.clone(), time_limit: app.config.server.request_timeout() };
-    let signed_in = OpenApiRouter::new()
-        .merge(astrolabe_platform::routes(app.platform.clone()))
-        .merge(astrolabe_knowledge::routes(app.knowledge.clone()))
-        .merge(astrolabe_agents::routes(app.agents.clone()))
-        .layer(from_fn_with_state(keys, idempotency::once))
-        .layer(from_fn_with_state(limiter.clone(), limit))
-        .layer(from_fn_with_state(app.platform.clone(), authenticate));
+    let signed_in =
+        signed_in(app).layer(from_fn_with_state(limiter.clone(), limit)).layer(from_fn_with_state(app.platform.clone(), authenticate));
     let pages = OpenApiRouter::new()
         .routes(routes!(get_openapi))
         .routes(routes!(get_docs))
@@ -67,7 +61,8 @@ pub fn full(app: &App) -> (Router, OpenApi) {
         .merge(astrolabe_platform::identity::public_routes(app.identity.clone()))
         .merge(pages);
     let base = api::base(&app.config.server.public_url);
-    let (router, description) = OpenApiRouter::with_openapi(base).merge(signed_in).merge(open).split_for_parts();
+    let (router, mut description) = OpenApiRouter::with_openapi(base).merge(signed_in).merge(open).split_for_parts();
+    api::complete(&mut description);
     documents.describe(&description);
     let unknown = Router::new()
         .fallback(not_found)
@@ -77,6 +72,18 @@ pub fn full(app: &App) -> (Router, OpenApi) {
     let paces = Pace { patience: app.config.server.body_timeout(), lifecycle: app.kernel.lifecycle.clone() };
     let router = router.layer(from_fn_with_state(paces, pace));
     (layers(router, &app.config, app.kernel.clock.clone(), app.kernel.random.clone()), description)
+}
+
+/// The paths behind sign-in, which the layer around them puts a [`Principal`](astrolabe_kernel::Principal) into.
+pub fn signed_in(app: &App) -> OpenApiRouter {
+    let keys = idempotency::Keys { kernel: app.kernel.clone(), time_limit: app.config.server.request_timeout() };
+    OpenApiRouter::new()
+        .merge(astrolabe_platform::routes(app.platform.clone()))
+        .merge(astrolabe_platform::audit::routes(app.console.clone()))
+        .merge(astrolabe_knowledge::routes(app.knowledge.clone()))
+        .merge(astrolabe_agents::routes(app.agents.clone()))
+        .layer(from_fn_with_state(keys, idempotency::once))
+        .layer(from_fn_with_state(app.console.clone(), refusals))
 }
 
 /// The paths of a process whose data directory is not open yet: probes answer, everything else says to come back.

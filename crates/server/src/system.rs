@@ -12,6 +12,7 @@ use std::{
 
 use astrolabe_kernel::{
     Db, Lifecycle, Timestamp,
+    db::Plan,
     http::{Json, OpenProblems},
 };
 use axum::{
@@ -37,8 +38,8 @@ const PROBE: Duration = Duration::from_secs(2);
 /// How one dependency is doing.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Dependency {
-    /// `ok`, `loading`, `not_configured` or `connection_failed`.
-    #[schema(pattern = "^(ok|loading|not_configured|connection_failed)$")]
+    /// `ok`, `loading`, `not_configured`, `connection_failed`, or `off` for a protection of the database that is not in force.
+    #[schema(pattern = "^(ok|loading|not_configured|connection_failed|off)$")]
     pub status: String,
     /// Whether nothing works without it.
     pub required: bool,
@@ -72,10 +73,25 @@ pub enum Status {
 /// How far the database's schema is.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct SchemaState {
+    /// The last step of each domain, such as 7 of `kernel`.
+    pub versions: BTreeMap<String, u32>,
     /// Steps applied.
     pub applied: usize,
     /// Steps to come.
     pub pending: usize,
+}
+
+impl SchemaState {
+    /// The state once a plan was carried out.
+    pub fn after(plan: &Plan) -> Self {
+        let mut versions = BTreeMap::new();
+        for (domain, step) in plan.applied.iter().chain(&plan.pending).filter_map(|step| step.split_once('/')) {
+            let number = step.split('_').next().and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
+            let newest: &mut u32 = versions.entry(domain.to_owned()).or_default();
+            *newest = number.max(*newest);
+        }
+        Self { versions, applied: plan.applied.len() + plan.pending.len(), pending: 0 }
+    }
 }
 
 /// The answer of the readiness probes.

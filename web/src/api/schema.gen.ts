@@ -38,6 +38,51 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/api-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List API keys
+         * @description One's own, newest first; those who manage keys can list everybody's in the tenant.
+         */
+        get: operations["list_api_keys"];
+        put?: never;
+        /**
+         * Make an API key
+         * @description The key acts as the caller, never beyond the caller's roles at the time of its use. Its secret is in this answer and nowhere else.
+         */
+        post: operations["create_api_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/api-keys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read an API key. */
+        get: operations["get_api_key"];
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an API key
+         * @description It stays in the list, and is refused everywhere within five seconds.
+         */
+        delete: operations["revoke_api_key"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/ask": {
         parameters: {
             query?: never;
@@ -919,6 +964,27 @@ export interface components {
             /** @description The request's trace. */
             trace_id: string;
         };
+        /** @description A key, as its owner and those who manage keys see it. */
+        ApiKey: {
+            /** @description When it was made. */
+            created_at: components["schemas"]["Timestamp"];
+            expires_at?: components["schemas"]["Timestamp"] | null;
+            /** @description Its last four characters. */
+            hint: string;
+            /** @description Its id, `key_…`. */
+            id: components["schemas"]["keyId_ApiKey"];
+            last_used_at?: components["schemas"]["Timestamp"] | null;
+            /** @description What it is for, for people. */
+            name: string;
+            /**
+             * @description Whom it acts as.
+             * @example user:local-admin
+             */
+            owner: string;
+            revoked_at?: components["schemas"]["Timestamp"] | null;
+            /** @description The rights that it was made for; null for all of its owner's. */
+            scopes?: components["schemas"]["Right"][] | null;
+        };
         /** @description An ask as it stands. */
         Ask: {
             answer?: components["schemas"]["Answer"] | null;
@@ -1375,6 +1441,16 @@ export interface components {
          * @enum {string}
          */
         JobState: "queued" | "running" | "ready" | "failed" | "canceled";
+        /** @example key_01JD3V9M7Q4R8T2W6X0Y5Z1ABC */
+        keyId_ApiKey: string;
+        /** @description A key that was made just now. */
+        MadeApiKey: components["schemas"]["ApiKey"] & {
+            /**
+             * @description What to send as bearer token. It is shown this once and cannot be read again.
+             * @example astro_q5Wn3kV8pYtL0xRb2mZc7uHdJ9sGfE4aQ6iOvT1yXwM
+             */
+            secret: string;
+        };
         /** @description A word of the query that a chunk has. */
         MatchedWord: {
             /** @description The form that was found: a stem, or a form without diacritics behind `~`. */
@@ -1401,6 +1477,28 @@ export interface components {
          * @enum {string}
          */
         Mode: "extractive" | "model";
+        /**
+         * @description A key to make.
+         * @example {
+         *       "expires_in_days": 90,
+         *       "name": "nightly ingest",
+         *       "scopes": [
+         *         "read_knowledge",
+         *         "write_knowledge"
+         *       ]
+         *     }
+         */
+        NewApiKey: {
+            /**
+             * Format: int32
+             * @description Days until it ends; never when absent or null.
+             */
+            expires_in_days?: number | null;
+            /** @description What it is for, for people. */
+            name: string;
+            /** @description The rights that it is for; all of the owner's when absent or null. */
+            scopes?: components["schemas"]["Right"][] | null;
+        };
         /**
          * @description Feedback to give.
          * @example {
@@ -1501,6 +1599,32 @@ export interface components {
         /** @description The caller's feedback on one ask. */
         OwnFeedback: {
             feedback?: components["schemas"]["Feedback"] | null;
+        };
+        /** @description One page of a list. */
+        Page_ApiKey: {
+            /** @description The items, in the list's order. */
+            items: {
+                /** @description When it was made. */
+                created_at: components["schemas"]["Timestamp"];
+                expires_at?: components["schemas"]["Timestamp"] | null;
+                /** @description Its last four characters. */
+                hint: string;
+                /** @description Its id, `key_…`. */
+                id: components["schemas"]["keyId_ApiKey"];
+                last_used_at?: components["schemas"]["Timestamp"] | null;
+                /** @description What it is for, for people. */
+                name: string;
+                /**
+                 * @description Whom it acts as.
+                 * @example user:local-admin
+                 */
+                owner: string;
+                revoked_at?: components["schemas"]["Timestamp"] | null;
+                /** @description The rights that it was made for; null for all of its owner's. */
+                scopes?: components["schemas"]["Right"][] | null;
+            }[];
+            /** @description Pass it as `cursor` to get the next page; null on the last page. */
+            next_cursor?: string | null;
         };
         /** @description One page of a list. */
         Page_Ask: {
@@ -2113,6 +2237,11 @@ export interface components {
          * @enum {string}
          */
         Retrieval: "hybrid" | "lexical" | "dense";
+        /**
+         * @description What an operation may ask of its caller. The variants are the table of `docs/generated/access.md`.
+         * @enum {string}
+         */
+        Right: "own_account" | "read_knowledge" | "ask_questions" | "write_knowledge" | "read_quality" | "manage_quality" | "run_agents" | "read_tickets" | "open_tickets" | "manage_tickets" | "read_jobs" | "manage_jobs" | "read_audit" | "manage_users" | "manage_keys" | "manage_policies" | "manage_settings" | "manage_tenants" | "manage_installation";
         /** @description How many of some questions came out right. */
         RightOf: {
             /**
@@ -2572,6 +2701,8 @@ export interface components {
             id: string;
             /** @description Its name for people. */
             name: string;
+            /** @description What it may do, by the names of `docs/generated/access.md`. */
+            rights: components["schemas"]["Right"][];
             /** @description Its roles and capabilities. */
             roles: string[];
         };
@@ -2685,8 +2816,409 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `run_agents` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_api_keys: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Whether to list everybody's in the tenant, which needs the right `manage_keys`.
+                 * @example false
+                 */
+                all?: boolean;
+                /**
+                 * @description The `next_cursor` of the page before.
+                 * @example key_01JD3V9M7Q4R8T2W6X0Y5Z1ABC
+                 */
+                cursor?: string;
+                /**
+                 * @description How many at most.
+                 * @example 20
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ApiKey"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `own_account` (from the role none on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_api_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewApiKey"];
+            };
+        };
+        responses: {
+            /** @description Made. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MadeApiKey"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `own_account` (from the role none on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It collides with the present state, or the idempotency key was used for something else. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit that the detail names. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The kind of content is not accepted. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_api_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["keyId_ApiKey"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key, without its secret. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKey"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `own_account` (from the role none on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revoke_api_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["keyId_ApiKey"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key, revoked. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiKey"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `own_account` (from the role none on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2774,7 +3306,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `ask_questions` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2895,7 +3427,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `ask_questions` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -2980,7 +3512,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `ask_questions` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3081,7 +3613,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `ask_questions` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3175,7 +3707,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `ask_questions` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3273,7 +3805,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `ask_questions` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3392,7 +3924,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `ask_questions` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3500,7 +4032,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `read_audit` (from the role tenant_admin on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3585,7 +4117,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `read_knowledge` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3677,7 +4209,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `write_knowledge` (from the role editor on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3771,7 +4303,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `read_knowledge` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3874,7 +4406,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `write_knowledge` (from the role editor on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3991,7 +4523,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `manage_quality` (from the role editor on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4080,7 +4612,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `manage_quality` (from the role editor on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4199,7 +4731,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `manage_installation` (from the role admin on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4308,7 +4840,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `read_jobs` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4394,7 +4926,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `read_jobs` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4489,7 +5021,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `manage_jobs` (from the role editor on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4593,7 +5125,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `manage_jobs` (from the role editor on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4694,7 +5226,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `own_account` (from the role none on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4788,7 +5320,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `read_quality` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4875,7 +5407,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `manage_quality` (from the role editor on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4996,7 +5528,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `read_quality` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5100,7 +5632,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `manage_quality` (from the role editor on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5228,7 +5760,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `manage_quality` (from the role editor on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5322,7 +5854,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `read_quality` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5416,7 +5948,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `read_quality` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5521,7 +6053,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `manage_quality` (from the role editor on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5655,7 +6187,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `manage_quality` (from the role editor on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5787,7 +6319,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `read_quality` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5881,7 +6413,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `manage_quality` (from the role editor on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5985,7 +6517,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `read_quality` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6088,7 +6620,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `run_agents` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6173,7 +6705,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `run_agents` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6274,7 +6806,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `run_agents` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6442,7 +6974,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `read_knowledge` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6538,7 +7070,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `read_knowledge` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6646,7 +7178,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `own_account` (from the role none on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6740,7 +7272,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `read_knowledge` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6827,7 +7359,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `write_knowledge` (from the role editor on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6939,7 +7471,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `read_knowledge` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7031,7 +7563,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `write_knowledge` (from the role editor on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7129,7 +7661,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `write_knowledge` (from the role editor on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7266,7 +7798,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `read_knowledge` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7370,7 +7902,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `write_knowledge` (from the role editor on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7489,7 +8021,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `read_knowledge` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7597,7 +8129,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `read_tickets` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7684,7 +8216,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `open_tickets` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7796,7 +8328,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `read_tickets` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7894,7 +8426,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `manage_tickets` (from the role editor on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8602,7 +9134,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The caller, its origin or the host name is not allowed. */
+            /** @description The caller lacks the right `run_agents` (from the role viewer on), or its origin or the host name is not allowed. */
             403: {
                 headers: {
                     [name: string]: unknown;

@@ -19,6 +19,15 @@ export interface Page<T> {
 /** Who is signed in, and in which tenant. */
 export type Me = Schemas["Me"];
 
+/** What somebody may do. */
+export type Right = Schemas["Right"];
+/** A key that a program signs in with. */
+export type ApiKey = Schemas["ApiKey"];
+/** A key to make. */
+export type NewApiKey = Schemas["NewApiKey"];
+/** A key that was made just now, with its secret. */
+export type MadeApiKey = Schemas["MadeApiKey"];
+
 /** A state of a document, and of the job that reads it. */
 export type DocumentState = Schemas["JobState"];
 /** States of a document on its way into the index, in the order of that way. */

@@ -106,6 +106,11 @@ function Header({ signedIn }: { signedIn: boolean }) {
           <Icon name={THEME_ICON[theme]} />
         </Button>
         {signedIn && (
+          <Link to="/account" className={css.account}>
+            {t("nav.account")}
+          </Link>
+        )}
+        {signedIn && (
           <Button
             emphasis="quiet"
             small

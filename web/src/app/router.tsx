@@ -90,7 +90,13 @@ const questionSet = createRoute({
   component: lazyRouteComponent(() => import("../features/quality/question-set-page.tsx"), "QuestionSetPage"),
 });
 
-const routeTree = root.addChildren([ask, documents, source, reader, quality, questionSet, activity]);
+const account = createRoute({
+  getParentRoute: () => root,
+  path: "/account",
+  component: lazyRouteComponent(() => import("../features/account/account-page.tsx"), "AccountPage"),
+});
+
+const routeTree = root.addChildren([ask, documents, source, reader, quality, questionSet, activity, account]);
 
 /** Makes the router; without a history it is the browser's address bar. */
 export function createAppRouter(history?: RouterHistory) {

@@ -91,6 +91,14 @@ impl PublicKey {
         Ok(Self { key, id })
     }
 
+    /// The key as PEM (SubjectPublicKeyInfo), which [`PublicKey::from_pem`] reads.
+    ///
+    /// # Errors
+    /// `internal` when the key cannot be written, which does not happen.
+    pub fn to_pem(&self) -> Result<String> {
+        self.key.to_public_key_pem(LineEnding::LF).map_err(Error::internal)
+    }
+
     /// As [`SigningKey::id`].
     pub fn id(&self) -> &str {
         &self.id

@@ -6,12 +6,19 @@
 
 pub mod archive;
 pub mod chain;
+pub mod erase;
+mod filter;
+mod head;
 mod key;
+pub mod reads;
 mod sealer;
 mod store;
 pub mod verify;
 
+pub use filter::Filter;
+pub use head::{ChainHead, SignedHead, head};
 pub use key::{PublicKey, SigningKey};
+pub use reads::{AuditConfig, ReadAudit, Reads};
 pub use sealer::Sealer;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -7,9 +7,10 @@ use std::{
 };
 
 use super::{
-    SigningKey,
+    PublicKey, SigningKey,
     archive::Archive,
     chain,
+    erase::listed,
     store::{Checkpoint, Head},
 };
 use crate::{Error, Kernel, Result, Tx, error::code, principal::TenantId};
@@ -29,12 +30,19 @@ pub struct Sealer {
     archive: Option<Archive>,
     /// The heads that this process signed last. The key must not be lent to whoever rewrites the database while it runs.
     signed: Arc<Mutex<HashMap<TenantId, (i64, String)>>>,
+    /// How far the erasures of each chain were applied to the archive.
+    erased: Arc<Mutex<HashMap<TenantId, i64>>>,
 }
 
 impl Sealer {
     /// A sealer that signs with `key` and writes to `archive` when there is one.
     pub fn new(kernel: Kernel, key: SigningKey, archive: Option<Archive>) -> Self {
-        Self { kernel, key, archive, signed: Arc::default() }
+        Self { kernel, key, archive, signed: Arc::default(), erased: Arc::default() }
+    }
+
+    /// The public half of the key that signs.
+    pub fn public_key(&self) -> PublicKey {
+        self.key.public()
     }
 
     /// Starts sealing; what is unsealed when the process stops is sealed before it ends, or by the next process.
@@ -158,7 +166,30 @@ impl Sealer {
                 metrics::counter!("audit_archived_total").increment(entries.len() as u64);
                 from = last + 1;
             }
+            self.erase_archived(archive, head.tenant, head.seq).await?;
         }
+        Ok(())
+    }
+
+    /// Takes the payloads out of this process's archive that the chain lists as erased, up to a place in it. Every process does it for its own
+    /// archive, when it next has a look at the chain.
+    async fn erase_archived(&self, archive: &Archive, tenant: TenantId, until: i64) -> Result<()> {
+        let known = self.erased.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant).copied();
+        let after = known.unwrap_or_else(|| archive.erased_until(tenant));
+        if after >= until {
+            return Ok(());
+        }
+        let mut tx = self.kernel.db.read(tenant).await?;
+        for entry in tx.audit_erasures(tenant, Some((after, until))).await? {
+            let ids = listed(&entry);
+            let places = tx.audit_places(tenant, &ids).await?;
+            let parts = archive.erase(tenant, ids.into_iter().collect(), places).await?;
+            if let Some(seq) = entry.seq {
+                archive.note_erased(tenant, seq)?;
+            }
+            tracing::info!(tenant_id = %tenant, parts, "erased payloads from the audit archive");
+        }
+        self.erased.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, until);
         Ok(())
     }
 }

@@ -1,13 +1,13 @@
 //! The audit tables' statements.
 
-use super::Entry;
+use super::{Entry, Filter};
 use crate::{
     Result, Timestamp, Tx, args,
-    db::{Dialect, FromRow, Row},
+    db::{Arg, Dialect, FromRow, Row},
     principal::TenantId,
 };
 
-const COLUMNS: &str = "id, tenant_id, seq, actor, action, subject, outcome, trace_id, request_id, created_at, payload, payload_salt, payload_hash, \
+pub(super) const COLUMNS: &str = "id, tenant_id, seq, actor, action, subject, outcome, trace_id, request_id, created_at, payload, payload_salt, payload_hash, \
                        prev_hash, hash";
 
 impl FromRow for Entry {
@@ -78,15 +78,24 @@ impl FromRow for Checkpoint {
 }
 
 impl Tx {
-    /// A tenant's entries, newest first, after the cursor (an id, or empty), optionally of one action; up to `limit + 1` rows.
-    pub async fn audit_entries(&mut self, tenant: TenantId, action: &str, after: &str, limit: i64) -> Result<Vec<Entry>> {
-        self.all(
-            format!(
-                "SELECT {COLUMNS} FROM audit_entries WHERE tenant_id = $1 AND ($2 = '' OR id < $2) AND ($3 = '' OR action = $3) ORDER BY id DESC LIMIT $4"
-            ),
-            args![tenant, after, action, limit + 1],
-        )
-        .await
+    /// A tenant's entries that a filter lets through, in its order, behind the cursor (an id, or empty); up to `limit + 1` rows.
+    pub async fn audit_entries(&mut self, tenant: TenantId, filter: &Filter, after: &str, limit: i64) -> Result<Vec<Entry>> {
+        let mut args = vec![Arg::from(tenant)];
+        let mut conditions = filter.conditions(&mut args);
+        let (beyond, order) = if filter.oldest_first { (">", "ASC") } else { ("<", "DESC") };
+        if !after.is_empty() {
+            args.push(Arg::from(after));
+            conditions.push_str(&format!(" AND id {beyond} ${}", args.len()));
+        }
+        args.push(Arg::from(limit + 1));
+        let place = args.len();
+        self.all(format!("SELECT {COLUMNS} FROM audit_entries WHERE tenant_id = $1{conditions} ORDER BY id {order} LIMIT ${place}"), &args)
+            .await
+    }
+
+    /// How many of a tenant's entries wait for their seal.
+    pub(super) async fn audit_waiting(&mut self, tenant: TenantId) -> Result<i64> {
+        self.one("SELECT COUNT(*) FROM audit_entries WHERE tenant_id = $1 AND seq IS NULL", args![tenant]).await
     }
 
     /// Whether any entry waits for its seal.

@@ -5,9 +5,16 @@ use serde_json::json;
 use super::{
     Outcome, Record, Sealer, SigningKey,
     archive::Archive,
+    erase::AuditPayloads,
     verify::{Anchor, Report, verify, verify_archive},
 };
-use crate::{Principal, Random, args, http::Trace, testing::TestKernel};
+use crate::{
+    Principal, Random, args,
+    http::Trace,
+    personal::{Person, PersonalData},
+    principal::default_tenant,
+    testing::TestKernel,
+};
 
 struct Chain {
     test: TestKernel,
@@ -265,4 +272,95 @@ async fn a_sealer_goes_on_behind_what_another_process_sealed() {
     }
     let report = chain.report(None).await;
     assert_eq!((report.verified, report.defects), (6, vec![]));
+}
+
+/// Erases what the log says of the local administrator beyond its id, a few entries at a time.
+async fn erase(chain: &Chain) -> u64 {
+    let kernel = &chain.test.kernel;
+    let payloads = AuditPayloads { kernel: kernel.clone() };
+    let person = Person { tenant: default_tenant(), id: "user:local-admin".to_owned(), pseudonym: "erased:x".to_owned() };
+    let mut all = 0;
+    loop {
+        let mut tx = kernel.db.write(default_tenant()).await.unwrap();
+        let erased = payloads.erase(&mut tx, &person, 4).await.unwrap();
+        tx.commit().await.unwrap();
+        kernel.clock.advance(std::time::Duration::from_millis(3));
+        if erased == 0 {
+            return all;
+        }
+        all += erased;
+    }
+}
+
+/// Everything that the archive has on disk.
+fn archived(chain: &Chain) -> String {
+    let (mut text, mut folders) = (String::new(), vec![chain.test.folder.path().join("audits")]);
+    while let Some(folder) = folders.pop() {
+        for item in std::fs::read_dir(folder).unwrap() {
+            let path = item.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { text.push_str(&std::fs::read_to_string(path).unwrap()) }
+        }
+    }
+    text
+}
+
+#[tokio::test]
+async fn erased_payloads_are_gone_from_log_and_archive_and_both_chains_stay_whole() {
+    let chain = Chain::new(9).await;
+    chain.act(9).await;
+    let head = chain.report(None).await.head.unwrap();
+    assert!(archived(&chain).contains("zażółć"));
+    assert_eq!(erase(&chain).await, 10, "sealed or not");
+    let at_once = chain.report(Some(&head)).await;
+    assert_eq!((at_once.verified, at_once.erased, at_once.defects), (9, 9, vec![]), "also before the erasure is sealed");
+    chain.sealer.seal().await.unwrap();
+    chain.sealer.deliver().await.unwrap();
+
+    let report = chain.report(Some(&head)).await;
+    assert_eq!((report.verified, report.erased, report.defects), (13, 10, vec![]), "with the three entries that list the erased");
+    let left: i64 = {
+        let mut tx = chain.test.kernel.db.read_all().await.unwrap();
+        tx.one(
+            "SELECT COUNT(*) FROM audit_entries WHERE payload LIKE '%why%' OR action <> 'audit.erase' AND payload_salt IS NOT NULL",
+            args![],
+        )
+        .await
+        .unwrap()
+    };
+    assert_eq!(left, 0);
+    assert!(!archived(&chain).contains("why"));
+    let (entries, heads) = Archive::read(chain.test.folder.path()).unwrap();
+    let reports = verify_archive(entries, heads, &chain.key.public(), &[(None, head.parse().unwrap())]);
+    assert_eq!((reports[0].verified, reports[0].erased, reports[0].defects.clone()), (13, 10, vec![]));
+}
+
+#[tokio::test]
+async fn a_payload_that_no_entry_lists_as_erased_is_missing() {
+    let chain = Chain::new(9).await;
+    erase(&chain).await;
+    chain.act(10).await;
+    chain.sealer.seal().await.unwrap();
+    for sql in [
+        "UPDATE audit_entries SET payload = NULL, payload_salt = NULL WHERE seq = 13",
+        "UPDATE audit_entries SET payload = '{\"entries\": []}' WHERE seq = 11",
+    ] {
+        let before = chain.report(None).await.defects.len();
+        chain.sql(sql).await;
+        assert!(chain.report(None).await.defects.len() > before, "not found: {sql}");
+    }
+}
+
+#[tokio::test]
+async fn the_archive_of_a_process_that_was_down_follows_when_it_starts_again() {
+    let chain = Chain::new(9).await;
+    erase(&chain).await;
+    // Another process seals and notes the entries as archived; this one's archive has not heard of it.
+    let other = tempfile::tempdir().unwrap();
+    let elsewhere = Sealer::new(chain.test.kernel.clone(), chain.key.clone(), Some(Archive::new(other.path())));
+    elsewhere.seal().await.unwrap();
+    elsewhere.deliver().await.unwrap();
+    assert!(archived(&chain).contains("why"));
+    let again = Sealer::new(chain.test.kernel.clone(), chain.key.clone(), Some(Archive::new(chain.test.folder.path())));
+    again.deliver().await.unwrap();
+    assert!(!archived(&chain).contains("why"));
 }

@@ -1,14 +1,17 @@
 //! Proves that nobody edited the log, or says where.
 //!
 //! Entries must be numbered without gaps from 1, each must hash to what it says over the entry before it, payloads must match their
-//! salted hashes, every checkpoint must be signed by the key and name the entry's hash, and the last entry must be signed. What
+//! salted hashes unless an entry of the chain lists them as erased, every checkpoint must be signed by the key and name the entry's hash, and the last entry must be signed. What
 //! this alone cannot see is a chain cut back to an older signed head: that takes an anchor, a head that the auditor kept
 //! (`<seq>:<hash>`), which the log and the archive hold as well.
 
-use serde::Serialize;
+use std::collections::HashSet;
 
-use super::{Entry, chain, key::PublicKey, store::Checkpoint};
-use crate::{Db, Error, Result, error::code, principal::TenantId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Entry, chain, erase::listed, key::PublicKey, store::Checkpoint};
+use crate::{Db, Error, Id, Result, Tx, error::code, principal::TenantId};
 
 /// A head that somebody kept: the chain must still contain it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +35,7 @@ impl std::str::FromStr for Anchor {
 }
 
 /// What was found about one tenant's chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
     /// The tenant.
     pub tenant_id: TenantId,
@@ -40,6 +43,9 @@ pub struct Report {
     pub verified: i64,
     /// Entries that still wait for their seal.
     pub unsealed: i64,
+    /// Entries whose payload was erased, each listed by an entry of the chain.
+    #[serde(default)]
+    pub erased: i64,
     /// The head as an anchor: keep it somewhere else. Null when the chain is empty.
     pub head: Option<String>,
     /// What is wrong, empty when nothing is.
@@ -58,28 +64,49 @@ pub async fn verify(db: &Db, key: &PublicKey, anchors: &[(Option<TenantId>, Anch
         let Ok(tenant) = tenant.parse::<TenantId>() else {
             return Err(Error::new(code::AUDIT_BROKEN, format!("{tenant:?} is not a tenant's id")));
         };
-        let mut checker = Checker::new(tenant, key);
-        checker.checkpoints = tx.audit_checkpoints(tenant).await.map_err(|e| unreadable(e, tenant))?;
-        checker.prepare();
-        let mut from = Some(i64::MIN);
-        while let Some(start) = from {
-            let entries = tx.audit_sealed(tenant, start, 1000).await.map_err(|e| unreadable(e, tenant))?;
-            for entry in &entries {
-                checker.entry(entry);
-                note_anchors(anchors, &mut found, tenant, entry);
-            }
-            // Nothing comes after the largest number, which only somebody else can have written.
-            from = entries.last().and_then(|e| e.seq?.checked_add(1));
-        }
-        let unsealed: i64 = tx.one("SELECT COUNT(*) FROM audit_entries WHERE tenant_id = $1 AND seq IS NULL", crate::args![tenant]).await?;
-        let recorded = tx
-            .audit_head(tenant)
-            .await
-            .map_err(|e| unreadable(e, tenant))?
-            .map_or_else(|| (0, chain::GENESIS.to_owned()), |h| (h.seq, h.hash));
-        reports.push(checker.finish(unsealed, Some(recorded)));
+        reports.push(check(&mut tx, key, tenant, anchors, &mut found).await?);
     }
     Ok(add_anchor_defects(reports, anchors, &found))
+}
+
+/// Verifies one tenant's chain in the database.
+///
+/// # Errors
+/// As [`verify`].
+pub async fn verify_tenant(db: &Db, key: &PublicKey, tenant: TenantId, anchors: &[Anchor]) -> Result<Report> {
+    let anchors: Vec<_> = anchors.iter().map(|a| (Some(tenant), a.clone())).collect();
+    let mut found = vec![false; anchors.len()];
+    let report = check(&mut db.read(tenant).await?, key, tenant, &anchors, &mut found).await?;
+    let reports = add_anchor_defects(vec![report], &anchors, &found);
+    reports.into_iter().next().ok_or_else(|| Error::internal("a report went missing"))
+}
+
+async fn check(
+    tx: &mut Tx,
+    key: &PublicKey,
+    tenant: TenantId,
+    anchors: &[(Option<TenantId>, Anchor)],
+    found: &mut [bool],
+) -> Result<Report> {
+    let mut checker = Checker::new(tenant, key);
+    checker.checkpoints = tx.audit_checkpoints(tenant).await.map_err(|e| unreadable(e, tenant))?;
+    checker.prepare();
+    let erasures = tx.audit_erasures(tenant, None).await.map_err(|e| unreadable(e, tenant))?;
+    checker.erased = erasures.iter().filter(|e| is_whole(e)).flat_map(listed).collect();
+    let mut from = Some(i64::MIN);
+    while let Some(start) = from {
+        let entries = tx.audit_sealed(tenant, start, 1000).await.map_err(|e| unreadable(e, tenant))?;
+        for entry in &entries {
+            checker.entry(entry);
+            note_anchors(anchors, found, tenant, entry);
+        }
+        // Nothing comes after the largest number, which only somebody else can have written.
+        from = entries.last().and_then(|e| e.seq?.checked_add(1));
+    }
+    let unsealed = tx.audit_waiting(tenant).await?;
+    let recorded =
+        tx.audit_head(tenant).await.map_err(|e| unreadable(e, tenant))?.map_or_else(|| (0, chain::GENESIS.to_owned()), |h| (h.seq, h.hash));
+    Ok(checker.finish(unsealed, Some(recorded)))
 }
 
 /// A value that cannot be read as what it is was not written by the program, so it is a defect of the chain and not one of ours.
@@ -98,7 +125,17 @@ pub fn verify_archive(
     anchors: &[(Option<TenantId>, Anchor)],
 ) -> Vec<Report> {
     entries.sort_by_key(|e| (e.tenant_id, e.seq, e.id));
-    entries.dedup();
+    // Of copies of an archive, one may have payloads erased that the other has not yet.
+    entries.dedup_by(|a, kept| {
+        let erased = a.id == kept.id && (a.payload.is_none() || kept.payload.is_none());
+        if erased {
+            let without = |e: &Entry| Entry { payload: None, payload_salt: None, ..e.clone() };
+            let (a, b) = (without(a), without(kept));
+            *kept = b;
+            return a == *kept;
+        }
+        a == kept
+    });
     heads.sort_by_key(|h| (h.tenant_id, h.seq));
     heads.dedup();
     let mut tenants: Vec<TenantId> = entries.iter().map(|e| e.tenant_id).chain(heads.iter().map(|h| h.tenant_id)).collect();
@@ -110,6 +147,7 @@ pub fn verify_archive(
         let mut checker = Checker::new(tenant, key);
         checker.checkpoints = heads.iter().filter(|h| h.tenant_id == tenant).cloned().collect();
         checker.prepare();
+        checker.erased = entries.iter().filter(|e| e.tenant_id == tenant && is_whole(e)).flat_map(listed).collect();
         for entry in entries.iter().filter(|e| e.tenant_id == tenant) {
             checker.entry(entry);
             note_anchors(anchors, &mut found, tenant, entry);
@@ -133,10 +171,20 @@ fn add_anchor_defects(mut reports: Vec<Report>, anchors: &[(Option<TenantId>, An
         let tenant = tenant.unwrap_or_else(crate::principal::default_tenant);
         match reports.iter_mut().find(|r| r.tenant_id == tenant) {
             Some(report) => report.defects.push(defect),
-            None => reports.push(Report { tenant_id: tenant, verified: 0, unsealed: 0, head: None, defects: vec![defect] }),
+            None => reports.push(Report { tenant_id: tenant, verified: 0, unsealed: 0, erased: 0, head: None, defects: vec![defect] }),
         }
     }
     reports
+}
+
+/// Whether an entry has the payload that it was written with.
+fn is_whole(entry: &Entry) -> bool {
+    match (&entry.payload, &entry.payload_salt) {
+        (Some(payload), Some(salt)) => {
+            chain::payload_hash(salt, entry.raw_payload.as_deref().unwrap_or(&payload.to_string())) == entry.payload_hash
+        }
+        _ => false,
+    }
 }
 
 fn missing(first: i64, last: i64) -> String {
@@ -155,6 +203,8 @@ struct Checker<'a> {
     hash: String,
     signed: i64,
     verified: i64,
+    erased: HashSet<Id<Entry>>,
+    erased_found: i64,
     defects: Vec<String>,
 }
 
@@ -169,6 +219,8 @@ impl<'a> Checker<'a> {
             hash: chain::GENESIS.to_owned(),
             signed: 0,
             verified: 0,
+            erased: HashSet::new(),
+            erased_found: 0,
             defects: Vec::new(),
         }
     }
@@ -205,10 +257,10 @@ impl<'a> Checker<'a> {
         if entry.hash.as_deref() != Some(&hash) {
             self.defect(format!("entry {seq} ({}) was changed: its hash does not match", entry.id));
         }
-        match (&entry.payload, &entry.payload_salt) {
-            (Some(payload), Some(salt))
-                if chain::payload_hash(salt, entry.raw_payload.as_deref().unwrap_or(&payload.to_string())) == entry.payload_hash => {}
-            _ => self.defect(format!("entry {seq} ({}) was changed: its payload does not match", entry.id)),
+        if entry.payload.is_none() && entry.payload_salt.is_none() && self.erased.contains(&entry.id) {
+            self.erased_found += 1;
+        } else if !is_whole(entry) {
+            self.defect(format!("entry {seq} ({}) was changed: its payload does not match", entry.id));
         }
         self.seq = seq;
         self.hash = entry.hash.clone().unwrap_or_default();
@@ -243,6 +295,6 @@ impl<'a> Checker<'a> {
             self.defect(format!("the recorded head is entry {seq}, but the chain ends at entry {}", self.seq));
         }
         let head = (self.seq > 0).then(|| format!("{}:{}", self.seq, self.hash));
-        Report { tenant_id: self.tenant, verified: self.verified, unsealed, head, defects: self.defects }
+        Report { tenant_id: self.tenant, verified: self.verified, unsealed, erased: self.erased_found, head, defects: self.defects }
     }
 }

@@ -10,6 +10,7 @@
 //! A [`Tx`] rolls back when it is dropped. What it appended to event streams and enqueued wakes its readers after the commit.
 
 mod args;
+mod fence;
 mod migrate;
 mod open;
 mod row;
@@ -20,6 +21,7 @@ mod wakes;
 use std::{borrow::Cow, sync::Arc, time::Instant};
 
 pub use args::Arg;
+pub use fence::{APP_ROLE, SecondFence};
 pub use migrate::{KERNEL, Migration, Migrations, Plan};
 pub use row::{Column, FromRow, Row};
 pub use scope::Scope;
@@ -59,6 +61,7 @@ impl Dialect {
 pub struct Db {
     pools: Pools,
     wakes: Arc<Wakes>,
+    fence: Arc<fence::Fence>,
 }
 
 #[derive(Clone)]
@@ -100,12 +103,22 @@ impl Db {
         self.begin(&Scope::ALL, true).await
     }
 
+    /// A transaction that makes, changes or drops tables, with the rights of the role that connected. It sees every tenant's rows.
+    pub async fn write_schema(&self) -> Result<Tx> {
+        self.begin_with(format!("BEGIN; SET LOCAL astrolabe.tenant = '{}'", Scope::ALL.mark()), true).await
+    }
+
     async fn begin(&self, scope: &Scope, writes: bool) -> Result<Tx> {
+        self.begin_with(self.fence.begin(scope), writes).await
+    }
+
+    /// `begin` is for PostgreSQL.
+    async fn begin_with(&self, begin: String, writes: bool) -> Result<Tx> {
         let failed = |e| explain(e, "begin");
         let kind = match &self.pools {
             Pools::Sqlite { write, .. } if writes => TxKind::Sqlite(write.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?),
             Pools::Sqlite { read, .. } => TxKind::Sqlite(read.begin().await.map_err(failed)?),
-            Pools::Postgres(pool) => TxKind::Postgres(pool.begin_with(AssertSqlSafe(scope.begin())).await.map_err(failed)?),
+            Pools::Postgres(pool) => TxKind::Postgres(pool.begin_with(AssertSqlSafe(begin)).await.map_err(failed)?),
         };
         Ok(Tx { kind, wakes: self.wakes.clone(), pending: Vec::new() })
     }

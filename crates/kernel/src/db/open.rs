@@ -10,8 +10,28 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{Db, Pools, Wakes};
+use super::{Db, Pools, Wakes, fence::Fence};
 use crate::{Error, Result, error::code};
+
+/// How to reach the PostgreSQL server of a URL. The forms of Python's drivers are understood, too: `postgresql+asyncpg://`, its `ssl` for
+/// `sslmode`, and no host at all where `?host=/cloudsql/…` names the folder of a socket.
+///
+/// # Errors
+/// `invalid_config` for another scheme or an unreadable URL; the message does not repeat it.
+pub(super) fn server(url: &str) -> Result<PgConnectOptions> {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", ""));
+    if !matches!(scheme, "postgres" | "postgresql" | "postgresql+asyncpg" | "postgresql+psycopg" | "postgresql+psycopg2") {
+        return Err(Error::new(code::INVALID_CONFIG, "database.url: must start with sqlite:// or postgres://"));
+    }
+    let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    let parameters: Vec<String> =
+        parameters.split('&').map(|p| p.strip_prefix("ssl=").map_or(p.to_owned(), |mode| format!("sslmode={mode}"))).collect();
+    // A URL with a user must have a host; the one of the parameters counts.
+    let place = place.replacen("@/", "@localhost/", 1);
+    let options = PgConnectOptions::from_str(&format!("postgres://{place}?{}", parameters.join("&")))
+        .map_err(|e| Error::new(code::INVALID_CONFIG, "database.url: is not a PostgreSQL URL").with_internal(e))?;
+    Ok(options.application_name("astrolabe").disable_statement_logging())
+}
 
 const ACQUIRE: Duration = Duration::from_secs(10);
 
@@ -41,21 +61,16 @@ impl Db {
         if let Some(path) = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
             return Self::open_sqlite(Path::new(path), connections).await;
         }
-        let (scheme, rest) = url.split_once("://").unwrap_or(("", ""));
-        if !matches!(scheme, "postgres" | "postgresql" | "postgresql+asyncpg" | "postgresql+psycopg" | "postgresql+psycopg2") {
-            return Err(Error::new(code::INVALID_CONFIG, "database.url: must start with sqlite:// or postgres://"));
-        }
-        let options = PgConnectOptions::from_str(&format!("postgres://{rest}"))
-            .map_err(|e| Error::new(code::INVALID_CONFIG, "database.url: is not a PostgreSQL URL").with_internal(e))?
-            .application_name("astrolabe")
-            .disable_statement_logging();
+        let options = server(url)?;
         let pool = PgPoolOptions::new()
             .max_connections(connections.max(4))
             .acquire_timeout(ACQUIRE)
             .connect_with(options)
             .await
             .map_err(|e| Error::new(code::UPSTREAM_FAILED, "PostgreSQL does not answer at database.url").with_internal(e))?;
-        Ok(Self { pools: Pools::Postgres(pool), wakes: Arc::new(Wakes::default()) })
+        let db = Self::on(Pools::Postgres(pool));
+        db.look_at_fence().await?;
+        Ok(db)
     }
 
     async fn open_sqlite(path: &Path, connections: u32) -> Result<Self> {
@@ -98,6 +113,50 @@ impl Db {
             .min_connections(0)
             .acquire_timeout(ACQUIRE)
             .connect_lazy_with(options.pragma("query_only", "true"));
-        Ok(Self { pools: Pools::Sqlite { read, write }, wakes: Arc::new(Wakes::default()) })
+        Ok(Self::on(Pools::Sqlite { read, write }))
+    }
+
+    /// The settings of the PostgreSQL server that let a crash lose or damage what was committed, each as `fsync = off`; none on SQLite.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn unsafe_durability(&self) -> Result<Vec<String>> {
+        if self.dialect() == super::Dialect::Sqlite {
+            return Ok(Vec::new());
+        }
+        let sql =
+            "SELECT name || ' = ' || current_setting(name) FROM unnest(ARRAY['fsync', 'synchronous_commit', 'full_page_writes']) AS name
+                   WHERE current_setting(name) = 'off'";
+        self.read_all().await?.all(sql, &[]).await
+    }
+
+    fn on(pools: Pools) -> Self {
+        Self { pools, wakes: Arc::new(Wakes::default()), fence: Arc::new(Fence::new()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_other_products_mean_what_they_mean_there() {
+        for (url, host, socket, database) in [
+            ("postgres://u:p@db:6432/app", "db", None, "app"),
+            ("postgresql+asyncpg://u:p@db/app", "db", None, "app"),
+            ("postgresql+psycopg2://u@db/app?sslmode=disable", "db", None, "app"),
+            ("postgresql+asyncpg://u:p@/app?host=/cloudsql/p:r:i", "localhost", Some("/cloudsql/p:r:i"), "app"),
+            ("postgresql://u:p@localhost/app?host=/cloudsql/p:r:i", "localhost", Some("/cloudsql/p:r:i"), "app"),
+            ("postgres:///app?host=/run/postgresql&user=u", "localhost", Some("/run/postgresql"), "app"),
+        ] {
+            let options = server(url).unwrap();
+            assert_eq!(options.get_socket().map(|s| s.to_str().unwrap().to_owned()).as_deref(), socket, "{url}");
+            if socket.is_none() {
+                assert_eq!(options.get_host(), host, "{url}");
+            }
+            assert_eq!((options.get_username(), options.get_database()), ("u", Some(database)), "{url}");
+        }
+        let ssl = format!("{:?}", server("postgresql+asyncpg://u@db/app?ssl=require").unwrap().get_ssl_mode());
+        assert_eq!(ssl, "Require");
     }
 }

@@ -34,16 +34,11 @@ impl Scope {
     }
 
     /// What the policies compare a row's tenant with. No tenant can be called `*`.
-    fn mark(&self) -> &str {
+    pub(super) fn mark(&self) -> &str {
         match &self.0 {
             Name::All => "*",
             Name::One(name) => name,
         }
-    }
-
-    /// The statements that begin a transaction on PostgreSQL, in one round trip.
-    pub(super) fn begin(&self) -> String {
-        format!("BEGIN; SET LOCAL astrolabe.tenant = '{}'", self.mark())
     }
 }
 
@@ -63,7 +58,7 @@ mod tests {
         for name in ["", "*", "a'b", "a b", "a;b", "a\\b", "ä", "a\0", &"a".repeat(65)] {
             assert!(Scope::named(name).is_err(), "{name:?}");
         }
-        assert_eq!(Scope::named("ten_-9A").unwrap().begin(), "BEGIN; SET LOCAL astrolabe.tenant = 'ten_-9A'");
+        assert_eq!(Scope::named("ten_-9A").unwrap().mark(), "ten_-9A");
         let tenant = crate::principal::default_tenant();
         assert_eq!(Scope::from(tenant), Scope::named(&tenant.to_string()).unwrap());
     }

@@ -1,7 +1,5 @@
 //! A database beside the configured one, for work that must not touch it.
 
-use std::str::FromStr;
-
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, postgres::PgConnectOptions};
 
 use crate::{Error, Random, Result, error::code};
@@ -21,14 +19,7 @@ impl Scratch {
     /// `invalid_config` when `url` is none of PostgreSQL; `upstream_failed` when the server does not answer or refuses.
     pub async fn create(url: &str, purpose: &str, random: &Random) -> Result<Self> {
         let invalid = || Error::new(code::INVALID_CONFIG, "database.url: is not a PostgreSQL URL");
-        let (scheme, rest) = url.split_once("://").ok_or_else(invalid)?;
-        if !scheme.starts_with("postgres") {
-            return Err(invalid());
-        }
-        let server = PgConnectOptions::from_str(&format!("postgres://{rest}"))
-            .map_err(|e| invalid().with_internal(e))?
-            .application_name("astrolabe")
-            .disable_statement_logging();
+        let server = super::open::server(url)?;
         let mut own = [0u8; 8];
         random.fill(&mut own);
         let name = format!("astrolabe_{purpose}_{}", hex::encode(own));

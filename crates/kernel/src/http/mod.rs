@@ -19,10 +19,11 @@ pub use head::{MAX_HEADER_BYTES, MAX_HEADERS, MAX_URL, limit_head};
 pub use middleware::{Observer, Origins, guard, observe};
 pub use openapi::{
     BodyProblems, CommonProblems, ConflictProblem, NotFoundProblem, OpenProblems, PreconditionProblem, RIGHT, StreamEvent, StreamLine,
-    UpstreamProblem,
+    UpstreamProblem, problem,
 };
 pub(crate) use openapi::{Responses, refused_without};
 pub use pace::{Pace, pace};
-pub use problem::{Problem, method_not_allowed, not_found};
+pub(crate) use problem::as_sent;
+pub use problem::{Problem, ShownOnce, method_not_allowed, not_found, refusal};
 pub use sse::{StreamQuery, event_stream};
 pub use trace::Trace;

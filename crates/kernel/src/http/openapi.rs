@@ -30,7 +30,9 @@ pub(crate) fn refused_without(right: Right) -> Responses {
     Responses::from([("403".to_owned(), response)])
 }
 
-fn problem(description: &str) -> RefOr<Response> {
+/// An answer that is a problem document.
+#[must_use]
+pub fn problem(description: &str) -> RefOr<Response> {
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
     ResponseBuilder::new().description(description).content("application/problem+json", content).build().into()
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Body,
-    http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    body::{Body, Bytes},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, IntoResponseParts, Response, ResponseParts},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -54,13 +54,33 @@ impl IntoResponse for Error {
     }
 }
 
+/// Headers and body of the problem document that an answer will be, when it is an error; the same bytes that the caller is sent.
+pub(crate) fn as_sent(parts: &axum::http::response::Parts, trace: &Trace, path: &str) -> Option<(HeaderMap, Bytes)> {
+    let Carried(error) = parts.extensions.get::<Carried>()?;
+    Some((problem_headers(error), document(error, parts.status, trace, path)))
+}
+
+/// The error that an answer carries, before the outermost middleware has written it as a problem document.
+pub fn refusal(response: &Response) -> Option<&Error> {
+    response.extensions().get::<Carried>().map(|Carried(error)| &**error)
+}
+
 /// Writes a carried error as a problem document.
 pub(super) fn render(error: &Error, trace: &Trace, path: &str, mut response: Response) -> Response {
+    let document = document(error, response.status(), trace, path);
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.extend(problem_headers(error));
+    *response.body_mut() = Body::from(document);
+    response
+}
+
+fn document(error: &Error, status: StatusCode, trace: &Trace, path: &str) -> Bytes {
     let code = error.code();
     let problem = Problem {
         kind: format!("urn:astrolabe:error:{}", code.name),
         title: code.title.to_owned(),
-        status: response.status().as_u16(),
+        status: status.as_u16(),
         detail: format!(
             "{}{}",
             error.message(),
@@ -72,9 +92,13 @@ pub(super) fn render(error: &Error, trace: &Trace, path: &str, mut response: Res
         request_id: trace.request_id.clone(),
         errors: error.fields().to_vec(),
     };
-    let headers = response.headers_mut();
+    Bytes::from(serde_json::to_vec(&problem).unwrap_or_default())
+}
+
+fn problem_headers(error: &Error) -> HeaderMap {
+    let code = error.code();
+    let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.remove(header::CONTENT_LENGTH);
     if let Some(challenge) = challenge(code) {
         headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
@@ -82,8 +106,25 @@ pub(super) fn render(error: &Error, trace: &Trace, path: &str, mut response: Res
         // Whole seconds, rounded up: a client that comes back too early is refused again.
         headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1000).max(1) as u64));
     }
-    *response.body_mut() = Body::from(serde_json::to_vec(&problem).unwrap_or_default());
-    response
+    headers
+}
+
+/// Marks an answer that shows something once, such as a new key's secret: JSON pointers (RFC 6901) to what must not be kept. A repeat under the
+/// same idempotency key gets the object without it, and the pointers in the header `Idempotency-Omitted`.
+///
+/// ```ignore
+/// Ok((StatusCode::CREATED, ShownOnce(&["/secret"]), Json(key)))
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct ShownOnce(pub &'static [&'static str]);
+
+impl IntoResponseParts for ShownOnce {
+    type Error = std::convert::Infallible;
+
+    fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Self::Error> {
+        parts.extensions_mut().insert(self);
+        Ok(parts)
+    }
 }
 
 /// The challenge that goes with a code (RFC 6750, section 3): nothing but the scheme when no token came, else what is wrong with it. The finer codes

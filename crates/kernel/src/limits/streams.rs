@@ -38,7 +38,7 @@ impl Streams {
 
     /// Takes a place for a stream of this caller.
     pub fn enter(&self, principal: &Principal) -> Result<Place> {
-        let credential = (principal.tenant, principal.id.clone());
+        let credential = (principal.tenant, principal.credential.clone());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let full = |count: Option<&u32>, most: u32| most > 0 && count.is_some_and(|n| *n >= most);
         if full(open.credentials.get(&credential), self.per_credential) {

@@ -32,7 +32,16 @@ impl TestKernel {
         // Ids are drawn from the system: tests on one PostgreSQL server must not collide.
         let random = Random::system();
         let process = crate::Id::new(clock.now(), &random);
-        let kernel = Kernel { clock, random, db, lifecycle: Lifecycle::new(), egress, stream_idle: Duration::from_secs(300), process };
+        let kernel = Kernel {
+            clock,
+            random,
+            db,
+            lifecycle: Lifecycle::new(),
+            egress,
+            stream_idle: Duration::from_secs(300),
+            reads: crate::audit::Reads::default(),
+            process,
+        };
         Self { kernel, folder }
     }
 }

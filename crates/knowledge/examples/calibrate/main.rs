@@ -34,7 +34,7 @@ struct Options {
     /// Find new ranking weights too.
     rank: bool,
     together: bool,
-    /// Print each wrong answer of the collections of documents.
+    /// Print each wrong answer of the collections of documents, and what it was made from.
     wrong: bool,
     /// Take every n-th question of the retrieval collections.
     every: usize,

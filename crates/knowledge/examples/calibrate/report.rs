@@ -1,8 +1,12 @@
 //! What a model reaches on a collection.
 
+use std::collections::HashMap;
 use std::io::Write;
 
-use astrolabe_knowledge::answers::extractive::{Extract, Model, extract_answer, extract_with, render};
+use astrolabe_backends::analysis::Lang;
+use astrolabe_knowledge::answers::extractive::{
+    Extract, FEATURE_NAMES, Model, Scored, describe, evidence, extract_answer, extract_with, render,
+};
 
 use crate::Failure;
 use crate::collection::{Ask, Collection, Setting, holds};
@@ -75,6 +79,7 @@ pub fn office(
                 one.text,
                 text.replace('\n', " / ")
             )?;
+            why(out, collection, one, meaning)?;
         }
     }
     let Office { right, of } = office;
@@ -143,16 +148,72 @@ pub fn retrieval(
     Ok(())
 }
 
+/// Prints what a wrong answer was made from: the question's concepts, and the evidence of the first sentence and of the first that holds the gold string.
+fn why(out: &mut impl Write, collection: &Collection, ask: &Ask, meaning: Option<&Meaning<'_>>) -> Result<(), Failure> {
+    let model = Model::for_language(collection.lang, meaning.is_some());
+    let (concepts, mut sentences) = collection.with_request(ask, Setting::AsIs, meaning, |request, pieces| {
+        let scored = evidence(request);
+        let right = |s: &Scored| ask.relevant.contains(&pieces[s.passage].document) && holds(&s.text, &ask.gold);
+        (describe(request), scored.into_iter().map(|s| (model.score(&s.features), right(&s), s)).collect::<Vec<_>>())
+    });
+    sentences.sort_by(|a, b| b.0.total_cmp(&a.0));
+    writeln!(out, "      {concepts}")?;
+    let gold = sentences.iter().position(|s| s.1).unwrap_or(0);
+    for at in if gold == 0 { vec![0] } else { vec![0, gold] } {
+        if let Some((score, _, sentence)) = sentences.get(at) {
+            let features: Vec<String> =
+                FEATURE_NAMES.iter().zip(sentence.features).filter(|(_, v)| v.abs() > 0.005).map(|(n, v)| format!("{n} {v:.2}")).collect();
+            writeln!(out, "      {at}: {score:.2} {} | {}", sentence.text.replace('\n', " / "), features.join(", "))?;
+        }
+    }
+    Ok(())
+}
+
+/// What comes right of collections of documents at each threshold, a line a language; the best threshold of each.
+pub fn sweep(out: &mut impl Write, outcomes: &[(Lang, Outcome, bool)]) -> Result<HashMap<Lang, f32>, Failure> {
+    let mut chosen = HashMap::new();
+    for lang in [Lang::En, Lang::Pl, Lang::Ru] {
+        let of_lang: Vec<(&Outcome, bool)> = outcomes.iter().filter(|(l, ..)| *l == lang).map(|(_, o, a)| (o, *a)).collect();
+        if of_lang.is_empty() {
+            continue;
+        }
+        write!(out, "  {:3}", lang.code())?;
+        let mut best = (0, 0.25);
+        for step in 2..20 {
+            let threshold = step as f32 * 0.025;
+            let right = of_lang.iter().filter(|(o, a)| *a && o.confidence >= threshold && o.gold).count();
+            let refused = of_lang.iter().filter(|(o, a)| !*a && o.confidence < threshold).count();
+            write!(out, " {threshold:.2}:{right}+{refused}={}", right + refused)?;
+            if right + refused > best.0 {
+                best = (right + refused, threshold);
+            }
+        }
+        chosen.insert(lang, best.1);
+        let answerable = of_lang.iter().filter(|(_, a)| *a).count();
+        writeln!(out, "  of {answerable}+{}", of_lang.len() - answerable)?;
+    }
+    Ok(chosen)
+}
+
 /// The shipped model on every collection.
 pub fn shipped(out: &mut impl Write, collections: &[Collection], meaning: Option<&Meaning<'_>>, wrong: bool) -> Result<(), Failure> {
+    let mut outcomes = Vec::new();
     for collection in collections {
         if collection.office {
             office(out, collection, None, meaning, wrong)?;
+            let eager = Model { threshold: -1.0, ..Model::for_language(collection.lang, meaning.is_some()) };
+            outcomes.extend(
+                collection
+                    .asks
+                    .iter()
+                    .map(|one| (collection.lang, ask(collection, one, Setting::AsIs, Some(&eager), meaning).0, !one.relevant.is_empty())),
+            );
         } else if collection.asks.iter().any(|a| !a.gold.is_empty()) || collection.name.contains("poquad") {
             let strangers: Vec<&Collection> =
                 collections.iter().filter(|c| !c.office && c.lang == collection.lang && c.name != collection.name).collect();
             retrieval(out, collection, &strangers, None, meaning, false)?;
         }
     }
+    sweep(out, &outcomes)?;
     Ok(())
 }

@@ -168,13 +168,6 @@ fn train(rows: &[&Row], new_rank: bool, similar: bool) -> Model {
     Model { rank, trees: boost::grow(&examples).into(), threshold: -1.0 }
 }
 
-/// What a threshold gives on one collection of documents.
-fn right_at(outcomes: &[(report::Outcome, bool)], threshold: f32) -> (usize, usize) {
-    let answerable = outcomes.iter().filter(|(o, a)| *a && o.confidence >= threshold && o.gold).count();
-    let refused = outcomes.iter().filter(|(o, a)| !*a && o.confidence < threshold).count();
-    (answerable, refused)
-}
-
 /// Trains without each fold in turn and reports it on that fold; then trains on all and prints weights, retrieval collections and what was kept out.
 pub fn cross_validate(
     out: &mut impl Write,
@@ -205,26 +198,7 @@ pub fn cross_validate(
         }
     }
     writeln!(out, "collections of documents, each by a model that has not seen it:")?;
-    let mut chosen = std::collections::HashMap::new();
-    for lang in [Lang::En, Lang::Pl, Lang::Ru] {
-        let outcomes: Vec<(report::Outcome, bool)> = unseen.iter().filter(|(l, ..)| *l == lang).map(|(_, o, a)| (*o, *a)).collect();
-        if outcomes.is_empty() {
-            continue;
-        }
-        let answerable = outcomes.iter().filter(|(_, a)| *a).count();
-        write!(out, "  {:3}", lang.code())?;
-        let mut best = (0, 0.25);
-        for step in 4..18 {
-            let threshold = step as f32 * 0.025;
-            let (right, refused) = right_at(&outcomes, threshold);
-            write!(out, " {threshold:.2}:{right}+{refused}={}", right + refused)?;
-            if right + refused > best.0 {
-                best = (right + refused, threshold);
-            }
-        }
-        chosen.insert(lang, best.1);
-        writeln!(out, "  of {answerable}+{}", outcomes.len() - answerable)?;
-    }
+    let chosen = report::sweep(out, &unseen)?;
     if wrong {
         for (lang, outcome, answerable, question, text) in &wrongs {
             let threshold = chosen.get(lang).copied().unwrap_or(0.25);

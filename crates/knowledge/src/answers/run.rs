@@ -2,7 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use astrolabe_kernel::{Error, Id, Result, audit::Record, error::code, http::Caller, work::Running};
+use astrolabe_kernel::{
+    Error, Id, Result,
+    audit::{Record, reads},
+    error::code,
+    http::Caller,
+    work::Running,
+};
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -94,7 +100,7 @@ impl Work {
         let results = self.knowledge.find_for_answer(&self.caller.principal, &search).await?;
         let mode = if results.retrieval == Retrieval::Hybrid { "hybrid" } else { "lexical" };
         let mut recorder = Recorder::new(self);
-        recorder.event("ask.retrieved", &json!({"retrieval": mode, "passages": results.found.len()})).await?;
+        recorder.retrieved(mode, &results).await?;
         let mut answer = Answer {
             id: self.ask.id,
             question: self.ask.question.clone(),
@@ -188,6 +194,20 @@ impl<'a> Recorder<'a> {
     pub(super) async fn event(&mut self, kind: &str, data: &serde_json::Value) -> Result<()> {
         let Work { knowledge, caller, ask, .. } = self.work;
         ASKS.event(&knowledge.kernel, caller.principal.tenant, ask.id, kind, data).await
+    }
+
+    /// Tells the stream how much was found, and the audit log in which documents: the answer is made of them and names some.
+    async fn retrieved(&mut self, mode: &str, results: &Results) -> Result<()> {
+        let Work { knowledge, caller, ask, .. } = self.work;
+        let (kernel, tenant) = (&knowledge.kernel, caller.principal.tenant);
+        let mut tx = kernel.db.write(tenant).await?;
+        let event = json!({"retrieval": mode, "passages": results.found.len()});
+        tx.append_event(tenant, &ASKS.stream(ask.id), "ask.retrieved", &event, kernel.now()).await?;
+        if kernel.records_reads(false) {
+            let shown = reads::documents(results.found.iter().map(|f| f.document_id));
+            tx.audit(kernel, Record::of(caller, "ask.documents", ask.id, shown)).await?;
+        }
+        tx.commit().await
     }
 
     /// Adds text to the answer's stream.

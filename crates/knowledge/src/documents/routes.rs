@@ -17,6 +17,7 @@ use axum::{
     http::StatusCode,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -25,6 +26,9 @@ use crate::{
     Knowledge,
     sources::{self, Source, rights},
 };
+
+/// The action of entries about documents that were read.
+const READ: &str = "documents.read";
 
 /// Which documents to list.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -211,6 +215,11 @@ pub async fn get_document(
     let mut tx = knowledge.kernel.db.read(caller.principal.tenant).await?;
     let document = store::get(&mut tx, caller.principal.tenant, id).await?.ok_or_else(|| Error::not_found("document"))?;
     rights::require(&mut tx, &caller.principal, document.source_id, "document").await?;
+    drop(tx);
+    // Before it is ready there is nothing in it to read: whoever waits for the end of an upload asks again and again.
+    if document.state == JobState::Ready && knowledge.kernel.records_reads(true) {
+        knowledge.kernel.note_read(&caller, READ, id, &json!({"part": "record"})).await?;
+    }
     Ok(Json(document))
 }
 
@@ -233,6 +242,11 @@ pub async fn get_document_content(
             return Err(Error::new(code::INVALID_STATE, format!("the document is {state}: its text is there when it is ready")));
         }
     };
+    drop(tx);
+    if knowledge.kernel.records_reads(true) {
+        // The text leaves when it is recorded that it did.
+        knowledge.kernel.note_read_now(&caller, READ, id, &json!({"part": "content"})).await?;
+    }
     Ok(Json(DocumentContent {
         id,
         source_id: document.source_id,

@@ -2,6 +2,7 @@
 
 use astrolabe_kernel::{
     Result,
+    audit::reads,
     http::{BodyProblems, Caller, CommonProblems, Json, May, NotFoundProblem, Query},
     principal::right,
 };
@@ -82,6 +83,11 @@ pub async fn run(knowledge: &Knowledge, caller: &Caller, request: &SearchRequest
         let results = knowledge.search(principal, &search).await?;
         (results.found, None, results.retrieval, results.query.lang, results.next)
     };
+    if knowledge.kernel.records_reads(false) {
+        // Which documents, not for what was searched: that is nobody's business.
+        let shown = documents.iter().flatten().map(|d| d.document_id).chain(items.iter().map(|i| i.document_id));
+        knowledge.kernel.note_read(caller, "search", "documents", &reads::documents(shown)).await?;
+    }
     let total = knowledge.count_matching(principal, &search).await?;
     let facets = if request.facets == Some(true) { Some(knowledge.facets(principal, &search).await?) } else { None };
     let degraded = search.mode == SearchMode::Hybrid && retrieval == Retrieval::Lexical;

@@ -137,8 +137,8 @@ async fn an_index_that_was_deleted_from_the_database_is_rebuilt_with_the_same_re
     let before = results(&s).await;
     let generation: String = s.kernel.db.read_all().await.unwrap().one("SELECT name FROM search_generations", &[]).await.unwrap();
     let test = s.stop().await;
-    let mut tx = test.kernel.db.write_all().await.unwrap();
-    for table in ["tenants", "documents", "chunks", "postings", "dead"] {
+    let mut tx = test.kernel.db.write_schema().await.unwrap();
+    for table in ["dead", "postings", "chunks", "documents", "tenants"] {
         tx.execute(format!("DROP TABLE {generation}_{table}"), &[]).await.unwrap();
     }
     tx.commit().await.unwrap();
@@ -212,7 +212,7 @@ async fn auto_on_a_postgresql_without_pgvector_takes_the_data_directory_and_says
         return;
     }
     let plain = astrolabe_kernel::Db::open(&url, 1).await.unwrap();
-    let mut tx = plain.write_all().await.unwrap();
+    let mut tx = plain.write_schema().await.unwrap();
     // Our own empty list of what can be installed, before the server's.
     for statement in [
         "CREATE TABLE pg_available_extensions (name TEXT, default_version TEXT)",

@@ -7,7 +7,7 @@ use astrolabe_kernel::{
     audit::Record,
     db::is_unique_violation,
     error::code,
-    http::{BodyProblems, CommonProblems, ConflictProblem, Json, May, NotFoundProblem, Path, PreconditionProblem, Query},
+    http::{BodyProblems, CommonProblems, ConflictProblem, Json, May, NotFoundProblem, Path, PreconditionProblem, Query, ShownOnce},
     page::{Page, page_limit, read_cursor},
     principal::{AUDITOR, Right, Rights, TenantId, right},
 };
@@ -116,7 +116,7 @@ pub struct RoleView {
     /// Its name.
     pub name: Role,
     /// The rights that it gives.
-    pub rights: Vec<&'static str>,
+    pub rights: Vec<Right>,
 }
 
 /// A capability role.
@@ -125,7 +125,7 @@ pub struct CapabilityView {
     /// Its name.
     pub name: String,
     /// The rights that it gives; most give none, and are what tools ask for.
-    pub rights: Vec<&'static str>,
+    pub rights: Vec<Right>,
 }
 
 /// The tenant that an operation works on. One that the caller may not name looks like one that is not there.
@@ -256,7 +256,8 @@ pub async fn create_user(
     tx.commit().await?;
     let version = member.version;
     let added = AddedMember { member, sign_in_path: path_of(&code), expires_in: CODE_LIFE.as_secs() };
-    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], etag::with(version, Json(added))).into_response())
+    let once = ShownOnce(&["/sign_in_path"]);
+    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], once, etag::with(version, Json(added))).into_response())
 }
 
 /// Whether a link that the caller makes must not sign in as an account: it would open what the account has in other tenants, too. That it signs nobody
@@ -432,7 +433,7 @@ pub async fn create_user_link(
     audit(&mut tx, &platform, &caller, tenant, "sessions.link", id, json!({})).await?;
     tx.commit().await?;
     let link = SignInLink { sign_in_path: path_of(&code), expires_in: CODE_LIFE.as_secs() };
-    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], Json(link)).into_response())
+    Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], ShownOnce(&["/sign_in_path"]), Json(link)).into_response())
 }
 
 /// Set a person's password
@@ -480,7 +481,7 @@ pub async fn list_roles(State(platform): State<Platform>, caller: May<right::Own
     let tenant = caller.principal.tenant;
     let mut names = store::capabilities(&mut platform.kernel().db.read(tenant).await?, tenant, MAX_LISTED).await?;
     names.insert(AUDITOR.to_owned());
-    let roles = Role::LATTICE.map(|name| RoleView { name, rights: Rights::of(name, &[]).names() }).into();
-    let view = |name: String| CapabilityView { rights: Rights::of(Role::None, std::slice::from_ref(&name)).names(), name };
+    let roles = Role::LATTICE.map(|name| RoleView { name, rights: Rights::of(name, &[]).list() }).into();
+    let view = |name: String| CapabilityView { rights: Rights::of(Role::None, std::slice::from_ref(&name)).list(), name };
     Ok(Json(Roles { roles, capabilities: names.into_iter().map(view).collect() }))
 }

@@ -2,7 +2,7 @@
 
 use astrolabe_kernel::{
     Id, Result,
-    http::{BodyProblems, CommonProblems, ConflictProblem, Json, May, NotFoundProblem, Path, Query},
+    http::{BodyProblems, CommonProblems, ConflictProblem, Json, May, NotFoundProblem, Path, Query, ShownOnce},
     page::{Page, page_limit, read_cursor},
     principal::{Right, right},
 };
@@ -72,9 +72,9 @@ pub async fn create_api_key(
     State(platform): State<Platform>,
     caller: May<right::OwnAccount>,
     Json(new): Json<NewApiKey>,
-) -> Result<(StatusCode, Json<MadeApiKey>)> {
+) -> Result<(StatusCode, ShownOnce, Json<MadeApiKey>)> {
     let (key, secret) = make(platform.kernel(), &caller, &new).await?;
-    Ok((StatusCode::CREATED, Json(MadeApiKey { key, secret: secret.expose().to_owned() })))
+    Ok((StatusCode::CREATED, ShownOnce(&["/secret"]), Json(MadeApiKey { key, secret: secret.expose().to_owned() })))
 }
 
 /// Read an API key.

@@ -71,7 +71,7 @@ async fn a_key_makes_no_key_that_reaches_further_than_itself() {
     }
     let (_, secret) = make(kernel, &ann, &NewApiKey { scopes: Some(vec![Right::ReadKnowledge]), ..named("narrow") }).await.unwrap();
     let narrowed = finds(kernel, &secret).await.unwrap().narrow(caller(kernel, "user:ann", Role::Admin).principal);
-    assert_eq!(narrowed.rights().names(), ["read_knowledge"]);
+    assert_eq!(narrowed.rights().list(), [Right::ReadKnowledge]);
     assert!(narrowed.credential.starts_with("key:key_"));
 }
 

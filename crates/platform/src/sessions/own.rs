@@ -6,7 +6,7 @@ use astrolabe_kernel::{
     error::code,
     http::{BodyProblems, ClientAddress, CommonProblems, ConflictProblem, Json, May, NotFoundProblem, Path},
     page::Page,
-    principal::{TenantId, right},
+    principal::{Right, TenantId, right},
 };
 use axum::{
     Extension,
@@ -56,7 +56,7 @@ pub struct Who {
     /// Its roles and capabilities.
     pub roles: Vec<String>,
     /// What it may do, by the names of `docs/generated/access.md`.
-    pub rights: Vec<&'static str>,
+    pub rights: Vec<Right>,
 }
 
 /// A tenant, as its members read it.
@@ -144,7 +144,7 @@ async fn me_of(platform: &Platform, me: Principal, session: Option<Id<Session>>)
             (account.and_then(|a| a.email), must_change, tenants)
         }
     };
-    let rights = me.rights().names();
+    let rights = me.rights().list();
     let Principal { id, name, role, capabilities, .. } = me;
     let roles = std::iter::once(role.as_str().to_owned()).chain(capabilities).collect();
     let principal = Who { id, name, roles, rights };

@@ -6,7 +6,7 @@ use astrolabe_backends::embedder::Precision;
 use astrolabe_kernel::{
     Db, Result,
     audit::{PublicKey, verify::verify},
-    db::Dialect,
+    db::{Dialect, SecondFence},
     error::code,
 };
 use astrolabe_knowledge::{
@@ -143,6 +143,12 @@ async fn schema(db: &Db, parts: &Parts, findings: &mut Findings) -> Result<bool>
 async fn integrity(db: &Db, findings: &mut Findings) -> Result<()> {
     if db.dialect() == Dialect::Postgres {
         findings.add("database", Verdict::Ok, "PostgreSQL answers; it looks after its own pages");
+        if let SecondFence::Off(reason) = db.second_fence() {
+            findings.add("fence", Verdict::Note, format!("row-level security is off: {reason}"));
+        }
+        for risk in db.unsafe_durability().await? {
+            findings.add("durability", Verdict::Note, format!("{risk}: a crash can lose or damage what was answered"));
+        }
         return Ok(());
     }
     let mut tx = db.read_all().await?;

@@ -1,7 +1,11 @@
 //! `astrolabe migrate`.
 
-use astrolabe_kernel::{Db, Result};
-use clap::Args;
+use astrolabe_kernel::{
+    Result,
+    db::{Plan, SecondFence},
+    error::code,
+};
+use clap::{Args, Subcommand};
 
 use crate::{
     app::{MIGRATIONS, Parts},
@@ -10,18 +14,32 @@ use crate::{
 
 /// Bring the database to the schema of this version.
 #[derive(Debug, Args)]
-#[command(after_help = "`astrolabe serve` does this by itself; use this command to do it as a separate step, before new servers start.
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "`astrolabe serve` does this by itself; use this command to do it as a separate step, before new servers start. Processes that \
+start together wait for each other, and one of them does it.
 
 Examples:
   astrolabe migrate --dry-run                                     what would be done
-  DATABASE_URL=postgres://astrolabe@db/astrolabe astrolabe migrate")]
+  astrolabe migrate status                                        what was done; exit code 6 while something is missing
+  DATABASE_URL=postgres://astrolabe@db/astrolabe astrolabe migrate"
+)]
 pub struct Migrate {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// Only print what would be done.
     #[arg(long)]
     dry_run: bool,
 }
 
-/// Applies the steps that are missing.
+/// What else there is to do than to migrate.
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Print which steps are applied, which are missing, and whether PostgreSQL's row-level security holds.
+    Status,
+}
+
+/// Applies the steps that are missing, or tells of them.
 ///
 /// # Errors
 /// What opening the database and applying the steps say.
@@ -29,17 +47,46 @@ pub async fn run(context: &Context, args: &Migrate) -> Result<Done> {
     let config = context.config(Vec::new())?;
     let dir = context.create_data_dir()?;
     let parts = Parts::real(config, dir)?;
-    let db = Db::open(&parts.database_url()?, 1).await?;
-    let result = db.migrate(MIGRATIONS, &parts.clock, args.dry_run).await;
+    let db = parts.database(1).await?;
+    let only_look = args.dry_run || args.action.is_some();
+    let result = db.migrate(MIGRATIONS, &parts.clock, only_look).await;
+    let fence = db.second_fence();
     db.close().await;
     let plan = result?;
-    let verb = if args.dry_run { "would apply" } else { "applied" };
+    match args.action {
+        Some(Action::Status) => status(context, &plan, &fence),
+        None => migrated(context, &plan, args.dry_run),
+    }
+}
+
+fn migrated(context: &Context, plan: &Plan, dry_run: bool) -> Result<Done> {
+    let verb = if dry_run { "would apply" } else { "applied" };
     for step in &plan.pending {
         context.output.line(format!("{verb} {step}"));
     }
     if plan.pending.is_empty() {
         context.output.line(format!("the database is up to date ({} steps)", plan.applied.len()));
     }
-    context.output.document(&serde_json::json!({ "applied_before": plan.applied, "pending": plan.pending, "dry_run": args.dry_run }))?;
+    context.output.document(&serde_json::json!({ "applied_before": plan.applied, "pending": plan.pending, "dry_run": dry_run }))?;
     Ok(Done::All)
+}
+
+fn status(context: &Context, plan: &Plan, fence: &SecondFence) -> Result<Done> {
+    for (steps, word) in [(&plan.applied, "applied"), (&plan.pending, "missing")] {
+        for step in steps {
+            context.output.line(format!("{word}  {step}"));
+        }
+    }
+    let security = match fence {
+        // Before the first migration there is nothing to hold.
+        SecondFence::None => None,
+        _ if plan.applied.is_empty() => None,
+        SecondFence::Up => Some("on".to_owned()),
+        SecondFence::Off(reason) => Some(format!("off: {reason}")),
+    };
+    if let Some(security) = &security {
+        context.output.line(format!("row-level security is {security}"));
+    }
+    context.output.document(&serde_json::json!({ "applied": plan.applied, "pending": plan.pending, "row_level_security": security }))?;
+    Ok(if plan.pending.is_empty() { Done::All } else { Done::Code(code::MIGRATION_NEEDED.kind.exit_code()) })
 }

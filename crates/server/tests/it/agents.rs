@@ -79,7 +79,7 @@ async fn the_repeat_of_a_run_under_its_key_gets_the_first_answer_and_opens_nothi
         let again = keyed(&app, header, "k-1").await;
         assert_eq!((first.status, again.status), (200, 200));
         assert_eq!(first.json(), again.json());
-        assert_eq!(again.header("idempotent-replayed"), "true");
+        assert_eq!(again.header("idempotency-replayed"), "true");
         assert_eq!(tickets(&app).await.len(), 1, "{header}");
         let app = app.restarted().await;
         let later = keyed(&app, header, "k-1").await;
@@ -134,9 +134,9 @@ async fn a_key_that_was_used_for_another_request_is_refused() {
     let app = TestApp::new().await;
     assert_eq!(keyed(&app, "idempotency-key", "k").await.status, 200);
     let other = app.post("/v1/agents/run").header("idempotency-key", "k").json(body("support", "Utwórz ticket dla drukarki")).send().await;
-    assert_eq!((other.status, other.code().as_str()), (409, "idempotency_conflict"));
+    assert_eq!((other.status, other.code().as_str()), (422, "idempotency_key_reused"));
     let elsewhere = app.post("/api/v1/tickets").header("idempotency-key", "k").json(json!({"title": "x"})).send().await;
-    assert_eq!(elsewhere.code(), "idempotency_conflict");
+    assert_eq!((elsewhere.status, elsewhere.code().as_str()), (422, "idempotency_key_reused"));
     assert_eq!(tickets(&app).await.len(), 1);
     for key in ["", &"k".repeat(201), "żółw"] {
         let reply = app.post("/v1/agents/run").header("idempotency-key", key).json(body("support", TICKET)).send().await;
@@ -145,11 +145,12 @@ async fn a_key_that_was_used_for_another_request_is_refused() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_not_kept_under_its_key() {
+async fn a_corrected_request_needs_a_key_of_its_own() {
     let app = TestApp::new().await;
     let wrong = app.post("/v1/agents/run").header("idempotency-key", "k").json(json!({"agent": "support", "input": " "})).send().await;
     assert_eq!(wrong.status, 400);
-    assert_eq!(keyed(&app, "idempotency-key", "k").await.status, 200);
+    assert_eq!(keyed(&app, "idempotency-key", "k").await.code(), "idempotency_key_reused");
+    assert_eq!(keyed(&app, "idempotency-key", "k2").await.status, 200);
     assert_eq!(tickets(&app).await.len(), 1);
 }
 

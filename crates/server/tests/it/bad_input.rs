@@ -34,6 +34,7 @@ async fn bodies(app: &TestApp) -> Vec<(Method, String, serde_json::Value)> {
         (Method::POST, "/api/v1/api-keys".to_owned(), json!({"name": "text"})),
         (Method::POST, format!("/api/v1/asks/{ask}/feedback"), json!({"rating": "up", "comment": "text"})),
         (Method::POST, format!("/api/v1/feedback/{feedback}/question"), json!({"question_set_id": set, "id": "text"})),
+        (Method::POST, "/api/v1/api-keys".to_owned(), json!({"name": "text"})),
         (Method::POST, "/api/v1/question-sets".to_owned(), json!({"name": "text", "description": "text"})),
         (Method::PUT, format!("/api/v1/question-sets/{set}"), json!({"name": "text", "description": "text"})),
         (Method::POST, format!("/api/v1/question-sets/{set}/questions"), json!({"id": "text", "question": "text"})),
@@ -158,6 +159,143 @@ async fn bytes_that_are_no_text_in_paths_queries_and_headers_are_refused_and_the
     assert!(again.starts_with("HTTP/1.1 200"), "{again}");
     let metrics = app.anonymous(Method::GET, "/metrics").send().await.text();
     assert!(!metrics.lines().any(|l| l.starts_with("panics_total") && !l.ends_with(" 0")), "{metrics}");
+}
+
+/// Values that nobody sends on purpose, percent-encoded: for ids, cursors and parameters alike.
+const NASTY: &[&str] = &[
+    "",
+    "%20",
+    "%00",
+    "%0d%0aset-cookie:%20a=b",
+    "%ff%fe",
+    "%F0%28%8C%BC",
+    "..%2f..%2fetc%2fpasswd",
+    "%27%20OR%201=1--",
+    "-1",
+    "9223372036854775808",
+    "1e309",
+    "NaN",
+    "%5B%5D",
+    "%7B%22%24gt%22:1%7D",
+    "src_00000000000000000000000000",
+    "src_ZZZZZZZZZZZZZZZZZZZZZZZZZZ",
+    "job_01JD3V9M7Q4R8T2W6X0Y5Z1ABC",
+    "%E2%80%AE%F0%9F%92%A5%CC%81",
+];
+
+#[tokio::test]
+async fn no_id_and_no_parameter_of_any_operation_is_our_fault() {
+    let app = TestApp::new().await;
+    let api = serde_json::to_value(&app.description).unwrap();
+    let long = "a".repeat(5000);
+    let mut tried = 0;
+    for (path, item) in api["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let parameters: Vec<&str> = operation["parameters"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter(|p| p["in"] == "query")
+                .map(|p| p["name"].as_str().unwrap())
+                .collect();
+            for value in NASTY.iter().copied().chain([long.as_str()]) {
+                let with_ids = path.replace("{id}", if value.is_empty() { "x" } else { value });
+                let mut addresses = vec![with_ids];
+                let somewhere = path.replace("{id}", "src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC");
+                addresses.extend(parameters.iter().map(|name| format!("{somewhere}?{name}={value}")));
+                for address in addresses {
+                    let call = app.call(method.clone(), &address);
+                    let call = if method == Method::GET { call } else { call.body("application/json", "{}") };
+                    // What streams would not end here.
+                    let status = call.open().await.status();
+                    assert!(status < 500 || path == "/readyz" || path == "/ready", "{method} {address}: {status}");
+                    tried += 1;
+                }
+            }
+        }
+    }
+    assert!(tried > 1000, "{tried}");
+}
+
+#[tokio::test]
+async fn no_cookie_and_no_header_is_our_fault() {
+    let app = TestApp::new().await;
+    let long = "a".repeat(8000);
+    let values: Vec<&[u8]> =
+        vec![b"", b" ", b";", b"=", b"a", b"\xff\xfe", b"\"", b"\t,\t,", b"a=b; a=c", b"1e309", b"-1", b"*/*;q=x", long.as_bytes()];
+    for name in [
+        "accept",
+        "accept-encoding",
+        "authorization",
+        "content-length",
+        "content-type",
+        "cookie",
+        "forwarded",
+        "host",
+        "idempotency-key",
+        "if-match",
+        "if-none-match",
+        "last-event-id",
+        "origin",
+        "range",
+        "sec-fetch-site",
+        "traceparent",
+        "x-forwarded-for",
+        "x-idempotency-key",
+        "x-request-id",
+    ] {
+        for value in &values {
+            for (method, path) in
+                [(Method::GET, "/api/v1/me"), (Method::GET, "/"), (Method::POST, "/api/v1/ask"), (Method::GET, "/signin?code=a")]
+            {
+                let call = app.call(method.clone(), path).from("127.0.0.1").bytes(name, value);
+                let status = call.open().await.status();
+                assert!(status < 500, "{method} {path} {name}: {}: {status}", String::from_utf8_lossy(value));
+            }
+        }
+    }
+    for cookie in
+        ["astrolabe_session", "astrolabe_session=", "astrolabe_session=\u{e9}", "astrolabe_session=a; astrolabe_session=b", "=; ;=;"]
+    {
+        let reply = app.anonymous(Method::GET, "/api/v1/me").bytes("cookie", cookie.as_bytes()).send().await;
+        assert_eq!(reply.status, 401, "{cookie}: {}", reply.text());
+    }
+}
+
+#[tokio::test]
+async fn no_body_of_any_operation_is_our_fault() {
+    let app = TestApp::new().await;
+    let deep = "[".repeat(50_000);
+    let values: Vec<&[u8]> = vec![
+        b"",
+        b"null",
+        b"0",
+        b"\"\"",
+        b"[]",
+        b"{",
+        b"{}{}",
+        b"\xff\xfe",
+        b"\xef\xbb\xbf{}",
+        b"{\"a\":1e999}",
+        b"{\"\\ud800\":1}",
+        deep.as_bytes(),
+    ];
+    for (method, path, body) in bodies(&app).await {
+        for value in &values {
+            let reply = app.call(method.clone(), &path).body("application/json", value.to_vec()).send().await;
+            assert!((400..500).contains(&reply.status), "{method} {path}: {}: {}", String::from_utf8_lossy(value), reply.text());
+        }
+        for field in body.as_object().unwrap().keys() {
+            for value in [json!(null), json!(1e300), json!(-1), json!([]), json!({}), json!(true), json!("\u{fffd}\u{202e}".repeat(50_000))]
+            {
+                let mut bad = body.clone();
+                bad[field] = value.clone();
+                let reply = app.call(method.clone(), &path).json(bad).send().await;
+                assert!(reply.status < 500, "{method} {path} {field} = {value}: {}", reply.text());
+            }
+        }
+    }
 }
 
 /// The files below a folder with their sizes.

@@ -84,7 +84,7 @@ fn a_running_server_is_found_and_used() {
 fn the_index_is_built_again_on_command_and_a_damaged_one_by_itself() {
     let (folder, plain, documents) = setup();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let binary = plain.env("DATABASE_URL", &runtime.block_on(astrolabe_kernel::testing::database_url(folder.path())));
+    let binary = plain.database(&runtime.block_on(astrolabe_kernel::testing::database_url(folder.path())));
     let found = || binary.run(&["search", "pump spring", "--json"]).json()["items"][0]["document"].clone();
     assert_eq!(binary.run(&["reindex"]).code, 7, "there is no data directory yet");
     check_ingest(&binary.run(&["ingest", &documents, "--source", "manuals", "--json"]).json());
@@ -252,4 +252,34 @@ fn a_hostile_document_is_read_in_a_child_without_an_environment() {
     };
     assert_eq!(read(GUIDE.as_bytes(), "guide.md")["text"]["title"], "Backups");
     assert!(read(b"%PDF-1.7 \x00\x01\x02", "a.pdf")["refused"]["message"].is_string());
+}
+
+#[test]
+fn the_audit_log_is_listed_and_exported_with_and_without_a_server() {
+    let (folder, binary, documents) = setup();
+    binary.run(&["ingest", &documents, "--source", "manuals"]);
+    let list = |args: &[&str]| binary.run(&[&["audit", "list"], args].concat());
+    let check = || {
+        let all = list(&["--action", "documents.add", "--order", "oldest", "--json"]).json();
+        let actions: Vec<&str> = all["items"].as_array().unwrap().iter().map(|e| e["action"].as_str().unwrap()).collect();
+        assert_eq!(actions, ["documents.add"; 4]);
+        let text = list(&["--action", "sources.create", "--outcome", "ok"]);
+        assert!(text.out.trim_end().contains("user:local-admin  sources.create  src_"), "{text:?}");
+        assert_eq!(list(&["--since", "yesterday"]).code, 2);
+        let first = list(&["--limit", "1", "--json"]).json();
+        assert_eq!(list(&["--limit", "1", "--cursor", first["next_cursor"].as_str().unwrap(), "--json"]).code, 0);
+
+        let file = folder.path().join("audit.jsonl");
+        let ended = binary.run(&["audit", "export", "--action", "documents.add", "--output", file.to_str().unwrap()]);
+        assert_eq!(ended.code, 0, "{ended:?}");
+        let lines = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(lines.lines().count(), 5);
+        assert!(lines.lines().last().unwrap().starts_with(r#"{"end":{"entries":4,"#), "{lines}");
+        let out = binary.run(&["audit", "export", "--action", "documents.add"]);
+        assert_eq!(out.out.lines().count(), 5, "{out:?}");
+    };
+    check();
+    let server = binary.serve();
+    check();
+    server.stop();
 }

@@ -164,7 +164,7 @@ fn files_that_are_ingested_while_the_process_is_killed_again_and_again_are_each_
         points.insert(i64::try_from(1 + random.below(3 * count - 6)).unwrap());
     }
     let url = runtime.block_on(testing::database_url(folder.path()));
-    let binary = Binary::new(folder.path()).env("DATABASE_URL", &url).env("ASTROLABE_KNOWLEDGE_EMBEDDINGS", "false");
+    let binary = Binary::new(folder.path()).database(&url).env("ASTROLABE_KNOWLEDGE_EMBEDDINGS", "false");
     let mut source = String::new();
     let (mut seen, mut ready) = (0, BTreeSet::new());
     for point in points.iter().copied().map(Some).chain([None]) {
@@ -208,7 +208,7 @@ fn files_that_are_ingested_while_the_process_is_killed_again_and_again_are_each_
     // The same files, ingested by a process that nobody disturbs.
     let calm_folder = tempfile::tempdir().unwrap();
     let calm_url = runtime.block_on(testing::database_url(calm_folder.path()));
-    let calm = Binary::new(calm_folder.path()).env("DATABASE_URL", &calm_url).env("ASTROLABE_KNOWLEDGE_EMBEDDINGS", "false");
+    let calm = Binary::new(calm_folder.path()).database(&calm_url).env("ASTROLABE_KNOWLEDGE_EMBEDDINGS", "false");
     let ended = calm.run(&["ingest", files, "--source", "harbour", "--json"]);
     assert_eq!(ended.code, 0, "{ended:?}");
 

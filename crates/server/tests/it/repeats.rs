@@ -43,7 +43,11 @@ async fn what_a_dead_process_did_and_did_not_answer_is_not_done_again() {
     let ticket = |result: &Value| result["used_tools"][0]["result"]["ticket"]["id"].clone();
     assert_eq!(ticket(&again.json()), ticket(&first), "the repeat finds the ticket that is there");
     assert_eq!(tickets(&app).await.len(), 1);
-    assert_eq!(keyed(&app, body("support", "Utwórz ticket dla drukarki")).send().await.code(), "idempotency_conflict", "the key is bound");
+    assert_eq!(
+        keyed(&app, body("support", "Utwórz ticket dla drukarki")).send().await.code(),
+        "idempotency_key_reused",
+        "the key is bound"
+    );
 }
 
 #[tokio::test]
@@ -136,7 +140,7 @@ async fn a_process_that_is_killed_mid_run_frees_its_key_and_the_repeat_has_the_e
     let service = Receiver::silent(json!({"id": "INC-7"})).await;
     let folder = tempfile::tempdir().unwrap();
     let url = testing::database_url(folder.path()).await;
-    let binary = Binary::new(folder.path()).env("TICKETS_URL", &service.url).env("DATABASE_URL", &url);
+    let binary = Binary::new(folder.path()).env("TICKETS_URL", &service.url).database(&url);
     let server = binary.serve();
     let raw = Raw::new(&binary, &server);
     let send = |raw: Raw, input: &'static str| {
@@ -158,7 +162,7 @@ async fn a_process_that_is_killed_mid_run_frees_its_key_and_the_repeat_has_the_e
     let server = binary.serve();
     let raw = Raw::new(&binary, &server);
     let (status, other) = tokio::task::spawn_blocking(send(raw.clone(), "Utwórz ticket dla drukarki")).await.unwrap().unwrap();
-    assert_eq!((status, other["code"].as_str()), (409, Some("idempotency_conflict")), "the key stays bound to its request");
+    assert_eq!((status, other["code"].as_str()), (422, Some("idempotency_key_reused")), "the key stays bound to its request");
     let (status, result) = tokio::task::spawn_blocking(send(raw.clone(), TICKET)).await.unwrap().unwrap();
     assert_eq!((status, result["used_tools"][0]["status"].as_str()), (200, Some("ok")), "{result}");
     let (_, again) = tokio::task::spawn_blocking(send(raw.clone(), TICKET)).await.unwrap().unwrap();

@@ -25,7 +25,10 @@ async fn a_missing_embedder_degrades_and_is_named_and_a_missing_chat_model_is_a_
     let app = TestApp::new().await;
     let ready = app.anonymous(Method::GET, "/readyz").send().await.json();
     assert_eq!(ready["status"], "degraded");
-    assert_eq!(ready["degraded"], json!(["embedder"]));
+    // The PostgreSQL server for tests is not a durable one.
+    let mut degraded = ready["degraded"].as_array().unwrap().clone();
+    degraded.retain(|name| name != "durability");
+    assert_eq!(degraded, [json!("embedder")]);
     assert_eq!(ready["dependencies"]["chat_model"]["status"], "not_configured");
     assert_eq!(ready["schema"]["pending"], 0);
 }
@@ -101,7 +104,7 @@ async fn the_metrics_that_operators_know_move_with_what_they_count() {
     assert!(value(&during, "db_connection_pool_available ") < value(&during, "db_connection_pool_size "));
     drop((stream, reading));
     // A run that looks for an answer cannot end well without the table of asks.
-    let mut tx = app.app.kernel.db.write_all().await.unwrap();
+    let mut tx = app.app.kernel.db.write_schema().await.unwrap();
     tx.execute("ALTER TABLE asks RENAME TO elsewhere", &[]).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(run("How long are backups kept?").await, 500);

@@ -1,14 +1,15 @@
 import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import type { ReactNode } from "react";
 import { actOnJob, auditQuery, jobsQuery } from "../../api/activity.ts";
 import type { AuditEntry, DocumentState, Job } from "../../api/types.ts";
 import { formatTime, formatWhen } from "../../lib/format.ts";
 import { en } from "../../lib/i18n/en.ts";
 import { type MessageKey, useI18n } from "../../lib/i18n/index.ts";
 import { Button } from "../../ui/button.tsx";
-import { Loading, Page } from "../../ui/page.tsx";
+import { Page } from "../../ui/page.tsx";
 import { ProblemView } from "../../ui/problem.tsx";
+import rows from "../../ui/rows.module.css";
+import { Section } from "../../ui/section.tsx";
 import css from "./activity-page.module.css";
 
 /** What runs in the background, and the audit entries about it. */
@@ -29,49 +30,6 @@ export function ActivityPage() {
         ))}
       </Section>
     </Page>
-  );
-}
-
-interface Listing {
-  readonly isError: boolean;
-  readonly isPending: boolean;
-  readonly error: unknown;
-  readonly hasNextPage: boolean;
-  readonly isFetchingNextPage: boolean;
-  readonly refetch: () => unknown;
-  readonly fetchNextPage: () => unknown;
-}
-
-function Section({
-  title,
-  none,
-  list,
-  children,
-}: {
-  title: string;
-  none: string;
-  list: Listing;
-  children: ReactNode[];
-}) {
-  const { t } = useI18n();
-  return (
-    <section className={css.section} aria-label={title}>
-      <h2 className={css.title}>{title}</h2>
-      {list.isError ? (
-        <ProblemView cause={list.error} onRetry={() => void list.refetch()} />
-      ) : list.isPending ? (
-        <Loading label={t("app.loading")} />
-      ) : children.length === 0 ? (
-        <p className={css.none}>{none}</p>
-      ) : (
-        <ul className={css.list}>{children}</ul>
-      )}
-      {list.hasNextPage && (
-        <Button small isDisabled={list.isFetchingNextPage} onPress={() => void list.fetchNextPage()}>
-          {t("app.more")}
-        </Button>
-      )}
-    </section>
   );
 }
 
@@ -103,17 +61,17 @@ function JobRow({ job, now }: { job: Job; now: number }) {
   const broken = BROKEN.has(job.state);
   const action = broken ? "retry" : job.state === "ready" ? undefined : "cancel";
   return (
-    <li className={css.row}>
+    <li className={rows.row}>
       <span className={css.kind}>{jobKind(job.kind, t)}</span>
-      <span className={broken ? `${css.state} ${css.bad}` : css.state}>
+      <span className={broken ? `${css.state} ${rows.bad}` : css.state}>
         {job.state === "ready" ? t("activity.job.done") : t(`document.state.${job.state}`)}
         {job.state === "running" && job.total > 0 && ` ${job.done}/${job.total}`}
       </span>
-      <span className={css.rest}>
+      <span className={rows.rest}>
         <Subject id={job.subject} />
-        {job.error && <span className={css.bad}> {job.error.message}</span>}
+        {job.error && <span className={rows.bad}> {job.error.message}</span>}
       </span>
-      <time className={css.when} dateTime={job.created_at} title={formatTime(job.created_at, language)}>
+      <time className={rows.when} dateTime={job.created_at} title={formatTime(job.created_at, language)}>
         {formatWhen(job.created_at, now, language)}
       </time>
       {action && (
@@ -135,14 +93,14 @@ function JobRow({ job, now }: { job: Job; now: number }) {
 function AuditRow({ entry }: { entry: AuditEntry }) {
   const { language } = useI18n();
   return (
-    <li className={css.row}>
+    <li className={rows.row}>
       <code className={css.kind}>{entry.action}</code>
-      <span className={entry.outcome === "ok" ? css.state : `${css.state} ${css.bad}`}>{entry.outcome}</span>
-      <span className={css.rest}>
+      <span className={entry.outcome === "ok" ? css.state : `${css.state} ${rows.bad}`}>{entry.outcome}</span>
+      <span className={rows.rest}>
         <Subject id={entry.subject} />
       </span>
       <span className={css.actor}>{entry.actor}</span>
-      <time className={css.when} dateTime={entry.created_at}>
+      <time className={rows.when} dateTime={entry.created_at}>
         {formatTime(entry.created_at, language)}
       </time>
     </li>

@@ -46,8 +46,7 @@ impl FromRow for Stored {
 impl PostgresIndex {
     pub(super) async fn search_vectors(&self, filter: &Filter, vector: &[f32], k: usize) -> Result<Vec<Hit>, IndexError> {
         let query = literal(&unit(vector, self.dims)?);
-        let mut tx = self.snapshot().await?;
-        let Some(tenant) = self.tenant(&mut tx, &filter.tenant).await? else { return Ok(Vec::new()) };
+        let Some((mut tx, tenant)) = self.of_tenant(&filter.tenant).await? else { return Ok(Vec::new()) };
         if k == 0 || tenant.vectors == 0 {
             return Ok(Vec::new());
         }
@@ -140,8 +139,7 @@ impl PostgresIndex {
 
     pub(super) async fn stored_vectors(&self, tenant: &str, chunks: &[(String, String)]) -> Result<Vec<Option<Vec<f32>>>, IndexError> {
         let mut found = vec![None; chunks.len()];
-        let mut tx = self.snapshot().await?;
-        let Some(tenant) = self.tenant(&mut tx, tenant).await? else { return Ok(found) };
+        let Some((mut tx, tenant)) = self.of_tenant(tenant).await? else { return Ok(found) };
         if self.dims == 0 {
             return Ok(found);
         }

@@ -89,8 +89,7 @@ impl PostgresIndex {
 
     /// How many chunks `filter` allows.
     pub(super) async fn count_allowed(&self, filter: &Filter) -> Result<u64, IndexError> {
-        let mut tx = self.snapshot().await?;
-        let Some(tenant) = self.tenant(&mut tx, &filter.tenant).await? else { return Ok(0) };
+        let Some((mut tx, tenant)) = self.of_tenant(&filter.tenant).await? else { return Ok(0) };
         let condition = Condition::new(filter, tenant.number);
         if !filter.all_of.is_empty() {
             return Ok(self.slots_with_words(&mut tx, filter, &tenant, &condition).await?.len() as u64);
@@ -149,9 +148,6 @@ impl PostgresIndex {
 
 /// A tenant's number and totals.
 pub async fn tenant(tx: &mut Tx, table: &str, tenant: &str) -> Result<Option<super::Tenant>, IndexError> {
-    if tenant.contains('\0') {
-        return Ok(None);
-    }
     let sql = format!("SELECT number, chunks, vectors, words FROM {table} WHERE tenant = $1 AND chunks > 0");
     tx.optional(sql, args![tenant]).await.map_err(database)
 }

@@ -17,7 +17,7 @@ mod write;
 
 use astrolabe_kernel::{
     Db, Error, Tx,
-    db::{Dialect, FromRow, Row},
+    db::{Dialect, FromRow, Row, Scope},
 };
 
 use super::{DocumentState, Filter, Hit, IndexDocument, IndexError, IndexStats, Pending, SearchIndex};
@@ -55,6 +55,13 @@ impl FromRow for Tenant {
     }
 }
 
+async fn as_snapshot(tx: &mut Tx) -> Result<(), IndexError> {
+    tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY", &[]).await.map_err(database)?;
+    // Compiling a query takes longer than these take to run.
+    tx.execute("SET LOCAL jit = off", &[]).await.map_err(database)?;
+    Ok(())
+}
+
 /// A database's error as the index's.
 fn database(error: Error) -> IndexError {
     IndexError::Database(error)
@@ -75,17 +82,19 @@ impl PostgresIndex {
         schema::open(db, embed_alias, embed_version, dims).await
     }
 
-    /// A transaction that sees one moment.
+    /// A transaction that sees one moment, of all tenants.
     async fn snapshot(&self) -> Result<Tx, IndexError> {
         let mut tx = self.db.read_all().await.map_err(database)?;
-        tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY", &[]).await.map_err(database)?;
-        // Compiling a query takes longer than these take to run.
-        tx.execute("SET LOCAL jit = off", &[]).await.map_err(database)?;
+        as_snapshot(&mut tx).await?;
         Ok(tx)
     }
 
-    async fn tenant(&self, tx: &mut Tx, tenant: &str) -> Result<Option<Tenant>, IndexError> {
-        filter::tenant(tx, &self.names.tenants, tenant).await
+    /// A transaction that sees one moment of a tenant, with its number and totals; `None` when the index has nothing of it.
+    async fn of_tenant(&self, name: &str) -> Result<Option<(Tx, Tenant)>, IndexError> {
+        let Ok(scope) = Scope::named(name) else { return Ok(None) };
+        let mut tx = self.db.read(scope).await.map_err(database)?;
+        as_snapshot(&mut tx).await?;
+        Ok(filter::tenant(&mut tx, &self.names.tenants, name).await?.map(|tenant| (tx, tenant)))
     }
 
     async fn all_documents(&self) -> Result<Vec<DocumentState>, IndexError> {

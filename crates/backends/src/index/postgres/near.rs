@@ -11,8 +11,7 @@ const LAST: char = '\u{10ffff}';
 
 impl PostgresIndex {
     pub(super) async fn terms_near(&self, tenant: &str, lookups: &[Lookup]) -> Result<Vec<Vec<Near>>, IndexError> {
-        let mut tx = self.snapshot().await?;
-        let Some(tenant) = self.tenant(&mut tx, tenant).await? else { return Ok(vec![Vec::new(); lookups.len()]) };
+        let Some((mut tx, tenant)) = self.of_tenant(tenant).await? else { return Ok(vec![Vec::new(); lookups.len()]) };
         let corrected = lookups.iter().filter(|lookup| !lookup.typos.is_empty());
         let forms = self.lists(&mut tx, &tenant, corrected.flat_map(|lookup| &lookup.forms).map(String::as_str)).await?;
         let mut found = Vec::with_capacity(lookups.len());

@@ -65,11 +65,12 @@ pub async fn open(db: Db, alias: &str, version: &str, dims: usize) -> Result<Pos
         extension(&db).await?;
     }
     let names = Names::new(alias, version, dims);
-    let mut tx = db.write_all().await.map_err(database)?;
+    let mut tx = db.write_schema().await.map_err(database)?;
     lock(&mut tx, LOCK).await?;
     for statement in tables(&names, dims) {
         tx.execute(statement, &[]).await.map_err(database)?;
     }
+    fence(&mut tx, &names).await.map_err(database)?;
     tx.execute(
         format!(
             "INSERT INTO search_generations (name, alias, version, dims, used_at) VALUES ($1, $2, $3, $4, {NOW})
@@ -80,7 +81,18 @@ pub async fn open(db: Db, alias: &str, version: &str, dims: usize) -> Result<Pos
     .await
     .map_err(database)?;
     tx.commit().await.map_err(database)?;
+    db.look_at_fence().await.map_err(database)?;
     Ok(PostgresIndex { db, names, dims, exact: EXACT })
+}
+
+/// Row-level security for what a generation holds: tenants stand in one table by name, and by its number in the others.
+async fn fence(tx: &mut Tx, names: &Names) -> astrolabe_kernel::Result<()> {
+    const NAMED: &str = "tenant = (SELECT current_setting('astrolabe.tenant', true))";
+    let numbered = format!("tenant = (SELECT number FROM {} WHERE {NAMED})", names.tenants);
+    for table in names.tables() {
+        tx.fence(table, if table == names.tenants { NAMED } else { &numbered }).await?;
+    }
+    tx.admit().await
 }
 
 /// The database's time, which is the same for every process.
@@ -97,7 +109,7 @@ async fn extension(db: &Db) -> Result<(), IndexError> {
     let unusable = |reason: String| IndexError::Unusable { reason };
     const INSTALL: &str = "install pgvector 0.8 or newer on the PostgreSQL server, or set knowledge.index_engine to embedded";
     let installed = "SELECT extversion FROM pg_extension WHERE extname = 'vector'";
-    let mut tx = db.write_all().await.map_err(database)?;
+    let mut tx = db.write_schema().await.map_err(database)?;
     let mut found: Option<String> = tx.optional(installed, &[]).await.map_err(database)?;
     if found.is_none() {
         let offered = "SELECT default_version FROM pg_available_extensions WHERE name = 'vector'";
@@ -161,7 +173,7 @@ fn tables(names: &Names, dims: usize) -> Vec<String> {
 impl PostgresIndex {
     /// Notes that this generation is in use, and removes those that no process has used for a day.
     pub(super) async fn sweep(&self) -> Result<(), IndexError> {
-        let mut tx = self.db.write_all().await.map_err(database)?;
+        let mut tx = self.db.write_schema().await.map_err(database)?;
         lock(&mut tx, LOCK).await?;
         tx.execute(format!("UPDATE search_generations SET used_at = {NOW} WHERE name = $1"), args![&self.names.generation])
             .await
@@ -169,7 +181,7 @@ impl PostgresIndex {
         let unused: Vec<String> =
             tx.all(format!("SELECT name FROM search_generations WHERE used_at < {NOW} - $1"), args![UNUSED]).await.map_err(database)?;
         for generation in unused {
-            for table in Names::of(generation.clone()).tables() {
+            for table in Names::of(generation.clone()).tables().iter().rev() {
                 tx.execute(format!("DROP TABLE IF EXISTS {table}"), &[]).await.map_err(database)?;
             }
             tx.execute("DELETE FROM search_generations WHERE name = $1", args![&generation]).await.map_err(database)?;
@@ -186,7 +198,7 @@ impl PostgresIndex {
         }
         let Names { tenants, chunks, hnsw, .. } = &self.names;
         let wanted = format!("SELECT COALESCE(MAX(vectors), 0) >= $1 AND to_regclass('{hnsw}') IS NULL AS wanted FROM {tenants}");
-        let mut tx = self.db.write_all().await.map_err(database)?;
+        let mut tx = self.db.write_schema().await.map_err(database)?;
         if !tx.one::<bool>(wanted.clone(), args![self.exact]).await.map_err(database)? {
             return Ok(());
         }
@@ -210,7 +222,7 @@ impl PostgresIndex {
 
     /// Takes everything out, of every tenant.
     pub(super) async fn empty(&self) -> Result<(), IndexError> {
-        let mut tx = self.db.write_all().await.map_err(database)?;
+        let mut tx = self.db.write_schema().await.map_err(database)?;
         lock(&mut tx, LOCK).await?;
         tx.execute(format!("DROP INDEX IF EXISTS {}", self.names.hnsw), &[]).await.map_err(database)?;
         for table in self.names.tables() {

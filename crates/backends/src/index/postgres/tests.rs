@@ -1,6 +1,6 @@
 //! What only the engine on PostgreSQL has: the graph over vectors, and servers on which it cannot be used.
 
-use astrolabe_kernel::{Db, testing::database_url};
+use astrolabe_kernel::{Db, Tx, args, db::Scope, testing::database_url};
 
 use super::{PostgresIndex, Tenant, dense::graph_settings, filter::Condition, text};
 use crate::analysis::Lang;
@@ -102,8 +102,7 @@ async fn with_a_filter_too_the_plan_walks_the_graph_and_sorts_nothing() {
     index.replace_documents((0..100).map(|n| document(n, &subjects, &mut random)).collect()).await.unwrap();
     index.maintain().await.unwrap();
     for (name, filter) in filters() {
-        let mut tx = index.snapshot().await.unwrap();
-        let Tenant { number, .. } = index.tenant(&mut tx, "a").await.unwrap().unwrap();
+        let (mut tx, Tenant { number, .. }) = index.of_tenant("a").await.unwrap().unwrap();
         tx.one::<String>(graph_settings(10), &[]).await.unwrap();
         let (sql, args) = index.graph_query(&Condition::new(&filter, number), &text::vector(&subjects[0]), 10);
         let plan: Vec<String> = tx.all(format!("EXPLAIN {sql}"), &args).await.unwrap();
@@ -124,7 +123,7 @@ async fn prepared(prepare: &[&str]) -> Option<(Db, tempfile::TempDir)> {
         return None;
     }
     let plain = Db::open(&url, 1).await.unwrap();
-    let mut tx = plain.write_all().await.unwrap();
+    let mut tx = plain.write_schema().await.unwrap();
     for statement in prepare {
         tx.execute((*statement).to_owned(), &[]).await.unwrap();
     }
@@ -178,9 +177,47 @@ async fn who_may_not_create_the_extension_is_told_what_a_superuser_has_to_run() 
     assert!(reason.contains("knowledge.index_engine to embedded"), "{reason}");
     assert!(!reason.contains('\n') && !reason.contains("error returned from database"), "{reason}");
     // Once a superuser has run it, the role needs no more rights.
-    let mut tx = db.write_all().await.unwrap();
+    let mut tx = db.write_schema().await.unwrap();
     tx.execute("SET LOCAL role = none".to_owned(), &[]).await.unwrap();
     tx.execute("CREATE EXTENSION vector".to_owned(), &[]).await.unwrap();
     tx.commit().await.unwrap();
     PostgresIndex::open(db, "minilm", "1", DIMS).await.unwrap();
+}
+
+#[tokio::test]
+async fn row_level_security_keeps_a_tenant_out_of_anothers_rows_in_every_table_of_the_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = database_url(folder.path()).await;
+    if !url.starts_with("postgres") {
+        return;
+    }
+    let db = Db::open(&url, 2).await.unwrap();
+    let index = PostgresIndex::open(db.clone(), "minilm", "1", DIMS).await.unwrap();
+    assert_eq!(db.second_fence(), astrolabe_kernel::db::SecondFence::Up);
+    let mut random = Random(5);
+    let subjects = [random.vector(DIMS)];
+    for tenant in ["a", "b"] {
+        let documents: Vec<IndexDocument> = (0..3).map(|n| document(n, &subjects, &mut random)).collect();
+        index.replace_documents(documents.into_iter().map(|d| IndexDocument { tenant: tenant.to_owned(), ..d }).collect()).await.unwrap();
+        index.delete_document(tenant, "d0001").await.unwrap();
+    }
+    let count = async |tx: &mut Tx, table: &str| tx.one::<i64>(format!("SELECT COUNT(*) FROM {table}"), &[]).await.unwrap();
+    for table in index.names.tables() {
+        let all = count(&mut db.read_all().await.unwrap(), table).await;
+        let of = async |tenant: &str| count(&mut db.read(Scope::named(tenant).unwrap()).await.unwrap(), table).await;
+        let (a, b, nobody) = (of("a").await, of("b").await, of("nobody").await);
+        assert!(a > 0 && b > 0, "{table}: {a}, {b}");
+        assert_eq!((a + b, nobody), (all, 0), "{table}");
+        let mut tx = db.write(Scope::named("a").unwrap()).await.unwrap();
+        let column = if *table == *index.names.tenants { "words" } else { "tenant" };
+        let changed = tx.execute(format!("UPDATE {table} SET {column} = {column}"), &[]).await.unwrap();
+        let deleted = tx.execute(format!("DELETE FROM {table}"), &[]).await.unwrap();
+        assert_eq!((changed, deleted), (a.unsigned_abs(), a.unsigned_abs()), "{table}");
+    }
+    let mut tx = db.write(Scope::named("a").unwrap()).await.unwrap();
+    let other = format!("SELECT COALESCE(MAX(number), 0) + 1 FROM {}", index.names.tenants);
+    let other: i64 = tx.one(other, &[]).await.unwrap();
+    let insert = format!("INSERT INTO {} (tenant, number) VALUES ($1, 1)", index.names.dead);
+    let refused = tx.execute(insert, args![other]).await.unwrap_err();
+    assert!(refused.internal_detail().unwrap().contains("row-level security"), "{refused:?}");
 }

@@ -73,8 +73,7 @@ impl PostgresIndex {
     }
 
     pub(super) async fn search_words(&self, filter: &Filter, terms: &[QueryTerm], k: usize) -> Result<Vec<Hit>, IndexError> {
-        let mut tx = self.snapshot().await?;
-        let Some(tenant) = self.tenant(&mut tx, &filter.tenant).await? else { return Ok(Vec::new()) };
+        let Some((mut tx, tenant)) = self.of_tenant(&filter.tenant).await? else { return Ok(Vec::new()) };
         let words = terms.iter().flat_map(|term| &term.alternatives).map(|a| a.text.as_str());
         let lists = self.lists(&mut tx, &tenant, words).await?;
         let (mut scores, reachable) = lists.scores(terms);
@@ -130,8 +129,7 @@ impl PostgresIndex {
     }
 
     pub(super) async fn frequencies(&self, tenant: &str, terms: &[String]) -> Result<Vec<f32>, IndexError> {
-        let mut tx = self.snapshot().await?;
-        let Some(tenant) = self.tenant(&mut tx, tenant).await? else { return Ok(vec![0.0; terms.len()]) };
+        let Some((mut tx, tenant)) = self.of_tenant(tenant).await? else { return Ok(vec![0.0; terms.len()]) };
         let lists = self.lists(&mut tx, &tenant, terms.iter().map(String::as_str)).await?;
         Ok(terms.iter().map(|term| lists.idf(term)).collect())
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use astrolabe_kernel::{
     Tx, args,
-    db::{Arg, FromRow, Row},
+    db::{Arg, FromRow, Row, Scope},
 };
 use serde::Serialize;
 
@@ -110,7 +110,12 @@ struct PostingRow<'a> {
 impl PostgresIndex {
     /// Puts analysed documents in, all in one transaction.
     pub(super) async fn put(&self, by_tenant: BTreeMap<String, Vec<Analysed>>) -> Result<(), IndexError> {
-        let mut tx = self.db.write_all().await.map_err(database)?;
+        let mut names = by_tenant.keys();
+        let mut tx = match (names.next(), names.next()) {
+            (Some(only), None) => self.db.write(Scope::named(only).map_err(database)?).await,
+            _ => self.db.write_all().await,
+        }
+        .map_err(database)?;
         // Tenants are locked in their order, so that two writers never wait for each other.
         for (tenant, documents) in &by_tenant {
             let tenant = self.lock_tenant(&mut tx, tenant).await?;
@@ -131,9 +136,6 @@ impl PostgresIndex {
 
     /// The same for a tenant that may not be there.
     async fn lock_known(&self, tx: &mut Tx, tenant: &str) -> Result<Option<i64>, IndexError> {
-        if tenant.contains('\0') {
-            return Ok(None);
-        }
         let sql = format!("SELECT number FROM {} WHERE tenant = $1 FOR UPDATE", self.names.tenants);
         tx.optional(sql, args![tenant]).await.map_err(database)
     }
@@ -274,7 +276,8 @@ impl PostgresIndex {
 
     /// Takes out what fits `condition` over `$2`, of a tenant by its name.
     pub(super) async fn take_out(&self, tenant: &str, condition: &str, argument: &str) -> Result<(), IndexError> {
-        let mut tx = self.db.write_all().await.map_err(database)?;
+        let Ok(scope) = Scope::named(tenant) else { return Ok(()) };
+        let mut tx = self.db.write(scope).await.map_err(database)?;
         let Some(tenant) = self.lock_known(&mut tx, tenant).await? else { return Ok(()) };
         if !argument.contains('\0') {
             self.remove(&mut tx, tenant, condition, argument.to_owned()).await?;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use astrolabe_backends::analysis::{Lang, analyse};
 
-use super::Passage;
+use super::{Passage, families};
 use crate::ingest::sentences::{is_table_row, list_marker, sentences};
 
 /// Index terms of a piece of text with the positions they stand at.
@@ -26,6 +26,9 @@ impl Bag {
     fn add(&mut self, text: &str, lang: Lang) {
         for term in analyse(text, lang) {
             self.starts.push((term.start, term.position));
+            if let Some(kin) = families::kin(&term.text, lang) {
+                self.positions.entry(kin).or_default().push(term.position);
+            }
             self.positions.entry(term.text).or_default().push(term.position);
         }
     }

@@ -4,7 +4,8 @@ use super::candidates::{Bag, Candidate, Shape, Surroundings};
 use super::holdings::{Holdings, holdings};
 use super::kinds::Kind;
 use super::question::{Concept, Question};
-use super::{Embedding, Passage, ranges};
+use super::{Embedding, Passage, families, ranges};
+use astrolabe_backends::analysis::Lang;
 
 /// Number of features.
 pub const FEATURES: usize = 49;
@@ -83,7 +84,7 @@ pub(super) fn holds(bag: &Bag, concept: &Concept) -> f32 {
     let Some(stem) = concept.alternatives.first().map(|a| a.text.as_str()) else { return best };
     let length = stem.chars().count();
     if length < 5 {
-        return best;
+        return best.max(family(bag, concept));
     }
     // A name is cut less by its endings than a word by its derivations.
     let share = if concept.entity { 8 } else { 7 };
@@ -92,7 +93,16 @@ pub(super) fn holds(bag: &Bag, concept: &Concept) -> f32 {
         let common = stem.chars().zip(term.chars()).take_while(|(a, b)| a == b).count();
         common >= 5 && common * 10 >= length.max(other) * share || common >= 3 && alternate(stem, term, common)
     });
-    if similar { best.max(0.6) } else { best }
+    if similar {
+        return best.max(0.6);
+    }
+    best.max(family(bag, concept))
+}
+
+/// What a word of the concept's family in the bag is worth.
+fn family(bag: &Bag, concept: &Concept) -> f32 {
+    let related = |term: &String| !term.starts_with(families::KIN) && families::related(term, &concept.roots, concept.lang);
+    if !concept.roots.is_empty() && bag.positions.keys().any(related) { families::FAMILY } else { 0.0 }
 }
 
 /// Whether two stems differ behind a common beginning as Polish forms of one word do: `febr` and `febrz`, `ksiąg` and `książ`.
@@ -264,8 +274,12 @@ impl Extractor<'_> {
         {
             // Some person's name is not the name of the person in that role.
             kind = 0.0;
-        } else if question.role.is_some() && self.role_elsewhere(candidate, heading) {
+        } else if question.role.is_some() && (self.role_elsewhere(candidate, heading) || self.role_of_another(candidate, sentence)) {
             // The head of one thing is not the head of another.
+            kind *= 0.25;
+        }
+        if question.total && held.bounded {
+            // How many one may borrow is not how many there are.
             kind *= 0.25;
         }
         if question.kind == Kind::Count && !question.focus.is_empty() && beside == 0.0 {
@@ -353,6 +367,27 @@ impl Extractor<'_> {
             .map(|(_, c)| c)
             .collect();
         !others.is_empty() && others.iter().all(|c| holds(&candidate.own, c) == 0.0 && holds(heading, c) == 0.0)
+    }
+
+    /// Whether the role is that of something the question does not name: "kierownik magazynów" where the "kierownik rejonu" is asked for. Polish and Russian put
+    /// it right behind the role; a name behind it has a capital.
+    fn role_of_another(&self, candidate: &Candidate, sentence: &str) -> bool {
+        let Some(at) = self.question.role.filter(|_| matches!(self.question.lang, Lang::Pl | Lang::Ru)) else { return false };
+        let (Some(role), true) = (self.question.concepts.get(at), at + 1 < self.question.concepts.len()) else { return false };
+        let stated: Vec<u32> =
+            role.alternatives.iter().filter_map(|a| candidate.own.positions.get(&a.text)).flatten().map(|p| p + 1).collect();
+        let named = |position: u32| {
+            let mut words = candidate.own.positions.iter().filter(|(_, at)| at.contains(&position)).map(|(term, _)| term);
+            words.any(|term| self.question.concepts.iter().any(|c| c.alternatives.iter().any(|a| a.text == *term)))
+        };
+        let small = |position: u32| {
+            let start = candidate.own.starts.iter().find(|(_, p)| *p == position).map(|(start, _)| *start);
+            let before = start.and_then(|s| sentence.get(..s)).unwrap_or_default();
+            start.and_then(|s| sentence.get(s..)?.chars().next()).is_some_and(char::is_lowercase)
+                && before.ends_with(' ')
+                && !before.trim_end().ends_with([',', '–', '—', ':'])
+        };
+        !stated.is_empty() && stated.iter().all(|position| small(*position) && !named(*position))
     }
 
     /// Whether some name of the question is known to the passages but stands neither in the sentence's passage nor its headings.

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use super::kinds::{Kind, phrase_in};
 use super::numbers::is_number_word;
 use super::vocabulary::{
-    AGES, CLAUSES, CONTACT, DAYS, DEGREES, DISTANCE, LOCATING, MONEY, MONEY_WORDS, MONTHS, PERCENT, PLACES, PROMPT, REASONS, REPEATING,
-    ROLES, ROOMS, SEASONS, SPEED, TIME_UNITS, UNITS, WITHIN, Words, YEAR_FRAMES, words_of,
+    AGES, BOUNDS, CLAUSES, CONTACT, DAYS, DEGREES, DISTANCE, LOCATING, MONEY, MONEY_WORDS, MONTHS, PERCENT, PLACES, PROMPT, REASONS,
+    REPEATING, ROLES, ROOMS, SEASONS, SPEED, TIME_UNITS, UNITS, WITHIN, Words, YEAR_FRAMES, words_of,
 };
 use crate::ingest::sentences::list_marker;
 
@@ -20,6 +20,9 @@ pub(super) struct Holdings {
     /// At once, the same day.
     prompt: bool,
     time: bool,
+    year: bool,
+    /// A month's name or a century, which may stand for a year.
+    dated: bool,
     /// A number without a unit of its own.
     count: bool,
     /// A number that is no date, clock time or code.
@@ -44,6 +47,8 @@ pub(super) struct Holdings {
     reason: bool,
     /// May give a reason.
     reasoned: bool,
+    /// Says how many at most, at least or for each, which is not how many there are.
+    pub bounded: bool,
     /// First bytes of the plain numbers in the sentence.
     pub counts_at: Vec<usize>,
 }
@@ -63,6 +68,7 @@ impl Holdings {
             Kind::Soon => graded(self.duration || self.prompt, self.time),
             Kind::Often => graded(self.repeating, self.duration),
             Kind::Time => graded(self.time, self.duration),
+            Kind::Year => graded(self.year, self.dated),
             Kind::Deadline => graded(self.time || self.duration, false),
             Kind::Count => graded(self.count, self.amount),
             Kind::Amount => graded(self.amount, false),
@@ -92,6 +98,8 @@ struct Word<'a> {
     capital: bool,
     /// A number that the question does not name itself.
     number: bool,
+    /// A comma or a cell's end follows: what comes then is not counted by it.
+    ends: bool,
 }
 
 /// Reads what a sentence holds. `asked` tells the lower-case words of the question: a name or number that it already gives answers nothing.
@@ -108,6 +116,7 @@ pub(super) fn holdings(sentence: &str, asked: &dyn Fn(&str) -> bool) -> Holdings
             found.counts_at.push(marker + word.raw.as_ptr().addr().saturating_sub(sentence.as_ptr().addr()));
         }
         found.time |= [&DAYS, &MONTHS, &SEASONS].into_iter().any(|words| listed(words, &word.lower));
+        found.dated |= listed(&MONTHS, &word.lower);
         found.role |= listed(&ROLES, &word.lower) && !asked(&word.lower);
         let measure =
             listed(&UNITS, &word.lower) || listed(&MONEY, &word.lower) || listed(&MONTHS, &word.lower) || listed(&DAYS, &word.lower);
@@ -125,8 +134,13 @@ pub(super) fn holdings(sentence: &str, asked: &dyn Fn(&str) -> bool) -> Holdings
     found.duration |= has(WITHIN);
     found.prompt |= has(PROMPT);
     found.time |= has(CLAUSES);
+    found.dated |= has("century|wieku|wiek|века|веке|век");
+    found.bounded = has(BOUNDS);
     let digits = |w: &Word<'_>| w.raw.chars().filter(char::is_ascii_digit).count();
-    let counts = |at: usize| words.get(at + 1).is_some_and(|next| is_unit(&next.lower) || listed(&TIME_UNITS, &next.lower));
+    let counts = |at: usize| {
+        !words.get(at).is_some_and(|w| w.ends)
+            && words.get(at + 1).is_some_and(|next| is_unit(&next.lower) || listed(&TIME_UNITS, &next.lower))
+    };
     found.phone = words.iter().any(|w| listed(&CONTACT, &w.lower))
         && words.iter().enumerate().any(|(at, w)| w.number && digits(w) >= 2 && !counts(at))
         || words.iter().enumerate().any(|(at, w)| w.number && dials(w.raw) && !counts(at))
@@ -202,6 +216,7 @@ fn read_number(words: &[Word<'_>], at: usize, found: &mut Holdings) -> bool {
     found.percent |= percent;
     found.speed |= speed;
     found.time |= year || clock || date || hour || ordinal;
+    found.year |= year;
     let plain = !(ordinal || year && dated || clock || date || hour || code);
     found.amount |= plain;
     // "Ogrodowa 21", "Theatre 3", "extension 120": which one, not how many.
@@ -246,6 +261,7 @@ fn is_year(raw: &str) -> bool {
 fn split<'a>(sentence: &'a str, asked: &dyn Fn(&str) -> bool) -> Vec<Word<'a>> {
     let mut words = Vec::new();
     let mut opens = true;
+    let mut cells = 0;
     let breaks =
         |c: char| c.is_whitespace() || matches!(c, '|' | '(' | ')' | '[' | ']' | ';' | '"' | '„' | '”' | '«' | '»' | '“' | '/' | '–' | '—');
     for piece in sentence.split(breaks) {
@@ -254,11 +270,18 @@ fn split<'a>(sentence: &'a str, asked: &dyn Fn(&str) -> bool) -> Vec<Word<'a>> {
         if raw.is_empty() {
             continue;
         }
+        // The unit of one cell says nothing of the number in the next.
+        let cell =
+            sentence.get(..raw.as_ptr().addr().saturating_sub(sentence.as_ptr().addr())).map_or(0, |before| before.matches('|').count());
+        if cell > cells {
+            words.push(Word { raw: "", lower: String::new(), capital: false, number: false, ends: true });
+        }
+        cells = cell;
         let lower = raw.to_lowercase();
         let digits = raw.chars().any(|c| c.is_ascii_digit());
         let number = (digits || is_number_word(&lower)) && !asked(&lower);
         let capital = !opens && raw.chars().next().is_some_and(char::is_uppercase) && raw.chars().count() > 1 && !asked(&lower);
-        words.push(Word { raw, lower, capital, number });
+        words.push(Word { raw, lower, capital, number, ends: piece.ends_with([',', ';']) });
         opens = piece.ends_with(['.', '!', '?', ':']);
     }
     words

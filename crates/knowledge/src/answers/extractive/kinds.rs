@@ -20,6 +20,8 @@ pub enum Kind {
     Often,
     /// A point in time: date, weekday, hour, or an event after which something happens.
     Time,
+    /// A year, or when something came about that is years old by its nature.
+    Year,
     /// A number of things.
     Count,
     /// A size, limit or other amount: any number that is no date.
@@ -75,6 +77,7 @@ impl Kind {
                 | Self::Contact
                 | Self::Phone
                 | Self::Colour
+                | Self::Year
         )
     }
 }
@@ -143,10 +146,14 @@ const RULES: &[(Kind, &str)] = &[
          какова длительность|какова продолжительность",
     ),
     (
+        Kind::Year,
+        "which year|what year|w którym roku|którego roku|w jakim roku|od którego roku|w których latach|в каком году|с какого года|в каких годах",
+    ),
+    (
         Kind::Time,
-        "what time|what date|which day|what day|which days|what days|which year|what year|which month|what month|since when|which century|\
-         what century|o której|do której|od której|od kiedy|jakiego dnia|w którym roku|którego roku|w jakim roku|w jakim dniu|którego dnia|\
-         w których godzinach|w jakich godzinach|w jakie dni|w które dni|jakie dni|w jaki dzień|w który dzień|по каким дням|каким дням|какие дни|в который день|w którym wieku|w jakim wieku|во сколько|в котором часу|в каком году|\
+        "what time|what date|which day|what day|which days|what days|which month|what month|since when|which century|\
+         what century|o której|do której|od której|od kiedy|jakiego dnia|w jakim dniu|którego dnia|\
+         w których godzinach|w jakich godzinach|w jakie dni|w które dni|jakie dni|w jaki dzień|w który dzień|по каким дням|каким дням|какие дни|в который день|w którym wieku|w jakim wieku|во сколько|в котором часу|\
          какого числа|в какой день|в какие дни|в какое время|в какие часы|до скольки|со скольки|в каком месяце|в каком веке|\
          когда именно",
     ),
@@ -244,10 +251,14 @@ pub(super) fn expected(words: &[&str]) -> Kind {
     if how_many && counted.is_some_and(|w| MEASURES.split('|').any(|stem| w.starts_with(stem))) {
         return Kind::Amount;
     }
+    if how_many && counted.is_some_and(is_mass) {
+        return Kind::Amount;
+    }
     if how_many {
         return if counts_time || lasts(words) { Kind::Duration } else { Kind::Count };
     }
     match opening {
+        Some(Kind::Time) if words.contains(&"opened") || words.iter().any(|w| FOUNDED.split('|').any(|verb| verb == *w)) => Kind::Year,
         Some(Kind::Person) => {
             let named = has("name|nazywa|nazwisko|зовут|фамилия|imię|как зовут");
             let role = words.iter().any(|w| is_role(w)) && has(BEING);
@@ -259,6 +270,10 @@ pub(super) fn expected(words: &[&str]) -> Kind {
         None => Kind::Any,
     }
 }
+
+/// Words of coming about, which a year answers and opening hours do not.
+const FOUNDED: &str = "built|founded|established|constructed|erected|zbudowano|wybudowano|powstał|powstała|powstało|założono|otwarto|построили|построен|\
+     построена|построено|основан|основана|основали|открылась|открылся|открылось|создан|создана|возник|возникла";
 
 /// What a query of a few keywords asks for, by a noun in it.
 const KEYWORDS: &[(Kind, &str)] = &[
@@ -284,6 +299,18 @@ const KEYWORDS: &[(Kind, &str)] = &[
     ),
 ];
 
+/// "How many books does the library have", "сколько человек работает в школе": all there are, unlike "how many may I borrow".
+pub(super) fn asks_total(words: &[&str]) -> bool {
+    const BEING: &str = "have|has|own|owns|employ|employs|work|works|working|there|live|lives|living|belong|ma|mają|posiada|pracuje|zatrudnia|liczy|jest|są|mieszka|\
+         работает|есть|имеет|насчитывает|живёт|живет|числится|учится";
+    const ALLOWED: &str = "can|may|could|must|should|need|allowed|fit|hold|holds|take|takes|można|mogę|może|mogą|wolno|trzeba|musi|muszę|należy|можно|могу|\
+         может|надо|нужно|должно|положено|разрешено";
+    let any = |list: &str| words.iter().any(|w| list.split('|').any(|l| l == *w));
+    // Russian leaves the verb out: "сколько книг в библиотеке".
+    let bare = matches!(words, ["сколько", _, "в" | "на" | "у", _] | ["сколько", _, "в" | "на" | "у", _, _]);
+    (any(BEING) || bare) && !any(ALLOWED)
+}
+
 /// True for a word that names a unit of time.
 pub(super) fn is_time_unit(word: &str) -> bool {
     TIME_UNITS.split('|').any(|stem| word.starts_with(stem))
@@ -292,6 +319,15 @@ pub(super) fn is_time_unit(word: &str) -> bool {
 /// "Сколько мы храним", "ile trwa": how long, said with "how many" and a verb of lasting.
 fn lasts(words: &[&str]) -> bool {
     const STEMS: &str = "храни|длит|действ|занима|продолж|ждать|ждём|держ|служи|trwa|zajm|czeka|obowiąz|przechow|trzyma";
+    // "Na ile pożycza się", "на сколько могут оставить": a verb behind it, so nothing is counted.
+    let for_how_long = |w: &[&str]| match w {
+        ["na", "ile", verb] => verb.ends_with(['a', 'e', 'ą', 'i', 'y', 'ę']) && !is_time_unit(verb),
+        ["на", "сколько", verb] => ["ют", "ут", "ят", "ается", "ится", "жно", "ают"].iter().any(|end| verb.ends_with(end)),
+        _ => false,
+    };
+    if words.windows(3).any(for_how_long) {
+        return true;
+    }
     words
         .iter()
         .enumerate()
@@ -302,6 +338,14 @@ fn lasts(words: &[&str]) -> bool {
 /// True for a word that names a role: in "what is the director's name?" the answer has to say who is director.
 pub(super) fn is_role(word: &str) -> bool {
     ROLES.split('|').any(|stem| word.starts_with(stem))
+}
+
+/// "Ile wolnego", "сколько отпуска": the genitive singular is how much, the plural how many.
+fn is_mass(word: &str) -> bool {
+    let polish = word.ends_with("ego") || word.ends_with('u');
+    let russian =
+        ["ого", "его"].iter().any(|end| word.ends_with(end)) || word.ends_with(['а', 'я', 'у']) && !matches!(word, "человека" | "раза");
+    polish || russian
 }
 
 /// The word right behind "how many".

@@ -9,16 +9,28 @@ use std::sync::LazyLock;
 
 use astrolabe_backends::analysis::{Alternative, Lang, Query, analyse};
 
-use super::question::push;
+use super::{families, question::push};
 
 /// What a synonym is worth beside the word itself.
 const SYNONYM: f32 = 0.65;
 
-/// Adds the index terms of a word's synonyms to its alternatives.
+/// Adds the index terms of a word's synonyms to its alternatives, and the kin of word and synonyms.
 pub(super) fn expand(word: &str, lang: Lang, alternatives: &mut Vec<Alternative>) {
-    for stem in stems(word, lang) {
-        expand_stem(&stem, lang, alternatives);
+    let own = stems(word, lang);
+    for stem in &own {
+        expand_stem(stem, lang, alternatives);
     }
+    let kin: Vec<Alternative> = alternatives
+        .iter()
+        .filter(|a| a.weight == SYNONYM)
+        .filter_map(|a| families::kin(&a.text, lang).map(|text| Alternative { text, weight: SYNONYM * 0.95 }))
+        .collect();
+    for stem in own {
+        if let Some(kin) = families::kin(&stem, lang) {
+            push(alternatives, kin, families::SAME_KIN);
+        }
+    }
+    kin.into_iter().for_each(|a| push(alternatives, a.text, a.weight));
 }
 
 fn expand_stem(stem: &str, lang: Lang, alternatives: &mut Vec<Alternative>) {
@@ -28,7 +40,10 @@ fn expand_stem(stem: &str, lang: Lang, alternatives: &mut Vec<Alternative>) {
         Lang::Ru => &*RUSSIAN,
         Lang::Other => return,
     };
-    for group in lexicon.by_stem.get(stem).into_iter().flatten() {
+    let known = lexicon.by_stem.get(stem);
+    // A form that no list holds may have a kin there.
+    let groups = known.or_else(|| lexicon.by_stem.get(&families::kin(stem, lang)?));
+    for group in groups.into_iter().flatten() {
         for synonym in lexicon.groups.get(*group).into_iter().flatten() {
             push(alternatives, synonym.clone(), SYNONYM);
         }
@@ -64,8 +79,8 @@ impl Lexicon {
         for line in lines.lines().map(str::trim).filter(|l| !l.is_empty()) {
             let group: Vec<String> = line.split_whitespace().flat_map(|word| stems(word, lang)).collect();
             let number = lexicon.groups.len();
-            for stem in &group {
-                let known = lexicon.by_stem.entry(stem.clone()).or_default();
+            for stem in group.iter().cloned().chain(group.iter().filter_map(|stem| families::kin(stem, lang))) {
+                let known = lexicon.by_stem.entry(stem).or_default();
                 if known.last() != Some(&number) {
                     known.push(number);
                 }
@@ -76,9 +91,10 @@ impl Lexicon {
     }
 }
 
-/// The plain stems of a word: forms without diacritics (marked `~`) belong to the analyser.
+/// The plain stems of a word: forms without diacritics (marked `~`) belong to the analyser. Of a hyphen compound only the whole, for its parts (`out-of-work`)
+/// mean other things.
 fn stems(word: &str, lang: Lang) -> Vec<String> {
-    analyse(word, lang).into_iter().map(|t| t.text).filter(|t| !t.starts_with('~')).collect()
+    analyse(&word.replace('-', ""), lang).into_iter().map(|t| t.text).filter(|t| !t.starts_with('~')).collect()
 }
 
 static ENGLISH: LazyLock<Lexicon> = LazyLock::new(|| Lexicon::new(include_str!("lexicon_en.txt"), Lang::En));

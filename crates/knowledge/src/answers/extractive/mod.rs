@@ -9,6 +9,7 @@
 
 mod candidates;
 mod contrasts;
+mod families;
 mod features;
 mod holdings;
 mod kinds;

@@ -31,6 +31,8 @@ const WITHOUT_CODE: f32 = 0.3;
 const OTHER_ROW: f32 = 0.4;
 /// What is left of it when a name of the question stands in other passages and not in this one.
 const OTHER_NAME: f32 = 0.4;
+/// What is left of it when a name of the question stands further off in the same passage, where it is said of something else.
+const NAME_FURTHER_OFF: f32 = 0.6;
 /// What is left of it when the question says for whom, and neither sentence nor headings do.
 const OTHER_WHOM: f32 = 0.45;
 /// What is left of it when much of the question stands in the passages, but nowhere near the sentence.
@@ -224,6 +226,11 @@ fn answer_one(request: &Request<'_>, model: Option<&Model>) -> Extract {
         }
         if reading.question.kind != Kind::Any && feature(features, "other_name") > 0.5 {
             probability *= OTHER_NAME;
+        } else if reading.question.kind != Kind::Any
+            && feature(features, "entity_missing_context") > 0.9
+            && feature(features, "entity_missing_passage") < 0.1
+        {
+            probability *= NAME_FURTHER_OFF;
         }
         if feature(features, "other_whom") > 0.5 {
             probability *= OTHER_WHOM;

@@ -6,7 +6,7 @@ use astrolabe_backends::analysis::{Alternative, Lang, analyse, analyse_question,
 
 use super::contrasts::{Contrast, contrasts};
 use super::kinds::{self, Kind};
-use super::{lexicon, numbers, ranges};
+use super::{families, lexicon, numbers, ranges};
 
 /// A word of the question that an answer should share.
 #[derive(Debug, Clone)]
@@ -23,6 +23,10 @@ pub(super) struct Concept {
     pub identifies: bool,
     /// The concept that this number, ordinal or letter belongs to: the `year` of "year 8".
     pub of: Option<usize>,
+    /// The stem and what it was made of, for words of one family: `wypożycz`, `pożycz`.
+    pub roots: Vec<String>,
+    /// The question's language.
+    pub lang: Lang,
 }
 
 impl Concept {
@@ -40,6 +44,8 @@ pub(super) struct Question {
     pub kind: Kind,
     /// The concepts behind "how many", if any: the thing to be counted.
     pub focus: Vec<usize>,
+    /// Asks how many there are, not how many there may be.
+    pub total: bool,
     /// The concepts behind "dla" or "для": for whom something holds.
     pub whom: Vec<usize>,
     /// The concept that names the role of the person asked for.
@@ -71,6 +77,9 @@ const LIGHT: &str = "find|finds|see|look|looks|get|gets|got|have|has|had|make|ma
      należy|przysługuje|случае|przypadku|case|какой|какая|какое|какие|какому|каким|каком|какую|какими|который|которая|которое|которые|\
      котором|которой|którą|którym|której|którego|których|jaką|jakiej|jakiego|jakimi|jakich";
 
+/// What a word counts that stands before the question itself.
+const ASIDE: f32 = 0.5;
+
 /// Words that open a question that wants a yes or a no.
 const YES_OR_NO: &str = "can|may|is|are|do|does|must|should|am|will|czy|wolno|ли|можно|нужно|надо";
 
@@ -86,7 +95,7 @@ fn carried(kind: Kind, word: &str) -> bool {
              dni|godzin|godziny|miesięcy|lat|tygodni|minut|trwa|okres|długość|termin|ważność|долго|быстро|время|времени|дней|часов|месяцев|лет|недель|минут|\
              срок|длится|период|длительность|продолжительность"
         }
-        Kind::Time | Kind::Deadline => {
+        Kind::Time | Kind::Year | Kind::Deadline => {
             "when|time|date|day|year|century|hours|opening|schedule|kiedy|dzień|dnia|roku|rok|godzinie|godziny|godzinach|otwarcia|data|której|wieku|когда|время|году|года|год|день|дня|\
              веке|часу|часы|часов|дата|расписание"
         }
@@ -134,6 +143,7 @@ impl Question {
         let ceiling = idf("\u{10fffd}").max(f32::MIN_POSITIVE);
         let mut concepts: Vec<Concept> = Vec::new();
         let query = analyse_question(text, Some(lang));
+        let asked_from = last_question_at(text);
         let several = query.terms.len() > 1;
         for term in query.terms {
             let raw = text.get(term.start..term.end).unwrap_or_default();
@@ -156,8 +166,9 @@ impl Question {
                 push(&mut alternatives, value.to_string(), 1.0);
             }
             // The most frequent sure form decides how rare the word is; a synonym counts when the word itself is unknown.
-            let sure = alternatives.iter().filter(|a| a.weight >= 0.7).map(|a| idf(&a.text)).fold(ceiling, f32::min);
-            let any = alternatives.iter().map(|a| idf(&a.text)).fold(ceiling, f32::min);
+            let indexed = || alternatives.iter().filter(|a| !a.text.starts_with(families::KIN));
+            let sure = indexed().filter(|a| a.weight >= 0.7).map(|a| idf(&a.text)).fold(ceiling, f32::min);
+            let any = indexed().map(|a| idf(&a.text)).fold(ceiling, f32::min);
             let rarity = if sure < ceiling * 0.999 { sure } else { (sure + any) / 2.0 };
             let mut weight = (0.15 + rarity / ceiling) * term.weight;
             if several && quantity {
@@ -165,8 +176,13 @@ impl Question {
             } else if several && !entity && (LIGHT.split('|').any(|w| w == surface) || carried(kind, &surface)) {
                 weight *= 0.2;
             }
+            // What leads up to the question ("I lost my badge. How long …?") says what it is about in more words than the answer needs.
+            if several && !entity && term.start < asked_from {
+                weight *= ASIDE;
+            }
             let identifies = entity && digits;
-            concepts.push(Concept { surface, alternatives, weight, entity, identifies, of: noun });
+            let roots = if entity { Vec::new() } else { families::roots(alternatives.first().map_or("", |a| &a.text), lang) };
+            concepts.push(Concept { surface, alternatives, weight, entity, identifies, of: noun, roots, lang });
         }
         name_ordinals(&mut concepts);
         name_letters(text, lang, &mut concepts);
@@ -183,6 +199,7 @@ impl Question {
             kind,
             focus,
             role,
+            total: kind == Kind::Count && kinds::asks_total(&refs),
             whom,
             yes_or_no: refs.get(last_question(text)..).unwrap_or(&refs).iter().take(3).any(|w| YES_OR_NO.split('|').any(|y| y == *w)),
             values: ranges::values(text),
@@ -246,7 +263,16 @@ fn name_letters(text: &str, lang: Lang, concepts: &mut Vec<Concept>) {
             if !concepts.iter().any(|c| c.surface == surface) {
                 let weight = concepts.iter().map(|c| c.weight).fold(0.0, f32::max);
                 let alternatives = vec![Alternative { text: surface.clone(), weight: 1.0 }];
-                concepts.push(Concept { surface, alternatives, weight, entity: true, identifies: true, of: Some(noun) });
+                concepts.push(Concept {
+                    surface,
+                    alternatives,
+                    weight,
+                    entity: true,
+                    identifies: true,
+                    of: Some(noun),
+                    roots: Vec::new(),
+                    lang,
+                });
             }
         }
         before = bare.to_lowercase();
@@ -255,16 +281,21 @@ fn name_letters(text: &str, lang: Lang, concepts: &mut Vec<Concept>) {
 
 /// Number of words before the last question of the text: "I lost my badge. How long do I have?" asks for a time.
 fn last_question(text: &str) -> usize {
-    let trimmed = text.trim_end();
-    let Some(body) = trimmed.strip_suffix('?') else { return 0 };
+    words_in(text.get(..last_question_at(text)).unwrap_or_default())
+}
+
+/// First byte of the last question of the text, 0 when that is all of it.
+fn last_question_at(text: &str) -> usize {
+    let Some(body) = text.trim_end().strip_suffix('?') else { return 0 };
     let start =
         body.rfind(['.', '!', '?']).filter(|at| body.get(at + 1..).is_some_and(|rest| rest.starts_with(' '))).map_or(0, |at| at + 1);
-    let words = |part: &str| {
-        part.split(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '\'' | '’')))
-            .filter(|w| !w.trim_matches(['-', '\'', '’']).is_empty())
-            .count()
-    };
-    if words(body.get(start..).unwrap_or_default()) < 2 { 0 } else { words(body.get(..start).unwrap_or_default()) }
+    if words_in(body.get(start..).unwrap_or_default()) < 2 { 0 } else { start }
+}
+
+fn words_in(part: &str) -> usize {
+    part.split(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '\'' | '’')))
+        .filter(|w| !w.trim_matches(['-', '\'', '’']).is_empty())
+        .count()
 }
 
 /// The concepts that name what is counted: the words behind "how many" up to the verb. English puts them in front of an auxiliary; in Polish and

@@ -299,8 +299,106 @@ fn the_kind_of_answer_is_told_from_the_question() {
         ("Сколько мы храним копии?", Kind::Duration),
         ("Где находится склад?", Kind::Place),
         ("Która firma dostarcza wodę?", Kind::Name),
+        ("When was the theatre opened?", Kind::Year),
+        ("Kiedy zbudowano szkołę?", Kind::Year),
+        ("В каком году основана школа?", Kind::Year),
+        ("Ile wolnego mi przysługuje?", Kind::Amount),
+        ("Ile ofert trzeba zebrać?", Kind::Count),
+        ("Na ile pożycza się książki?", Kind::Duration),
+        ("На сколько могут отключить воду?", Kind::Duration),
         ("Describe the process", Kind::Any),
     ] {
         assert_eq!(expected_kind(question), kind, "{question}");
     }
+}
+
+#[test]
+fn forms_of_one_word_that_the_stemmer_parts_share_their_kin() {
+    for (lang, stems) in [
+        (Lang::Pl, &["hiszpan", "hiszpani"][..]),
+        (Lang::Pl, &["polsk", "polsc"]),
+        (Lang::Pl, &["wypożycz", "wypożyczyc", "wypożyczen"]),
+        (Lang::Pl, &["nauczyciel", "nauczycielk"]),
+        (Lang::Ru, &["прививк", "прививок"]),
+        (Lang::Ru, &["хранен", "храни"]),
+    ] {
+        let kin: std::collections::HashSet<_> = stems.iter().map(|stem| families::kin(stem, lang)).collect();
+        assert!(kin.len() == 1 && !kin.contains(&None), "{stems:?}: {kin:?}");
+    }
+    assert_ne!(families::kin("podstaw", Lang::Pl), families::kin("podstęp", Lang::Pl));
+    assert_eq!((families::kin("dom", Lang::Pl), families::kin("house", Lang::En)), (None, None));
+}
+
+#[test]
+fn words_of_one_family_are_told_by_their_root_behind_a_prefix() {
+    for (lang, asked, term) in
+        [(Lang::Pl, "pożycz", "wypożycz"), (Lang::Pl, "zapłac", "płac"), (Lang::Pl, "karm", "dokarm"), (Lang::Ru, "выплат", "плат")]
+    {
+        assert!(families::related(term, &families::roots(asked, lang), lang), "{asked} {term}");
+    }
+    for (asked, term) in [("wystaw", "podstaw"), ("lot", "samolot"), ("karm", "karm"), ("wniosek", "donos")] {
+        assert!(!families::related(term, &families::roots(asked, Lang::Pl), Lang::Pl), "{asked} {term}");
+    }
+}
+
+#[test]
+fn an_inflected_word_finds_its_synonyms_and_a_compound_lends_none_of_its_parts() {
+    let terms = |word: &str, lang| {
+        let mut found = Vec::new();
+        lexicon::expand(word, lang, &mut found);
+        found.into_iter().map(|a| a.text).collect::<Vec<_>>()
+    };
+    assert!(terms("hiszpanii", Lang::Pl).contains(&"europejsk".to_owned()), "{:?}", terms("hiszpanii", Lang::Pl));
+    assert!(!terms("unemployed", Lang::En).contains(&"of".to_owned()), "{:?}", terms("unemployed", Lang::En));
+}
+
+#[test]
+fn how_many_one_may_borrow_is_not_how_many_there_are() {
+    let texts: &[(&str, &str)] = &[
+        ("Library > Lending", "Readers borrow up to 7 books at a time. Books are lent for three weeks."),
+        ("Library > Hall", "The hall of the library seats 80 guests."),
+        ("Café", "Coffee costs 2 EUR."),
+    ];
+    let (extract, text) = ask_of("How many books does the library have?", texts);
+    assert!(!extract.answered, "{text}");
+    let (_, text) = ask_of("How many books may I borrow?", texts);
+    assert!(text.contains("up to 7 books"), "{text}");
+}
+
+#[test]
+fn opening_hours_do_not_say_when_something_was_built() {
+    let held = |text: &str| holdings::holdings(text, &|_| false).match_of(Kind::Year);
+    assert!(held("The box office opens at 12:00 on Mondays.") < 0.1);
+    assert!(held("It was opened in 1923.") > 0.9 && held("Zbudowano ją w 1998 roku.") > 0.9);
+    assert!((held("It dates from the 12th century.") - 0.5).abs() < 0.1);
+}
+
+#[test]
+fn the_head_of_something_else_is_not_the_head_asked_for() {
+    let texts: &[(&str, &str)] = &[
+        ("Rejony > Elbląg", "Rejon Elbląg obejmuje trzy powiaty. Zatwierdził Andrzej Dębski, kierownik magazynów."),
+        ("Rejony > Kaszuby", "Rejonem Kaszuby kieruje Ewa Lis."),
+        ("Biuro", "Biuro jest czynne do 16:00."),
+    ];
+    let (extract, text) = ask_of("Kto jest kierownikiem rejonu Elbląg?", texts);
+    assert!(!extract.answered, "{text}");
+    let (_, text) = ask_of("Kto jest kierownikiem magazynów?", texts);
+    assert!(text.contains("Andrzej Dębski"), "{text}");
+}
+
+#[test]
+fn a_unit_counts_nothing_across_a_cell_or_a_comma() {
+    let held = |text: &str, kind| holdings::holdings(text, &|_| false).match_of(kind);
+    assert!(held("10 000–100 000 zł | trzy oferty", Kind::Count) > 0.9);
+    assert!(held("Call the desk on extension 4400, day or night.", Kind::Phone) > 0.9);
+    assert!(held("Number of the slot, 45 minutes.", Kind::Phone) < 0.1);
+}
+
+#[test]
+fn what_leads_up_to_the_question_counts_less() {
+    let weight = |text: &str| {
+        let question = question::Question::read(text, Some(Lang::En), &|_| 1.0);
+        question.concepts.iter().find(|c| c.surface == "badge").map(|c| c.weight).unwrap_or_default()
+    };
+    assert!(weight("I found a badge. Where is the porter?") < weight("Where is the badge of the porter?"));
 }

@@ -34,6 +34,9 @@ pub(super) const REPEATING: &str = "daily|weekly|monthly|yearly|annually|quarter
 pub(super) const CLAUSES: &str = "after|before|until|during|as soon as|po|przed|podczas|dopiero|после|перед|пока|во время|\
      century|wieku|wiek|века|веке|век|era|epoce|эпоху";
 
+pub(super) const BOUNDS: &str = "up to|at most|no more than|not more than|at least|at a time|maximum|for every|for each|najwyżej|maksymalnie|co najmniej|nie więcej niż|\
+     do|przypada|на каждого|на каждые|не больше|не более|не меньше|не менее|максимум|до|можно";
+
 pub(super) static MONEY: Words = LazyLock::new(|| {
     words_of(
         "eur|euro|euros|usd|pln|gbp|kzt|rub|zł|złotych|złote|złoty|zlotych|groszy|dollar|dollars|\

@@ -56,8 +56,8 @@ impl Model {
         }
         let threshold = match lang {
             Lang::Pl => 0.30,
-            Lang::Ru => 0.25,
-            Lang::En | Lang::Other => 0.28,
+            Lang::Ru => 0.18,
+            Lang::En | Lang::Other => 0.25,
         };
         Self { rank: RANK, trees: Cow::Borrowed(trees_words::TREES), threshold }
     }

@@ -79,6 +79,8 @@ impl Place {
         let engine = if database.is_some() { Engine::Postgres } else { Engine::Embedded };
         let flags = vec![
             flag("database.url", database.map_or("", Scratch::url)),
+            // It goes away at the end.
+            flag("database.allow_unsafe_durability", "true"),
             // The one that is measured, and no other in its place.
             flag("knowledge.index_engine", engine.as_str()),
             flag("model.base_url", ""),

@@ -45,6 +45,11 @@ impl Binary {
         Self { data_dir: data_dir.to_owned(), env: self.env.clone() }
     }
 
+    /// The same on a database, which may be one that loses everything in a crash.
+    pub fn database(self, url: &str) -> Self {
+        self.env("DATABASE_URL", url).env("ASTROLABE_DATABASE_ALLOW_UNSAFE_DURABILITY", "true")
+    }
+
     /// The same with an environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));

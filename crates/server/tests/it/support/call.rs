@@ -1,5 +1,6 @@
 //! A request to the router and its answer.
 
+use astrolabe_kernel::http::Peer;
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -40,11 +41,25 @@ impl Call {
         self
     }
 
+    /// Sets a header to any bytes that a header may have, in the place of what was there.
+    pub fn bytes(mut self, name: &'static str, value: &[u8]) -> Self {
+        if let Some(headers) = self.request.headers_mut() {
+            headers.insert(name, axum::http::HeaderValue::from_bytes(value).unwrap());
+        }
+        self
+    }
+
     /// Replaces the `Host`.
     pub fn host(mut self, host: &str) -> Self {
         if let Some(headers) = self.request.headers_mut() {
             headers.insert(header::HOST, host.parse().unwrap());
         }
+        self
+    }
+
+    /// Lets it come over a socket from this address.
+    pub fn from(mut self, address: &str) -> Self {
+        self.request = self.request.extension(Peer(address.parse().unwrap()));
         self
     }
 
@@ -80,6 +95,11 @@ impl Call {
 pub struct Opened(axum::response::Response);
 
 impl Opened {
+    /// The status as a number.
+    pub fn status(&self) -> u16 {
+        self.0.status().as_u16()
+    }
+
     /// Reads the body to its end.
     pub async fn read(self) -> Reply {
         let (parts, body) = self.0.into_parts();

@@ -16,7 +16,11 @@ mod stream;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use astrolabe_kernel::{Clock, Lifecycle, Random, testing};
+use astrolabe_kernel::{
+    Clock, Lifecycle, Principal, Random,
+    http::{Observer, observe},
+    testing,
+};
 use astrolabe_knowledge::ingest::extractor::Extractor;
 use astrolabe_server::{
     app::{App, Parts},
@@ -26,7 +30,7 @@ use astrolabe_server::{
     router,
     system::System,
 };
-use axum::{Router, http::Method};
+use axum::{Extension, Router, http::Method, middleware::from_fn_with_state};
 pub use binary::{Binary, Ended, Server};
 pub use call::{Call, Reply};
 pub use raw::{Event, Raw};
@@ -56,7 +60,9 @@ impl TestApp {
         let folder = tempfile::tempdir().unwrap();
         let url = testing::database_url(folder.path()).await;
         let models = folder.path().join("models");
-        let mut flags = vec![("database.url", url.as_str()), ("models.dir", models.to_str().unwrap())];
+        // The server for tests does without.
+        let unsafe_too = ("database.allow_unsafe_durability", "true");
+        let mut flags = vec![("database.url", url.as_str()), unsafe_too, ("models.dir", models.to_str().unwrap())];
         flags.extend_from_slice(settings);
         let flags: Vec<_> = flags.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned(), "test".to_owned())).collect();
         let parts = Parts {
@@ -78,6 +84,14 @@ impl TestApp {
     /// Starts a call that is signed in with the token.
     pub fn call(&self, method: Method, path: &str) -> Call {
         Call::new(self.router.clone(), method, path).token(self.app.token.expose())
+    }
+
+    /// Starts a call of somebody else, whom sign-in is passed over for.
+    pub fn acting(&self, principal: &Principal, method: Method, path: &str) -> Call {
+        let observer = Observer { clock: self.app.kernel.clock.clone(), random: Random::system(), time_limit: Duration::from_secs(60) };
+        let (router, _) =
+            router::signed_in(&self.app).layer(Extension(principal.clone())).layer(from_fn_with_state(observer, observe)).split_for_parts();
+        Call::new(router, method, path)
     }
 
     /// A signed-in GET.

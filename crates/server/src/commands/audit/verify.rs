@@ -13,26 +13,14 @@ use astrolabe_kernel::{
     error::code,
     principal::TenantId,
 };
-use clap::{Args, Subcommand};
+use clap::Args;
 
 use crate::{
     app::Parts,
     cli::{Context, Done},
 };
 
-/// Prove that nobody edited the audit log.
-#[derive(Debug, Args)]
-pub struct Audit {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, Subcommand)]
-enum What {
-    /// Verify the chain: every entry, every link, every signature.
-    Verify(Verify),
-}
-
+/// Verify the chain: every entry, every link, every signature.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Changed, removed and moved entries are found by the chain itself. That the newest entries were cut off is only seen against a head that was \
@@ -44,7 +32,7 @@ Examples:
   astrolabe audit verify --anchor 1402:9f2c…  --anchor kept-heads.txt
   astrolabe audit verify --archive /mnt/archive --public-key audit.pub.pem     without the database"
 )]
-struct Verify {
+pub struct Verify {
     /// A head that must still be in the chain: `<number>:<hash>`, `HEAD`, or a file with heads, one a line.
     #[arg(long = "anchor", value_name = "HEAD|SEQ:HASH|FILE")]
     anchors: Vec<String>,
@@ -62,8 +50,7 @@ type Anchors = Vec<(Option<TenantId>, Anchor)>;
 ///
 /// # Errors
 /// When there is nothing to verify, or the key or an anchor cannot be read; what is wrong with the chain is printed instead.
-pub async fn run(context: &Context, args: &Audit) -> Result<Done> {
-    let What::Verify(args) = &args.what;
+pub async fn run(context: &Context, args: &Verify) -> Result<Done> {
     let key_file = match &args.public_key {
         Some(file) => file.clone(),
         None => context.data_dir()?.audit_key().with_extension("pub.pem"),
@@ -109,7 +96,8 @@ fn without_tables(error: Error) -> Error {
 fn print(context: &Context, reports: &[Report], anchors: usize) -> Result<Done> {
     for report in reports {
         let unsealed = if report.unsealed > 0 { format!(", {} wait for their seal", report.unsealed) } else { String::new() };
-        context.output.line(format!("tenant {}: {} entries verified{unsealed}", report.tenant_id, report.verified));
+        let erased = if report.erased > 0 { format!(", {} with an erased payload", report.erased) } else { String::new() };
+        context.output.line(format!("tenant {}: {} entries verified{erased}{unsealed}", report.tenant_id, report.verified));
         for defect in &report.defects {
             context.output.line(format!("  BROKEN: {defect}"));
         }

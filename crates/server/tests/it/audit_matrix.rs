@@ -1,20 +1,63 @@
-//! Every operation that changes something leaves an entry in the audit log, in the same transaction.
+//! Every operation that changes something leaves an entry in the audit log, in the same transaction, and so does every one that is refused for
+//! lack of rights.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use astrolabe_kernel::Principal;
-use astrolabe_platform::sessions;
+use astrolabe_kernel::{
+    Principal, Role,
+    principal::{Rights, default_tenant},
+};
+use astrolabe_platform::{audit::refusals, sessions};
 use axum::http::Method;
 use serde_json::{Value, json};
 
 use crate::support::{Reply, TestApp};
 
-/// Operations that change nothing although they are no GET. Nothing may be added here; an operation that leaves this list is progress.
+/// Operations that change nothing although they are no GET: their reading is recorded in another way. Nothing may be added here; an operation that
+/// leaves this list is progress.
 const NOTHING_CHANGED: &[&str] = &["POST /api/v1/search"];
 
 /// Operations whose entry is of somebody else than the local administrator, who has no password; `accounts.rs` looks at them.
 const OF_OTHERS: &[&str] =
     &["POST /api/v1/me/password", "POST /api/v1/sessions", "POST /api/v1/sessions/current/tenant", "POST /api/v1/sessions/refresh"];
+
+/// Every other operation with the action of its entry. An operation without a row fails the test.
+const ACTIONS: &[(&str, &str)] = &[
+    ("POST /api/v1/ask", "ask"),
+    ("DELETE /api/v1/asks/{id}/feedback", "feedback.withdraw"),
+    ("POST /api/v1/asks/{id}/feedback", "feedback.give"),
+    ("DELETE /api/v1/documents/{id}", "documents.delete"),
+    ("POST /api/v1/documents/{id}/retry", "documents.retry"),
+    ("POST /api/v1/feedback/{id}/question", "feedback.question"),
+    ("POST /api/v1/index/rebuild", "index.rebuild"),
+    ("POST /api/v1/jobs/{id}/cancel", "jobs.cancel"),
+    ("POST /api/v1/jobs/{id}/retry", "jobs.retry"),
+    ("POST /api/v1/question-sets", "question_sets.create"),
+    ("DELETE /api/v1/question-sets/{id}", "question_sets.delete"),
+    ("PUT /api/v1/question-sets/{id}", "question_sets.update"),
+    ("POST /api/v1/question-sets/{id}/questions", "question_sets.update"),
+    ("PUT /api/v1/question-sets/{id}/questions", "question_sets.update"),
+    ("POST /api/v1/question-sets/{id}/runs", "question_sets.run"),
+    ("DELETE /api/v1/sessions/current", "sessions.end"),
+    ("POST /api/v1/sources", "sources.create"),
+    ("DELETE /api/v1/sources/{id}", "sources.delete"),
+    ("PATCH /api/v1/sources/{id}", "sources.update"),
+    ("POST /api/v1/sources/{id}/documents", "documents.add"),
+    ("POST /api/v1/api-keys", "api_keys.create"),
+    ("DELETE /api/v1/api-keys/{id}", "api_keys.revoke"),
+    ("DELETE /api/v1/sessions/{id}", "sessions.end"),
+    ("POST /api/v1/tenants", "tenants.create"),
+    ("PATCH /api/v1/tenants/{id}", "tenants.update"),
+    ("POST /api/v1/users", "users.add"),
+    ("PATCH /api/v1/users/{id}", "users.update"),
+    ("DELETE /api/v1/users/{id}", "users.remove"),
+    ("POST /api/v1/users/{id}/sign-out", "users.sign_out"),
+    ("POST /api/v1/users/{id}/link", "sessions.link"),
+    ("POST /api/v1/users/{id}/password", "users.password"),
+    ("POST /api/v1/tickets", "create_ticket"),
+    ("PATCH /api/v1/tickets/{id}", "tickets.update"),
+    ("POST /v1/agents/run", "agents.run"),
+];
 
 /// Sources, documents, jobs and tickets to try the operations on.
 struct World {
@@ -63,6 +106,15 @@ impl World {
                 let reply = app.post(path).json(json!({"question": "Where are the keys?"})).send().await;
                 let subject = id(&reply);
                 (reply, subject)
+            }
+            "POST /api/v1/api-keys" => {
+                let reply = app.post(path).json(json!({"name": "nightly"})).send().await;
+                let subject = id(&reply);
+                (reply, subject)
+            }
+            "DELETE /api/v1/api-keys/{id}" => {
+                let key = id(&app.post("/api/v1/api-keys").json(json!({"name": "nightly"})).send().await);
+                (app.call(method, &path.replace("{id}", &key)).send().await, key)
             }
             "POST /api/v1/sources" => {
                 let reply = app.post(path).json(json!({"name": "another"})).send().await;
@@ -159,15 +211,6 @@ impl World {
                 let session = app.get("/api/v1/sessions").send().await.json()["items"][0]["id"].as_str().unwrap().to_owned();
                 (app.call(method, &path.replace("{id}", &session)).send().await, session)
             }
-            "POST /api/v1/api-keys" => {
-                let reply = app.post(path).json(json!({"name": "nightly"})).send().await;
-                let subject = id(&reply);
-                (reply, subject)
-            }
-            "DELETE /api/v1/api-keys/{id}" => {
-                let key = id(&app.post("/api/v1/api-keys").json(json!({"name": "nightly"})).send().await);
-                (app.call(method, &path.replace("{id}", &key)).send().await, key)
-            }
             "POST /api/v1/tenants" => {
                 let reply = app.post(path).json(json!({"slug": "acme"})).send().await;
                 let subject = id(&reply);
@@ -206,27 +249,83 @@ impl World {
     }
 }
 
-#[tokio::test]
-async fn every_operation_that_changes_something_leaves_an_entry_about_what_it_changed() {
-    let description = serde_json::to_value(&TestApp::new().await.description).unwrap();
+/// Every operation of the description that is no GET.
+fn changing(app: &TestApp) -> BTreeSet<String> {
+    let description = serde_json::to_value(&app.description).unwrap();
     let mut operations = BTreeSet::new();
     for (path, item) in description["paths"].as_object().unwrap() {
         operations.extend(item.as_object().unwrap().keys().filter(|m| *m != "get").map(|m| format!("{} {path}", m.to_uppercase())));
     }
-    assert!(operations.len() > 10);
-    assert!(NOTHING_CHANGED.iter().all(|o| operations.contains(*o)), "the list of exceptions only shrinks");
+    operations
+}
+
+#[tokio::test]
+async fn every_operation_has_a_row_in_the_table_of_actions() {
     let others = [NOTHING_CHANGED, OF_OTHERS].concat();
-    for operation in operations.iter().filter(|o| !others.contains(&o.as_str())) {
+    let rows: BTreeSet<String> = ACTIONS.iter().map(|(o, _)| *o).chain(others.iter().copied()).map(str::to_owned).collect();
+    assert_eq!(rows, changing(&TestApp::new().await), "say which entry a new operation leaves");
+    assert_eq!(rows.len(), ACTIONS.len() + others.len(), "an operation stands in the table once");
+}
+
+#[tokio::test]
+async fn every_operation_that_changes_something_leaves_an_entry_about_what_it_changed() {
+    for (operation, action) in ACTIONS {
         let world = World::new().await;
         let before = world.entries().await;
         let (reply, subject) = world.perform(operation).await;
         assert!((200..300).contains(&reply.status), "{operation}: {} {}", reply.status, reply.text());
         let new: Vec<Value> = world.entries().await.into_iter().filter(|(id, _)| !before.contains_key(id)).map(|(_, e)| e).collect();
         let request = reply.header("x-request-id");
-        let entry = new.iter().find(|e| e["request_id"] == request && (subject.is_empty() || e["subject"] == subject));
-        let entry = entry.unwrap_or_else(|| panic!("{operation} left no entry about {subject} in request {request}: {new:#?}"));
-        assert_eq!((entry["outcome"].as_str(), entry["actor"].as_str()), (Some("ok"), Some("user:local-admin")), "{operation}: {entry}");
+        let entry = new.iter().find(|e| e["request_id"] == request && e["action"] == *action);
+        let entry = entry.unwrap_or_else(|| panic!("{operation} left no entry {action} in request {request}: {new:#?}"));
+        let text = |field: &str| entry[field].as_str().unwrap_or("").to_owned();
+        assert_eq!((text("outcome").as_str(), text("actor").as_str()), ("ok", "user:local-admin"), "{operation}: {entry}");
+        assert_eq!(text("trace_id"), reply.header("x-trace-id"), "{operation}: {entry}");
+        assert!(text("subject") == subject || subject.is_empty() && !text("subject").is_empty(), "{operation} on {subject}: {entry}");
     }
+}
+
+#[tokio::test]
+async fn every_operation_that_is_refused_for_lack_of_rights_leaves_an_entry() {
+    let app = TestApp::new().await;
+    let nobody = Principal::new("user:nobody", "Nobody", default_tenant(), Role::None, Vec::new(), "token");
+    let mut key = Principal::new("user:key", "Key", default_tenant(), Role::Admin, Vec::new(), "key");
+    key.scope = Rights::default();
+    let rights: BTreeMap<String, String> = crate::openapi::operations(&serde_json::to_value(&app.description).unwrap())
+        .into_iter()
+        .filter_map(|(method, path, right)| Some((format!("{method} {path}"), right?)))
+        .collect();
+    for operation in changing(&app) {
+        let (method, path) = operation.split_once(' ').unwrap();
+        let path = path.replace("{id}", "src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC");
+        // What everybody may do who is signed in can only be out of a key's scope.
+        let callers = [(&nobody, "forbidden"), (&key, "insufficient_scope")];
+        for (caller, code) in callers.into_iter().filter(|(c, _)| c.id == "user:key" || rights[&operation] != "own_account") {
+            let reply = app.acting(caller, method.parse().unwrap(), &path).send().await;
+            assert_eq!((reply.status, reply.code().as_str()), (403, code), "{operation}: {}", reply.text());
+            let found = app.get(&format!("/api/v1/audit?actor={}&action={}&limit=1", caller.id, refusals::ACTION)).send().await.json();
+            let entry = &found["items"][0];
+            assert_eq!((entry["subject"].as_str(), entry["outcome"].as_str()), (Some(operation.as_str()), Some("refused")), "{entry}");
+            assert_eq!(entry["trace_id"], reply.header("x-trace-id"), "{operation}");
+            assert_eq!((entry["payload"]["code"].as_str(), entry["payload"]["path"].as_str()), (Some(code), Some(path.as_str())));
+            // Entries of one millisecond have no order.
+            app.advance(std::time::Duration::from_millis(1));
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_repeats_what_is_refused_is_counted_and_does_not_fill_the_log() {
+    let app = TestApp::new().await;
+    let nobody = Principal::new("user:nobody", "Nobody", default_tenant(), Role::None, Vec::new(), "token");
+    for _ in 0..50 {
+        assert_eq!(app.acting(&nobody, Method::GET, "/api/v1/sources").send().await.status, 403);
+    }
+    app.advance(std::time::Duration::from_secs(11));
+    app.acting(&nobody, Method::GET, "/api/v1/sources").send().await;
+    let found = app.get("/api/v1/audit?actor=user:nobody").send().await.json();
+    let attempts: Vec<i64> = found["items"].as_array().unwrap().iter().map(|e| e["payload"]["attempts"].as_i64().unwrap()).collect();
+    assert_eq!(attempts, [50, 1]);
 }
 
 #[tokio::test]
