@@ -248,7 +248,7 @@ impl Principal {
             return Ok(());
         }
         let name = right.as_str();
-        if by_role && !self.credential.starts_with("key:") {
+        if by_role && self.credential.starts_with("session:") {
             return Err(Error::forbidden("the password has to be changed first: POST /api/v1/me/password"));
         }
         if by_role {

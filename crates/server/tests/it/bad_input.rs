@@ -31,7 +31,6 @@ async fn bodies(app: &TestApp) -> Vec<(Method, String, serde_json::Value)> {
         (Method::POST, "/api/v1/users".to_owned(), json!({"email": "text@example.com", "name": "text"})),
         (Method::PATCH, format!("/api/v1/users/{user}"), json!({"name": "text"})),
         (Method::POST, format!("/api/v1/users/{user}/password"), json!({"password": "text"})),
-        (Method::POST, "/api/v1/api-keys".to_owned(), json!({"name": "text"})),
         (Method::POST, format!("/api/v1/asks/{ask}/feedback"), json!({"rating": "up", "comment": "text"})),
         (Method::POST, format!("/api/v1/feedback/{feedback}/question"), json!({"question_set_id": set, "id": "text"})),
         (Method::POST, "/api/v1/api-keys".to_owned(), json!({"name": "text"})),
