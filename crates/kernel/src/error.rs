@@ -113,6 +113,7 @@ codes! {
     TOKEN_NOT_YET_VALID = "token_not_yet_valid", Unauthenticated, "The token is not valid yet", "Wait until its `nbf`, or set the clocks of issuer and server";
     INVALID_ISSUER = "invalid_issuer", Unauthenticated, "The token is of another issuer", "Sign in at the issuer that this server trusts: `oidc.issuer`, or the server itself";
     INVALID_AUDIENCE = "invalid_audience", Unauthenticated, "The token is for somebody else", "Ask the issuer for a token whose `aud` is one of `oidc.audience`";
+    INVALID_CREDENTIALS = "invalid_credentials", Unauthenticated, "Wrong e-mail or password", "Check both; who forgot the password asks an administrator for a one-time link";
     INSUFFICIENT_SCOPE = "insufficient_scope", Forbidden, "Key without that scope", "Use a key that was made for the right which the detail names";
     FORBIDDEN = "forbidden", Forbidden, "Not allowed", "Ask an administrator for the role that the detail names";
     NOT_FOUND = "not_found", NotFound, "Not found", "Check the id; what belongs to somebody else looks the same as what is missing";

@@ -248,6 +248,9 @@ impl Principal {
             return Ok(());
         }
         let name = right.as_str();
+        if by_role && self.credential.starts_with("session:") {
+            return Err(Error::forbidden("the password has to be changed first: POST /api/v1/me/password"));
+        }
         if by_role {
             return Err(Error::new(code::INSUFFICIENT_SCOPE, format!("the key was not made for {name}; make one with that scope")));
         }
@@ -318,6 +321,7 @@ mod tests {
     #[test]
     fn a_credential_narrows_what_a_role_gives_and_never_widens_it() {
         let mut key = somebody(Role::Viewer, &[]);
+        key.credential = "key:key_1".to_owned();
         key.scope = [Right::ReadKnowledge, Right::WriteKnowledge].into_iter().collect();
         assert_eq!(key.rights().list(), [Right::ReadKnowledge]);
         assert_eq!(key.require(Right::AskQuestions).unwrap_err().code(), code::INSUFFICIENT_SCOPE);

@@ -22,7 +22,9 @@ use crate::{classes, system::VERSION};
     components(schemas(Problem)),
     tags(
         (name = "system", description = "Probes, metrics and the build, open to everybody who reaches the server."),
-        (name = "session", description = "Who is signed in. Send the bearer token, or let a browser open a one-time link."),
+        (name = "session", description = "Who is signed in, and how: with e-mail and password, a one-time link, or a bearer token."),
+        (name = "users", description = "People of a tenant, their roles, and what roles allow."),
+        (name = "tenants", description = "Tenants, whose data is kept apart from each other's."),
         (name = "api keys", description = "How programs sign in: keys that act as the person who made them, for some rights."),
         (name = "sources", description = "Collections of documents with settings of their own."),
         (name = "documents", description = "What is in a source: uploaded, ingested, searchable."),

@@ -21,7 +21,7 @@ use astrolabe_kernel::{
     telemetry::recorder,
 };
 use astrolabe_knowledge::{Knowledge, KnowledgeConfig, Paths, feedback::FEEDBACK, ingest::extractor::Extractor};
-use astrolabe_platform::{Catalogue, Platform, api_keys, audit::Console, privacy::Privacy, sessions};
+use astrolabe_platform::{Catalogue, Platform, api_keys, audit::Console, identity::Identity, privacy::Privacy, sessions};
 
 use crate::{
     config::Config,
@@ -123,6 +123,15 @@ impl Parts {
         })
     }
 
+    /// Both issuers of tokens, of which nothing is read yet.
+    ///
+    /// # Errors
+    /// As [`Identity::new`].
+    pub fn identity(&self, kernel: &Kernel) -> Result<Identity> {
+        let config = &self.config;
+        Identity::new(kernel, config.oidc.clone(), config.identity.clone(), &config.server.public_url, self.data_dir.secret_file())
+    }
+
     /// Where the files of the knowledge domain are.
     pub fn paths(&self) -> Paths {
         Paths { blobs: self.data_dir.join("blobs"), index: self.data_dir.join("index"), models: self.models() }
@@ -147,6 +156,8 @@ pub struct App {
     pub system: System,
     /// Sign-in and the jobs console.
     pub platform: Platform,
+    /// The verifier of tokens, the issuer outside, and our own keys.
+    pub identity: Identity,
     /// The audit console.
     pub console: Console,
     /// Export and erasure of one person's data.
@@ -207,18 +218,20 @@ impl App {
         let privacy = Privacy::new(kernel.clone(), people);
         privacy.register(&mut registry);
         let console = Console::new(kernel.clone(), sealer.public_key());
-        let platform = Platform::new(kernel.clone(), &token, registry.clone(), parts.config.server.is_https(), catalogue());
+        let identity = parts.identity(&kernel)?;
+        let platform =
+            Platform::new(kernel.clone(), &token, registry.clone(), parts.config.server.is_https(), identity.clone(), catalogue());
 
         system.opened(Opened {
             db: kernel.db.clone(),
             schema: SchemaState::after(&plan),
             dependencies: {
-                let (knowledge, gateway, db) = (knowledge.clone(), gateway.clone(), kernel.db.clone());
+                let (knowledge, gateway, identity, db) = (knowledge.clone(), gateway.clone(), identity.clone(), kernel.db.clone());
                 let durability = durability(&db).await?;
                 Box::new(move || {
-                    let (knowledge, gateway) = (knowledge.clone(), gateway.clone());
+                    let (knowledge, gateway, identity) = (knowledge.clone(), gateway.clone(), identity.clone());
                     let of_database = row_level_security(&db).into_iter().chain(durability.clone()).collect::<Vec<_>>();
-                    Box::pin(async move { dependencies(&knowledge, &gateway).await.into_iter().chain(of_database).collect() })
+                    Box::pin(async move { dependencies(&knowledge, &gateway, &identity).await.into_iter().chain(of_database).collect() })
                 })
             },
             maintenance: {
@@ -234,7 +247,23 @@ impl App {
             },
         });
         let (config, data_dir) = (parts.config.clone(), parts.data_dir.clone());
-        Ok(Self { kernel, config, data_dir, token, system, platform, console, privacy, knowledge, agents, gateway, plan, registry, sealer })
+        Ok(Self {
+            kernel,
+            config,
+            data_dir,
+            token,
+            system,
+            platform,
+            console,
+            privacy,
+            identity,
+            knowledge,
+            agents,
+            gateway,
+            plan,
+            registry,
+            sealer,
+        })
     }
 
     /// Starts what runs in the background: the sealer, the loading of model and index, then the job workers.
@@ -243,6 +272,9 @@ impl App {
         self.kernel.watch_reads();
         self.sealer.start();
         self.gateway.watch(&self.kernel.lifecycle);
+        if let Some(issuer) = self.identity.issuer().cloned() {
+            self.kernel.lifecycle.spawn("oidc keys at start", async move { issuer.warm().await });
+        }
         let runner_config = RunnerConfig { workers: self.config.jobs.workers, ..RunnerConfig::default() };
         let owner = format!("{}-{}", std::process::id(), self.kernel.random.token(6));
         let runner = Runner::new(self.kernel.clone(), self.registry.clone(), runner_config, owner);
@@ -255,8 +287,10 @@ impl App {
             }
         });
         let (kernel, retention, privacy) = (self.kernel.clone(), self.config.retention.clone(), self.privacy.clone());
-        let (platform, agents) = (self.platform.clone(), self.agents.clone());
-        self.kernel.lifecycle.spawn("housekeeping", async move { keep_house(&kernel, &retention, &platform, &privacy, &agents).await });
+        let (platform, identity, agents) = (self.platform.clone(), self.identity.clone(), self.agents.clone());
+        self.kernel.lifecycle.spawn("housekeeping", async move {
+            keep_house(&kernel, &retention, &platform, &privacy, &identity, &agents).await;
+        });
         if self.kernel.db.dialect() == Dialect::Postgres {
             let (kernel, knowledge, agents) = (self.kernel.clone(), self.knowledge.clone(), self.agents.clone());
             self.kernel.lifecycle.spawn("abandoned work", async move { watch_others(&kernel, &knowledge, &agents).await });
@@ -326,7 +360,7 @@ async fn durability(db: &Db) -> Result<Option<Named>> {
     Ok(Some(Named { name: "durability", dependency: Dependency { status: status.to_owned(), required: false, detail } }))
 }
 
-async fn dependencies(knowledge: &Knowledge, gateway: &Gateway) -> Vec<Named> {
+async fn dependencies(knowledge: &Knowledge, gateway: &Gateway, identity: &Identity) -> Vec<Named> {
     let mut all: Vec<Named> = knowledge
         .dependencies()
         .await
@@ -340,16 +374,26 @@ async fn dependencies(knowledge: &Knowledge, gateway: &Gateway) -> Vec<Named> {
         None => "answers are put together from sentences of the documents".to_owned(),
     };
     all.push(Named { name: "chat_model", dependency: Dependency { status: status.as_str().to_owned(), required: false, detail } });
+    if let Some(issuer) = identity.issuer() {
+        let known = issuer.status();
+        let (status, detail) = match (known.failure, known.keys) {
+            (Some(failure), _) => ("connection_failed", failure),
+            (None, Some(keys)) => ("ok", format!("{keys} keys")),
+            (None, None) => ("loading", "its keys are being fetched".to_owned()),
+        };
+        all.push(Named { name: "oidc", dependency: Dependency { status: status.to_owned(), required: false, detail } });
+    }
     all
 }
 
-async fn keep_house(kernel: &Kernel, retention: &Retention, platform: &Platform, privacy: &Privacy, agents: &Agents) {
+async fn keep_house(kernel: &Kernel, retention: &Retention, platform: &Platform, privacy: &Privacy, identity: &Identity, agents: &Agents) {
     loop {
         let pruned = async {
             retention::prune(kernel, retention).await?;
             platform.prune_sessions().await?;
             privacy.prune().await?;
-            agents.prune_effects().await
+            agents.prune_effects().await?;
+            identity.keys().keep().await
         };
         if let Err(error) = pruned.await {
             tracing::warn!(error = ?error, "what is past its time could not be removed");

@@ -14,7 +14,8 @@ const SIGN_IN: &[&str] = &["/signin", "/api/v1/auth/", "/auth/"];
 #[must_use]
 pub fn class(method: &Method, path: &str) -> Class {
     let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if SIGN_IN.iter().any(|beginning| path.starts_with(beginning)) {
+    let proves = SIGN_IN.iter().any(|beginning| path.starts_with(beginning));
+    if proves || !reads && matches!(path, "/api/v1/sessions" | "/api/v1/sessions/refresh") {
         return Class::SignIn;
     }
     // A question to a chat, and a question set that is run through, are questions.
@@ -47,6 +48,9 @@ mod tests {
             (Method::POST, "/api/v1/sources/{id}/documents", Class::Upload),
             (Method::GET, "/api/v1/sources/{id}/documents", Class::Read),
             (Method::GET, "/signin", Class::SignIn),
+            (Method::POST, "/api/v1/sessions", Class::SignIn),
+            (Method::POST, "/api/v1/sessions/refresh", Class::SignIn),
+            (Method::GET, "/api/v1/sessions", Class::Read),
         ] {
             assert_eq!(class(&method, path), expected, "{method} {path}");
         }

@@ -94,6 +94,12 @@ enum Command {
     Maintenance(commands::maintenance::MaintenanceCommand),
     /// Read the audit log, and prove that nobody edited it.
     Audit(commands::audit::Audit),
+    /// Add people, give them roles, and end their access.
+    User(commands::user::User),
+    /// List, make and change tenants.
+    Tenant(commands::tenant::TenantCommand),
+    /// List and rotate the keys that sign tokens.
+    Keys(commands::keys::Keys),
     /// Look at tokens the way the server does.
     Token(commands::token::Token),
     /// Show the settings in force.
@@ -208,6 +214,9 @@ fn run(context: &Context, command: Command) -> Result<Done> {
         Command::Restore(c) => commands::restore::run(context, &c),
         Command::Maintenance(c) => block_on(commands::maintenance::run(context, &c)),
         Command::Audit(c) => block_on(commands::audit::run(context, &c)),
+        Command::User(c) => block_on(commands::user::run(context, &c)),
+        Command::Tenant(c) => block_on(commands::tenant::run(context, &c)),
+        Command::Keys(c) => block_on(commands::keys::run(context, &c)),
         Command::Token(c) => commands::token::run(context, &c),
         Command::Config(c) => commands::config::run(context, &c),
         Command::Openapi(c) => block_on(commands::openapi::run(context, &c)),

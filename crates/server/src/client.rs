@@ -10,6 +10,7 @@ use astrolabe_kernel::{
     error::code,
     http::Problem,
     limits::LimitsConfig,
+    page::Page,
 };
 use axum::{
     Router,
@@ -149,6 +150,22 @@ impl Client {
         let value = self.call(Method::GET, path, None).await?;
         serde_json::from_value(value)
             .map_err(|e| Error::new(code::UPSTREAM_FAILED, "the server's answer is not what this version expects").with_internal(e))
+    }
+
+    /// Every item of a list, page by page. `path` ends where a further parameter can be put.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>> {
+        let (mut items, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page: Page<T> = self.get(&format!("{path}limit=200{cursor}")).await?;
+            items.extend(page.items);
+            match page.next_cursor {
+                Some(next) => cursor = format!("&cursor={}", encode(&next)),
+                None => return Ok(items),
+            }
+        }
     }
 
     /// Sends a body of any kind.

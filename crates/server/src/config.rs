@@ -11,6 +11,7 @@ use astrolabe_kernel::{
     limits::{self, LimitsConfig},
     retention::Retention,
 };
+use astrolabe_platform::identity::config::{IdentityConfig, OidcConfig};
 use serde::Deserialize;
 
 use crate::listener::Limits;
@@ -18,11 +19,24 @@ use crate::listener::Limits;
 /// The defaults, which are the documentation, and what else is known about the keys.
 pub const SCHEMA: Schema = Schema {
     defaults: include_str!("config.default.toml"),
-    secrets: &["model.api_key", "tools.tickets_token", "tools.restart_webhook_token"],
+    secrets: &[
+        "model.api_key",
+        "tools.tickets_token",
+        "tools.restart_webhook_token",
+        "oidc.client_secret",
+        "identity.secret_key",
+        "identity.jwt_secret_key",
+    ],
     aliases: &[
         ("PORT", "server.listen"),
+        ("APP_ENV", "server.environment"),
         ("DATABASE_URL", "database.url"),
         ("LOG_LEVEL", "log.level"),
+        ("OIDC_ISSUER", "oidc.issuer"),
+        ("OIDC_AUDIENCE", "oidc.audience"),
+        ("OIDC_JWKS_URL", "oidc.jwks_url"),
+        ("SECRET_KEY", "identity.secret_key"),
+        ("JWT_SECRET_KEY", "identity.jwt_secret_key"),
         ("OPENAI_API_KEY", "model.api_key"),
         ("VLLM_URL", "model.base_url"),
         ("TICKETS_URL", "tools.tickets_url"),
@@ -34,14 +48,10 @@ pub const SCHEMA: Schema = Schema {
 /// Names that operators set for the products that Astrolabe stands in for, and that this version does nothing with. A server that
 /// starts with one of them says so, because silence would look like obedience.
 pub const UNUSED_ENV: &[&str] = &[
-    "APP_ENV",
     "API_VERSION",
     "REDIS_URL",
     "NATS_URL",
     "QDRANT_URL",
-    "OIDC_ISSUER",
-    "OIDC_AUDIENCE",
-    "OIDC_JWKS_URL",
     "S3_AUDIT_BUCKET",
     "ES_URL",
     "ES_INDEX_AUDIT",
@@ -51,8 +61,6 @@ pub const UNUSED_ENV: &[&str] = &[
     "GOOGLE_API_KEY",
     "NEO4J_URI",
     "NEO4J_PASSWORD",
-    "JWT_SECRET_KEY",
-    "SECRET_KEY",
     "DATABASE_URL_CLOUD",
     "POSTGRES_PASSWORD",
     "DATABASE_PASSWORD",
@@ -62,6 +70,8 @@ pub const UNUSED_ENV: &[&str] = &[
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerConfig {
+    /// What the server is for; `production` refuses to start without an issuer and with defaults that everybody knows.
+    pub environment: String,
     /// Where to listen, `host:port`.
     pub listen: String,
     /// The address for browsers; empty for the listening address.
@@ -113,6 +123,11 @@ impl ServerConfig {
             header_timeout: Duration::from_secs(self.header_timeout_s),
             write_timeout: Duration::from_secs(self.write_timeout_s),
         }
+    }
+
+    /// Whether this is said to be in production.
+    pub fn is_production(&self) -> bool {
+        ["production", "prod"].iter().any(|name| self.environment.trim().eq_ignore_ascii_case(name))
     }
 
     /// Whether browsers reach the server over https.
@@ -200,6 +215,10 @@ pub struct Config {
     pub models: ModelsConfig,
     /// How long what nobody reads any more is kept.
     pub retention: Retention,
+    /// The issuer outside.
+    pub oidc: OidcConfig,
+    /// Our own keys.
+    pub identity: IdentityConfig,
     /// What is recorded.
     pub audit: AuditConfig,
 }
@@ -266,8 +285,24 @@ impl Config {
         within("database.connections", u64::from(database.connections), 1, 1000)?;
         settings.section::<astrolabe_knowledge::KnowledgeConfig>("knowledge")?.validate()?;
         let retention: Retention = settings.section("retention")?;
+        let oidc: OidcConfig = settings.section("oidc")?;
+        oidc.validate()?;
+        let identity: IdentityConfig = settings.section("identity")?;
+        within("identity.key_days", u64::from(identity.key_days), 0, 3650)?;
         let audit = settings.section("audit")?;
-        Ok(Self { server, proxies, limits, database, jobs, models: settings.section("models")?, retention, audit, settings })
+        Ok(Self {
+            server,
+            proxies,
+            limits,
+            database,
+            jobs,
+            models: settings.section("models")?,
+            retention,
+            audit,
+            oidc,
+            identity,
+            settings,
+        })
     }
 
     /// The layers of a process: defaults, `file`, environment, then `flags` as `(key, value, name of the flag)`.
@@ -349,8 +384,9 @@ mod tests {
             "knowledge.embed_threads",
             "knowledge.max_upload_files",
             "knowledge.max_document_bytes",
+            "identity.key_days",
         ] {
-            let may_be_none = ["server.shutdown_grace_s", "knowledge.embed_threads"].contains(&key);
+            let may_be_none = ["server.shutdown_grace_s", "knowledge.embed_threads", "identity.key_days"].contains(&key);
             for value in ["9223372036854775807", "0", "-1"] {
                 let loaded = Config::load(None, Vec::new(), &[(key.to_owned(), value.to_owned(), "--set".to_owned())]);
                 match loaded {
@@ -371,6 +407,30 @@ mod tests {
         assert_eq!(load("server.cors_origins", "https://app.example.com:8443").unwrap().server.origins().cross.len(), 1);
         assert!(load("server.trusted_proxies", "10.0.0.0/33").err().unwrap().message().starts_with("server.trusted_proxies"));
         assert!(load("limits.ask_per_minute", "4000000000").err().unwrap().message().starts_with("limits.ask_per_minute"));
+    }
+
+    #[test]
+    fn the_names_that_operators_know_set_the_issuer_and_the_secret_which_is_not_shown() {
+        let env = |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect::<Vec<_>>();
+        let set = [
+            ("OIDC_ISSUER", "https://id.example.com"),
+            ("OIDC_AUDIENCE", "astrolabe, https://docs.example.com"),
+            ("OIDC_JWKS_URL", "https://id.example.com/keys"),
+            ("SECRET_KEY", "kX3v9Qm2Zt7Lr5Wp8Yc1Nf6Hb4Jd0SgA"),
+        ];
+        let config = Config::load(None, env(&set), &[]).unwrap();
+        assert_eq!(config.oidc.audience, ["astrolabe", "https://docs.example.com"]);
+        assert_eq!(config.oidc.jwks_url, "https://id.example.com/keys");
+        assert!(!config.identity.secret_key.is_empty());
+        assert!(!serde_json::to_string(&config.settings.show()).unwrap().contains("kX3v9Qm2"));
+        for (unlike, key) in [
+            (&[("OIDC_ISSUER", "http://id.example.com"), ("OIDC_AUDIENCE", "a")][..], "oidc.issuer"),
+            (&[("OIDC_ISSUER", "https://id.example.com")], "oidc.audience"),
+            (&[("OIDC_AUDIENCE", "a")], "oidc.issuer"),
+        ] {
+            let error = Config::load(None, env(unlike), &[]).err().unwrap();
+            assert!(error.message().starts_with(key), "{error}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! keys/            the key that signs the audit chain
 //! audit/           sealed audit entries as JSON lines
 //! token            the bearer token
+//! secret_key       what stored private keys are encrypted with, unless SECRET_KEY is set
 //! lock             held by the process that serves or writes alone; says where it listens
 //! ```
 
@@ -33,6 +34,7 @@ const NAMES: &[&str] = &[
     "keys",
     "audit",
     "token",
+    "secret_key",
     "lock",
     "lost+found",
     ".gitkeep",
@@ -203,6 +205,11 @@ impl DataDir {
     /// The file with the bearer token.
     pub fn token_file(&self) -> PathBuf {
         self.root.join("token")
+    }
+
+    /// The file with the secret that stored private keys are encrypted with, when no setting has one.
+    pub fn secret_file(&self) -> PathBuf {
+        self.root.join("secret_key")
     }
 
     /// The file with the key that signs the audit chain; the public half is beside it, ending in `.pub.pem`.

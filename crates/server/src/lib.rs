@@ -16,6 +16,7 @@ pub mod docs;
 pub mod headers;
 pub mod listener;
 pub mod output;
+pub mod production;
 pub mod router;
 pub mod system;
 pub mod web;

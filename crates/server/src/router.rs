@@ -13,7 +13,7 @@ use astrolabe_kernel::{
     idempotency,
     limits::{Limiter, limit, limit_address},
 };
-use astrolabe_platform::{audit::refusals::refusals, maintenance, sessions::authenticate};
+use astrolabe_platform::{access::authenticate, audit::refusals::refusals, maintenance};
 use axum::{
     Extension, Router,
     body::Bytes,
@@ -60,6 +60,7 @@ pub fn full(app: &App) -> (Router, OpenApi) {
     let open = OpenApiRouter::new()
         .merge(system::routes(app.system.clone()))
         .merge(astrolabe_platform::public_routes(app.platform.clone()).layer(from_fn_with_state(limiter.clone(), limit_address)))
+        .merge(astrolabe_platform::identity::public_routes(app.identity.clone()))
         .merge(pages);
     let base = api::base(&app.config.server.public_url);
     let (router, mut description) = OpenApiRouter::with_openapi(base).merge(signed_in).merge(open).split_for_parts();

@@ -130,7 +130,7 @@ impl IntoResponseParts for ShownOnce {
 /// The challenge that goes with a code (RFC 6750, section 3): nothing but the scheme when no token came, else what is wrong with it. The finer codes
 /// are all `invalid_token` there; `insufficient_scope` comes with 403, which tells a client to widen the token instead of renewing it.
 fn challenge(code: &'static Code) -> Option<HeaderValue> {
-    if code == code::MISSING_TOKEN {
+    if code == code::MISSING_TOKEN || code == code::INVALID_CREDENTIALS {
         return Some(HeaderValue::from_static("Bearer"));
     }
     let of_tokens = [code::INVALID_TOKEN, code::TOKEN_EXPIRED, code::TOKEN_NOT_YET_VALID, code::INVALID_ISSUER, code::INVALID_AUDIENCE];

@@ -108,9 +108,15 @@ pub(crate) struct Usable {
     pub owner: String,
     pub scope: Rights,
     pub last_used_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
 }
 
 impl Usable {
+    /// When it ends by itself.
+    pub fn until(&self) -> Timestamp {
+        self.expires_at.unwrap_or(Timestamp::from_micros(i64::MAX))
+    }
+
     /// Its owner, narrowed to what the key is for.
     pub fn narrow(&self, owner: Principal) -> Principal {
         Principal { scope: self.scope.and(owner.scope), credential: format!("key:{}", self.id), ..owner }

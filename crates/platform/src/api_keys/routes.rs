@@ -100,5 +100,7 @@ pub async fn revoke_api_key(
     caller: May<right::OwnAccount>,
     Path(id): Path<Id<ApiKey>>,
 ) -> Result<Json<ApiKey>> {
-    revoke(platform.kernel(), &caller, id).await.map(Json)
+    let key = revoke(platform.kernel(), &caller, id).await?;
+    platform.forget_key(id);
+    Ok(Json(key))
 }

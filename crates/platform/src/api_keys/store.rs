@@ -38,6 +38,7 @@ impl FromRow for Usable {
             owner: row.get("owner")?,
             scope: scopes(row)?.map_or(Rights::ALL, |s| s.into_iter().collect()),
             last_used_at: row.optional_time("last_used_at")?,
+            expires_at: row.optional_time("expires_at")?,
         })
     }
 }
@@ -90,7 +91,7 @@ pub async fn revoke(tx: &mut Tx, tenant: TenantId, id: Id<ApiKey>, now: Timestam
 /// The key under a hash, of whatever tenant, unless it is revoked or over: only from it is the tenant known.
 pub async fn usable(tx: &mut Tx, hash: &str, now: Timestamp) -> Result<Option<Usable>> {
     tx.optional(
-        "SELECT id, tenant_id, owner, scopes, last_used_at FROM api_keys
+        "SELECT id, tenant_id, owner, scopes, last_used_at, expires_at FROM api_keys
          WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
         args![hash, now],
     )

@@ -1,20 +1,18 @@
 use astrolabe_kernel::{
     Kernel, Principal,
-    config::Secret,
     flags::Flags,
     http::{Caller, Json, Trace},
-    jobs::Registry,
     policy::Policies,
     testing::{START, TestKernel},
 };
 use axum::extract::State;
 
 use super::*;
-use crate::{Catalogue, MIGRATIONS};
+use crate::{Catalogue, MIGRATIONS, testing::platform_on};
 
 fn process(kernel: &Kernel) -> Platform {
     let kernel = Kernel { policies: Policies::default(), flags: Flags::default(), ..kernel.clone() };
-    Platform::new(kernel, &Secret::new("astro_x"), Registry::default(), false, Catalogue::default())
+    platform_on(&kernel, Catalogue::default())
 }
 
 async fn set(platform: &Platform, role: astrolabe_kernel::Role, state: Maintenance) -> Result<()> {

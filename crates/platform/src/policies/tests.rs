@@ -2,10 +2,8 @@ use std::time::Duration;
 
 use astrolabe_kernel::{
     Error, Kernel, Principal, Role,
-    config::Secret,
     error::code,
     http::{Caller, Json, Trace},
-    jobs::Registry,
     policy::{Context, Policies, Resource},
     principal::Right,
     testing::{START, TestKernel},
@@ -13,7 +11,7 @@ use astrolabe_kernel::{
 use axum::{extract::State, http::StatusCode};
 
 use super::*;
-use crate::{Catalogue, MIGRATIONS};
+use crate::{Catalogue, MIGRATIONS, testing::platform_on};
 
 fn actions() -> Vec<Action> {
     vec![
@@ -230,7 +228,7 @@ struct Setup {
 fn another(kernel: &Kernel) -> (Kernel, Platform) {
     let kernel = Kernel { policies: Policies::default(), flags: astrolabe_kernel::flags::Flags::default(), ..kernel.clone() };
     let catalogue = Catalogue { actions: actions(), flags: Vec::new() };
-    let platform = Platform::new(kernel.clone(), &Secret::new("astro_x"), Registry::default(), false, catalogue);
+    let platform = platform_on(&kernel, catalogue);
     (kernel, platform)
 }
 

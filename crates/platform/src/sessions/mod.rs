@@ -1,11 +1,15 @@
-//! Who a request comes from: the data directory's token, or the session of a browser that opened a one-time link.
+//! Sessions: how people sign in, with a one-time link or with e-mail and password, and how that ends.
+//!
+//! The page has a cookie; programs that ask for tokens get an access token of the built-in issuer and a refresh token, which is good for one use: the
+//! refresh tokens of a session are a family, and one that comes a second time ends it, for then somebody else has it too (RFC 9700, section 4.14.2).
 //!
 //! Tokens, codes and cookies are 32 random bytes. Only their SHA-256 is stored or compared, which for values of that entropy is as
 //! good as a slow hash and takes a microsecond.
 
+pub mod own;
 pub mod personal;
 pub mod routes;
-mod store;
+pub(crate) mod store;
 #[cfg(test)]
 mod tests;
 
@@ -16,24 +20,23 @@ use std::{
 };
 
 use astrolabe_kernel::{
-    Db, Error, Id, Kernel, Principal, Random, Result, Timestamp,
+    Error, Id, Kernel, Principal, Random, Result, Timestamp, Tx,
     audit::{Outcome, Record},
     config::{Secret, write_private},
     error::code,
     http::Trace,
     id::Named,
+    principal::TenantId,
 };
-use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, header},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::http::{HeaderMap, header};
 use sha2::Digest as _;
-use subtle::ConstantTimeEq;
 
-use self::store::Sessions;
-use crate::{Platform, api_keys};
+use self::store::{NewCode, Sessions};
+use crate::{
+    Platform,
+    accounts::{self, State, UserId, fold_email},
+    tenants,
+};
 
 /// The name of the page's cookie.
 pub const COOKIE: &str = "astrolabe_session";
@@ -43,16 +46,17 @@ pub const CODE_LIFE: Duration = Duration::from_secs(15 * 60);
 pub const SESSION_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long a session lasts without a request.
 pub const SESSION_IDLE: Duration = Duration::from_secs(7 * 24 * 3600);
-/// One-time links that may wait to be opened; a further one ends the oldest.
+/// One-time links of one person that may wait to be opened; a further one ends the oldest.
 pub const MAX_CODES: i64 = 20;
-/// Sessions at the same time; a further one ends the one that was not used for longest.
+/// Sessions of one person at the same time; a further one ends the one that was not used for longest.
 pub const MAX_SESSIONS: i64 = 200;
 /// How precisely the last use of a session is kept: writing it with every request would make every read a write.
-const TOUCH: Duration = Duration::from_secs(60);
+pub(crate) const TOUCH: Duration = Duration::from_secs(60);
 /// Refused attempts are written to the audit log at most this often, with how many there were.
 const REFUSALS: Duration = Duration::from_secs(10);
 
 /// Marks the ids of sessions: `ses_…`.
+#[derive(Debug, utoipa::ToSchema)]
 pub struct Session;
 impl Named for Session {
     const PREFIX: &'static str = "ses";
@@ -104,50 +108,48 @@ pub fn token(file: &Path, random: &Random) -> Result<Secret> {
 /// # Errors
 /// When the database cannot be written.
 pub async fn new_code(kernel: &Kernel, principal: &Principal) -> Result<Secret> {
-    let code = kernel.random.token(32);
-    let now = kernel.now();
     let mut tx = kernel.db.write(principal.tenant).await?;
-    tx.prune_sessions(now, now.minus(SESSION_IDLE)).await?;
-    // Room for the one that comes; two that come at once may be one too many for a moment.
-    tx.keep_newest(principal.tenant, MAX_CODES - 1, MAX_SESSIONS).await?;
-    tx.insert_code(principal.tenant, &hex::encode(digest(&code)), now, now.plus(CODE_LIFE)).await?;
+    let code = insert_code(&mut tx, kernel, principal.tenant, None, false).await?;
     let trace = Trace::background(&kernel.random);
-    let record = Record {
-        principal,
-        trace: &trace,
-        action: "sessions.link",
-        subject: principal.id.clone(),
-        outcome: Outcome::Ok,
-        payload: serde_json::json!({}),
-    };
-    tx.audit(kernel, record).await?;
+    tx.audit(kernel, link_record(principal, &trace, principal.id.clone())).await?;
     tx.commit().await?;
     Ok(Secret::new(code))
 }
 
-/// Middleware: lets a request pass with a [`Principal`] in its extensions, or refuses it with `missing_token` or `invalid_token`.
-pub async fn authenticate(State(platform): State<Platform>, mut request: Request, next: Next) -> Response {
-    match platform.who(request.headers()).await {
-        Ok((principal, session)) => {
-            // The request's span has room for both, so every line of the log says for whom it was written.
-            let span = tracing::Span::current();
-            span.record("tenant_id", tracing::field::display(principal.tenant)).record("principal", principal.id.as_str());
-            request.extensions_mut().insert(principal);
-            if let Some(session) = session {
-                request.extensions_mut().insert(Current(session));
-            }
-            next.run(request).await
-        }
-        Err(error) => {
-            if error.code() == code::INVALID_TOKEN {
-                let trace = request.extensions().get::<Trace>().cloned().unwrap_or_else(|| Trace::background(&platform.kernel().random));
-                platform.note_refusal(&trace, "authorization").await;
-            } else {
-                metrics::counter!("auth_refused_total", "reason" => error.code().name).increment(1);
-            }
-            error.into_response()
-        }
-    }
+/// Makes a one-time sign-in code for the account that has an e-mail, for who can read the data directory: the way in for somebody who forgot the
+/// password, where no e-mail is sent. The session is of the account's home tenant, else of one that it is a member of.
+///
+/// # Errors
+/// `not_found` when there is no such account, or nothing that it may act in.
+pub async fn new_code_of(kernel: &Kernel, email: &str) -> Result<Secret> {
+    let email = fold_email(email)?;
+    let mut tx = kernel.db.write_all().await?;
+    let account = accounts::store::account_by_email(&mut tx, &email).await?.filter(|a| a.state == State::Active && a.issuer.is_none());
+    let account = account.ok_or_else(|| Error::not_found("active local account"))?;
+    let tenants = tenants::store::of_user(&mut tx, &account.id.to_string(), 1000).await?;
+    let home = tenants.iter().find(|t| t.id == account.home).or(tenants.first());
+    let tenant = home.map(|t| t.id).ok_or_else(|| Error::not_found("tenant that the account may act in"))?;
+    let code = insert_code(&mut tx, kernel, tenant, Some(account.id), false).await?;
+    let (principal, trace) = (Principal { tenant, ..Principal::local_admin() }, Trace::background(&kernel.random));
+    tx.audit(kernel, link_record(&principal, &trace, accounts::principal_id(account.id))).await?;
+    tx.commit().await?;
+    Ok(Secret::new(code))
+}
+
+fn link_record<'a>(principal: &'a Principal, trace: &'a Trace, subject: String) -> Record<'a> {
+    Record { principal, trace, action: "sessions.link", subject, outcome: Outcome::Ok, payload: serde_json::json!({}) }
+}
+
+/// Makes a one-time code. With `joins` it signs nobody in: its owner has an account already, and signs in with what belongs to that.
+pub(crate) async fn insert_code(tx: &mut Tx, kernel: &Kernel, tenant: TenantId, user: Option<UserId>, joins: bool) -> Result<String> {
+    let code = kernel.random.token(32);
+    let now = kernel.now();
+    tx.prune_codes(tenant, now).await?;
+    // Room for the one that comes; two that come at once may be one too many for a moment.
+    tx.keep_newest_codes(tenant, user, MAX_CODES - 1).await?;
+    let hash = hex::encode(digest(&code));
+    tx.insert_code(NewCode { hash: &hash, tenant, user, joins, now, expires_at: now.plus(CODE_LIFE) }).await?;
+    Ok(code)
 }
 
 impl Platform {
@@ -164,68 +166,10 @@ impl Platform {
         tx.commit().await?;
         Ok(removed)
     }
-
-    #[tracing::instrument(name = "authenticate", skip_all)]
-    async fn who(&self, headers: &HeaderMap) -> Result<(Principal, Option<Id<Session>>)> {
-        if let Some(value) = headers.get(header::AUTHORIZATION) {
-            let invalid = || Error::new(code::INVALID_TOKEN, "the token is not the one in the data directory's `token` file");
-            let (scheme, token) = value.to_str().ok().and_then(|v| v.split_once(' ')).ok_or_else(invalid)?;
-            let hash = digest(token.trim());
-            if !scheme.eq_ignore_ascii_case("bearer") {
-                return Err(invalid());
-            }
-            if bool::from(hash.ct_eq(&self.0.token_hash)) {
-                return Ok((Principal::local_admin(), None));
-            }
-            let key = api_keys::find(self.kernel(), &hex::encode(hash)).await?.ok_or_else(invalid)?;
-            let owner = Some(Principal::local_admin()).filter(|p| p.id == key.owner && p.tenant == key.tenant).ok_or_else(invalid)?;
-            return Ok((key.narrow(owner), None));
-        }
-        let Some(cookie) = cookie(headers) else {
-            return Err(Error::new(code::MISSING_TOKEN, "sign in with a bearer token or a one-time link"));
-        };
-        match live_session(&self.0.kernel.db, self.0.kernel.now(), &hex::encode(digest(cookie))).await? {
-            Some(session) => Ok((Principal::local_admin(), Some(session))),
-            None => Err(Error::new(code::INVALID_TOKEN, "the session has ended; open a new one-time link")),
-        }
-    }
-
-    /// Counts a refused attempt, and writes an audit entry unless there was one a moment ago: who guesses must not fill the disk.
-    async fn note_refusal(&self, trace: &Trace, by: &'static str) {
-        metrics::counter!("auth_refused_total", "reason" => "invalid_token").increment(1);
-        let kernel = self.kernel();
-        let Some(attempts) = self.0.refusals.due(kernel.now()) else { return };
-        let anonymous = Principal::service("anonymous", Principal::local_admin().tenant);
-        let record = Record {
-            principal: &anonymous,
-            trace,
-            action: "sessions.refused",
-            subject: by.to_owned(),
-            outcome: Outcome::Refused,
-            payload: serde_json::json!({ "attempts": attempts }),
-        };
-        if let Err(error) = astrolabe_kernel::audit::record(kernel, record).await {
-            tracing::error!(error = ?error, "a refused sign-in could not be recorded");
-        }
-    }
-}
-
-/// The session of a cookie, when it is live; its last use is noted.
-async fn live_session(db: &Db, now: Timestamp, hash: &str) -> Result<Option<Id<Session>>> {
-    let Some(session) = db.read_all().await?.session(hash).await? else { return Ok(None) };
-    if session.expires_at <= now || now.since(session.last_used_at) > SESSION_IDLE {
-        return Ok(None);
-    }
-    if now.since(session.last_used_at) > TOUCH {
-        let mut tx = db.write_all().await?;
-        tx.touch_session(session.id, now).await?;
-        tx.commit().await?;
-    }
-    Ok(Some(session.id))
 }
 
 /// The value of our cookie.
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
     headers
         .get_all(header::COOKIE)
         .iter()
@@ -242,7 +186,7 @@ pub(crate) struct Refusals(Mutex<(Option<Timestamp>, u64)>);
 
 impl Refusals {
     /// Counts one; returns how many to record when it is time.
-    fn due(&self, now: Timestamp) -> Option<u64> {
+    pub(crate) fn due(&self, now: Timestamp) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.1 += 1;
         if state.0.is_some_and(|last| now.since(last) < REFUSALS) {

@@ -2,11 +2,9 @@ use std::time::Duration;
 
 use astrolabe_kernel::{
     Kernel, Principal, Role,
-    config::Secret,
     error::code,
     flags::Flags,
     http::{Caller, Json, Trace},
-    jobs::Registry,
     policy::Policies,
     testing::TestKernel,
 };
@@ -14,7 +12,7 @@ use axum::{extract::State, http::HeaderMap};
 use serde_json::json;
 
 use super::*;
-use crate::{Catalogue, MIGRATIONS};
+use crate::{Catalogue, MIGRATIONS, testing::platform_on};
 
 static PART: Flag = Flag { name: "part", kind: FlagKind::Share, default: 10, description: "a part" };
 static ALL: Flag = Flag { name: "all", kind: FlagKind::Switch, default: 100, description: "all or nothing" };
@@ -22,7 +20,7 @@ static ALL: Flag = Flag { name: "all", kind: FlagKind::Switch, default: 100, des
 fn process(kernel: &Kernel) -> (Kernel, Platform) {
     let kernel = Kernel { policies: Policies::default(), flags: Flags::default(), ..kernel.clone() };
     let catalogue = Catalogue { actions: Vec::new(), flags: vec![&PART, &ALL] };
-    let platform = Platform::new(kernel.clone(), &Secret::new("astro_x"), Registry::default(), false, catalogue);
+    let platform = platform_on(&kernel, catalogue);
     (kernel, platform)
 }
 

@@ -54,7 +54,7 @@ fn is_known(path: &str) -> bool {
     let plain = parts.iter().all(|p| !p.is_empty() && *p != "." && *p != ".." && !p.contains(['\\', '\0', ':']));
     plain
         && match parts.as_slice() {
-            ["astrolabe.db" | "token" | "FORMAT"] => true,
+            ["astrolabe.db" | "token" | "secret_key" | "FORMAT"] => true,
             [first, _, ..] => matches!(*first, "blobs" | "index" | "keys" | "audit"),
             _ => false,
         }
@@ -62,7 +62,7 @@ fn is_known(path: &str) -> bool {
 
 /// Whether a member holds a secret and must be readable by its owner alone.
 fn is_private(path: &str) -> bool {
-    path == "token" || path.starts_with("keys/")
+    path == "token" || path == "secret_key" || path.starts_with("keys/")
 }
 
 #[cfg(test)]
@@ -71,9 +71,16 @@ mod tests {
 
     #[test]
     fn a_path_that_leads_out_of_the_data_directory_is_not_known() {
-        for good in
-            ["astrolabe.db", "token", "FORMAT", "blobs/ab/abcd", "index/words-1/index.log", "keys/audit.pem", "audit/audits/heads.jsonl"]
-        {
+        for good in [
+            "astrolabe.db",
+            "token",
+            "secret_key",
+            "FORMAT",
+            "blobs/ab/abcd",
+            "index/words-1/index.log",
+            "keys/audit.pem",
+            "audit/audits/heads.jsonl",
+        ] {
             assert!(is_known(good), "{good}");
         }
         for bad in [

@@ -145,7 +145,7 @@ async fn gather(kernel: &Kernel, dir: &DataDir, work: &Path) -> Result<Plan> {
     for (path, name) in files_below(&dir.archive(), "audit")? {
         members.extend(archived(path, name, &heads)?);
     }
-    for name in ["token", "FORMAT"] {
+    for name in ["token", "secret_key", "FORMAT"] {
         let path = dir.join(name);
         if path.try_exists()? {
             members.push(file(path, name));

@@ -14,22 +14,30 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(after_help = "The link signs one browser in, once, within 15 minutes. Whoever can read the data directory can make one.
 
-Example:
-  astrolabe login-link --data-dir /var/lib/astrolabe")]
-pub struct LoginLink {}
+Examples:
+  astrolabe login-link --data-dir /var/lib/astrolabe
+  astrolabe login-link --user anna@example.com      for somebody who forgot the password")]
+pub struct LoginLink {
+    /// Sign in as the person with this e-mail, instead of the local administrator.
+    #[arg(long, value_name = "EMAIL")]
+    user: Option<String>,
+}
 
 /// Makes a code and prints its link.
 ///
 /// # Errors
 /// What opening the data directory says.
-pub async fn run(context: &Context, _: &LoginLink) -> Result<Done> {
+pub async fn run(context: &Context, args: &LoginLink) -> Result<Done> {
     let config = context.config(Vec::new())?;
     let dir = context.data_dir()?;
     let base = address(&config, &dir);
     let parts = Parts::real(config, dir)?;
     let kernel = parts.kernel().await?;
     kernel.db.migrate(MIGRATIONS, &kernel.clock, false).await?;
-    let code = sessions::new_code(&kernel, &Principal::local_admin()).await;
+    let code = match &args.user {
+        Some(email) => sessions::new_code_of(&kernel, email).await,
+        None => sessions::new_code(&kernel, &Principal::local_admin()).await,
+    };
     kernel.db.close().await;
     let link = format!("{base}/signin?code={}", code?.expose());
     context.output.line(&link);
@@ -38,7 +46,7 @@ pub async fn run(context: &Context, _: &LoginLink) -> Result<Done> {
 }
 
 /// The address for browsers: that of the server that holds the directory, else the configured one.
-fn address(config: &crate::config::Config, dir: &DataDir) -> String {
+pub fn address(config: &crate::config::Config, dir: &DataDir) -> String {
     match dir.holder() {
         Some(Holder { url: Some(url), .. }) => url,
         _ if !config.server.public_url.is_empty() => config.server.public_url.trim_end_matches('/').to_owned(),

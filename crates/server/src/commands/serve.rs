@@ -14,7 +14,7 @@ use clap::Args;
 use crate::{
     app::{App, Parts},
     cli::{Context, Done},
-    config, listener, output, router,
+    config, listener, output, production, router,
     system::{System, VERSION},
 };
 
@@ -43,6 +43,7 @@ pub struct Serve {
 pub async fn run(context: &Context, args: Serve) -> Result<Done> {
     let flags = args.listen.map(|l| ("server.listen".to_owned(), l, "--listen".to_owned())).into_iter().collect();
     let config = context.config(flags)?;
+    production::check(&config)?;
     let log: LogConfig = config.settings.section("log")?;
     let random = Random::system();
     let guard = telemetry::init(&log, &config.settings.section("telemetry")?, Clock::System, random.clone())?;
@@ -70,7 +71,7 @@ pub async fn run(context: &Context, args: Serve) -> Result<Done> {
     // Counting signals goes on while everything else stops, so it is not a part of what is waited for.
     let stop = signals(&Lifecycle::new())?;
     let opened = tokio::select! {
-        opened = App::open(&parts, system) => opened,
+        opened = open(&parts, system) => opened,
         () = stop.first() => Err(Error::new(astrolabe_kernel::error::code::SHUTTING_DOWN, "stopped before the data directory was open")),
     };
     let app = match opened {
@@ -89,6 +90,9 @@ pub async fn run(context: &Context, args: Serve) -> Result<Done> {
         offline = egress.offline,
         "the data directory is open"
     );
+    if let Some(warning) = production::warning(&config, bound, app.platform.accounts().await?) {
+        tracing::warn!("{warning}");
+    }
     welcome(&app, &url, first_start).await?;
 
     stop.first().await;
@@ -105,6 +109,18 @@ pub async fn run(context: &Context, args: Serve) -> Result<Done> {
     drop(lock);
     guard.flush();
     Ok(if clean { Done::All } else { Done::Part })
+}
+
+/// Opens the app and the keys of its tokens, so that a wrong secret is told now and not to the first who asks.
+async fn open(parts: &Parts, system: System) -> Result<App> {
+    let app = App::open(parts, system).await?;
+    match app.identity.keys().open().await {
+        Ok(()) => Ok(app),
+        Err(error) => {
+            app.stop(Duration::ZERO).await;
+            Err(error)
+        }
+    }
 }
 
 /// The router in force: the one that says "warming up", then the full one.

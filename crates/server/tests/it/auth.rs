@@ -60,6 +60,8 @@ async fn every_operation_that_is_not_open_wants_to_know_who_asks() {
     open.sort();
     // Public paths are few, and adding one is a decision.
     let expected = [
+        "GET /.well-known/jwks.json",
+        "GET /.well-known/oauth-protected-resource",
         "GET /api/openapi.json",
         "GET /api/version",
         "GET /docs",
@@ -71,6 +73,8 @@ async fn every_operation_that_is_not_open_wants_to_know_who_asks() {
         "GET /readyz",
         "GET /signin",
         "GET /startup",
+        "POST /api/v1/sessions",
+        "POST /api/v1/sessions/refresh",
     ];
     assert_eq!(open, expected);
     assert_eq!(app.anonymous(Method::GET, "/api/v1/no/such/path").send().await.status, 401);

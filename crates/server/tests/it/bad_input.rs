@@ -19,7 +19,18 @@ async fn bodies(app: &TestApp) -> Vec<(Method, String, serde_json::Value)> {
     let set = made("/api/v1/question-sets", json!({"name": "nightly"})).await;
     let ask = made("/api/v1/ask", json!({"question": "text"})).await;
     let feedback = made(&format!("/api/v1/asks/{ask}/feedback"), json!({"rating": "up"})).await;
+    let tenant = made("/api/v1/tenants", json!({"slug": "acme"})).await;
+    let user = made("/api/v1/users", json!({"email": "anna@example.com"})).await;
     vec![
+        (Method::POST, "/api/v1/sessions".to_owned(), json!({"email": "text@example.com", "password": "text", "tenant": "text"})),
+        (Method::POST, "/api/v1/sessions/refresh".to_owned(), json!({"refresh_token": "text"})),
+        (Method::POST, "/api/v1/sessions/current/tenant".to_owned(), json!({"tenant": "text"})),
+        (Method::POST, "/api/v1/me/password".to_owned(), json!({"password": "text", "current_password": "text"})),
+        (Method::POST, "/api/v1/tenants".to_owned(), json!({"slug": "text", "name": "text"})),
+        (Method::PATCH, format!("/api/v1/tenants/{tenant}"), json!({"name": "text"})),
+        (Method::POST, "/api/v1/users".to_owned(), json!({"email": "text@example.com", "name": "text"})),
+        (Method::PATCH, format!("/api/v1/users/{user}"), json!({"name": "text"})),
+        (Method::POST, format!("/api/v1/users/{user}/password"), json!({"password": "text"})),
         (Method::POST, format!("/api/v1/asks/{ask}/feedback"), json!({"rating": "up", "comment": "text"})),
         (Method::POST, format!("/api/v1/feedback/{feedback}/question"), json!({"question_set_id": set, "id": "text"})),
         (Method::POST, "/api/v1/api-keys".to_owned(), json!({"name": "text"})),

@@ -6,6 +6,8 @@
 
 mod discovery;
 #[cfg(test)]
+mod oidc_tests;
+#[cfg(test)]
 mod tests;
 
 use std::{
