@@ -213,21 +213,39 @@ fn counted(all: &[IndexDocument]) -> Vec<Counted> {
     chunks.map(count).collect()
 }
 
-/// BM25 of every chunk that holds a word, best first, as the formula is written down.
+/// BM25 of every chunk that holds a word, best first, as the formula is written down: what a word brings is a whole number of the
+/// power of two that makes the best reachable score less than 2^24 of them.
 fn ranking<'a>(all: &'a [Counted], terms: &[QueryTerm]) -> Vec<(&'a Counted, f32)> {
     let average = (all.iter().map(|c| u64::from(c.length)).sum::<u64>() as f64 / all.len() as f64) as f32;
-    let mut scores = vec![0.0_f32; all.len()];
-    for term in terms {
+    let shares = |term: &QueryTerm| -> Vec<f32> {
         let share = |chunk: &Counted, form: &Alternative| {
             let tf = chunk.words.get(&form.text).copied().unwrap_or(0) as f32;
             form.weight * tf / (tf + 0.9 * (1.0 - 0.4 + 0.4 * chunk.length as f32 / average))
         };
-        let shares: Vec<f32> =
-            all.iter().map(|chunk| term.alternatives.iter().map(|form| share(chunk, form)).fold(0.0, f32::max)).collect();
-        let df = shares.iter().filter(|share| **share > 0.0).count() as f32;
-        let idf = (1.0 + (all.len() as f32 - df + 0.5) / (df + 0.5)).ln() * term.weight;
-        scores.iter_mut().zip(shares).for_each(|(score, share)| *score += idf * share);
+        all.iter().map(|chunk| term.alternatives.iter().map(|form| share(chunk, form)).fold(0.0, f32::max)).collect()
+    };
+    let words: Vec<(f32, Vec<f32>)> = terms
+        .iter()
+        .map(|term| {
+            let shares = shares(term);
+            let df = shares.iter().filter(|share| **share > 0.0).count() as f32;
+            ((1.0 + (all.len() as f32 - df + 0.5) / (df + 0.5)).ln() * term.weight, shares)
+        })
+        .collect();
+    let reachable: f32 = words.iter().map(|(idf, _)| idf).sum();
+    let mut unit = 1.0_f32;
+    while reachable / unit >= 16_777_216.0 {
+        unit *= 2.0;
     }
+    while reachable / (unit / 2.0) < 16_777_216.0 {
+        unit /= 2.0;
+    }
+    let mut scores = vec![0.0_f64; all.len()];
+    for (idf, shares) in words {
+        let brings = |share: f32| if share > 0.0 { f64::from(idf * share / unit).floor().max(1.0) } else { 0.0 };
+        scores.iter_mut().zip(shares).for_each(|(score, share)| *score += brings(share));
+    }
+    let scores = scores.into_iter().map(|units| (units * f64::from(unit)) as f32);
     let mut ranked: Vec<_> = all.iter().zip(scores).filter(|(_, score)| *score > 0.0).collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.chunk_id.cmp(&b.0.chunk_id)));
     ranked
