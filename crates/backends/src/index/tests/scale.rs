@@ -150,7 +150,7 @@ fn lists_of_other_vectors_are_not_used() {
 
 const VOCABULARY: usize = 3_000;
 /// Several windows of chunks, and words with hundreds of chunks.
-const DOCUMENTS: usize = 2_000;
+const DOCUMENTS: usize = 3_600;
 
 /// A word that analysis leaves as it is; the lower its number, the more common.
 fn word(number: usize) -> String {
@@ -257,6 +257,9 @@ fn a_lexical_search_finds_bit_for_bit_what_scoring_every_chunk_finds() {
     let (index, _) = open(dir.path());
     let mut random = Random(9);
     let mut all: Vec<IndexDocument> = (0..DOCUMENTS).map(|n| words_only(n, &mut random)).collect();
+    // One that is longer than chunks are.
+    let long: Vec<String> = (0..900).map(|_| common(&mut random)).collect();
+    all[70].chunks[0].text = long.join(" ");
     index.replace_documents(all.clone()).unwrap();
     let compare = |index: &EmbeddedIndex, all: &[IndexDocument], random: &mut Random| {
         let all = counted(all);
@@ -287,4 +290,16 @@ fn a_lexical_search_finds_bit_for_bit_what_scoring_every_chunk_finds() {
     }
     index.replace_documents(all[all.len() - 400..].to_vec()).unwrap();
     compare(&index, &all, &mut random);
+}
+
+#[test]
+fn a_score_is_a_whole_number_of_units_that_a_float_holds_exactly() {
+    for reachable in [0.0_f32, 1e-7, 0.3, 1.0, 15.9, 16.0, 700.0, 5e8] {
+        let unit = crate::index::bm25::Unit::of(reachable);
+        // What a chunk earns of a word is less than the word's weight.
+        let most = unit.whole(reachable * 0.999);
+        assert!(most < 1 << 24, "{reachable}: {most}");
+        assert!(reachable < 1e-6 || most > 1 << 22, "{reachable}: {most}");
+        assert!((unit.score(most as f32) - reachable * 0.999).abs() <= reachable.max(1e-6) / 4e6, "{reachable}");
+    }
 }
