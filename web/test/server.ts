@@ -153,7 +153,7 @@ const READY: Readiness = { status: "ready", degraded: [], dependencies: {}, offl
 const VERSION: Version = { name: "astrolabe", version: "0.1.0", git_sha: "abc", api_version: "v1" };
 const ME: Me = {
   principal: { id: "usr_1", name: "admin", roles: ["admin"], rights: ["own_account", "read_knowledge", "read_audit"] },
-  tenant: { id: "ten_1", name: "default" },
+  tenant: { id: "ten_1", name: "default", slug: "default" },
 };
 
 /**

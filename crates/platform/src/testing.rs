@@ -21,11 +21,8 @@ pub(crate) async fn platform() -> (TestKernel, Platform) {
 
 /// A platform on a kernel, as one more process on its database.
 pub(crate) fn platform_on(kernel: &Kernel, catalogue: Catalogue) -> Platform {
-    let config = IdentityConfig {
-        secret_key: Secret::new("a secret of this test, and of no other"),
-        jwt_secret_key: Secret::default(),
-        key_days: 0,
-    };
+    let config =
+        IdentityConfig { secret_key: Secret::new("Kf7#pQ2v-nT9x_Lw4zR8mYb1cJ6hG3dS0e"), jwt_secret_key: Secret::default(), key_days: 0 };
     let identity = Identity::new(kernel, OidcConfig::default(), config, "", "secret_key".into()).unwrap();
     let registry = astrolabe_kernel::jobs::Registry::default();
     Platform::new(kernel.clone(), &Secret::new("astro_x"), registry, false, identity, catalogue)

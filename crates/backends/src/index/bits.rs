@@ -64,11 +64,25 @@ impl Bits {
         u32::try_from(word * 64).ok().map(|first| first + left.trailing_zeros())
     }
 
+    /// The membership of 64 slots, that of slot `64 * word` in the lowest bit.
+    pub fn word(&self, word: usize) -> u64 {
+        self.words.get(word).copied().unwrap_or(0)
+    }
+
+    /// How many slots from `from` to before `until` are in the set; both are multiples of 64.
+    pub fn count_in(&self, from: u32, until: u32) -> u32 {
+        (from as usize / 64..until as usize / 64).map(|word| self.word(word).count_ones()).sum()
+    }
+
     /// The slots, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        let mut from = 0;
+        self.within(0, u32::MAX)
+    }
+
+    /// The slots from `from` to before `until`, ascending.
+    pub fn within(&self, mut from: u32, until: u32) -> impl Iterator<Item = u32> + '_ {
         std::iter::from_fn(move || {
-            let slot = self.next(from)?;
+            let slot = self.next(from).filter(|slot| *slot < until)?;
             from = slot + 1;
             Some(slot)
         })

@@ -163,6 +163,17 @@ impl Packed {
     }
 }
 
+/// What a term has in a range of slots.
+#[derive(Debug, Clone, Copy)]
+pub struct Ahead {
+    /// What an entry can earn at most; `None` when there is none.
+    pub best: Option<Best>,
+    /// About how many entries there are.
+    pub entries: usize,
+    /// The slot up to which a later range of the same size has the same answer.
+    pub holds: u32,
+}
+
 /// A place in a term's blocks that only moves forward.
 #[derive(Debug)]
 pub struct Cursor<'a> {
@@ -203,16 +214,6 @@ impl<'a> Cursor<'a> {
         self.packed.counts[self.entry]
     }
 
-    /// Goes to the next entry.
-    pub fn step(&mut self) {
-        self.entry += 1;
-        if self.entry < self.end {
-            self.slot = self.packed.blocks[self.block].first + u32::from(self.packed.offsets[self.entry]);
-        } else {
-            self.enter(self.block + 1);
-        }
-    }
-
     /// Goes to the first entry whose slot is not below `target`.
     pub fn seek(&mut self, target: u32) {
         if self.slot >= target {
@@ -222,11 +223,19 @@ impl<'a> Cursor<'a> {
         if self.slot >= target {
             return;
         }
-        // The block's last slot is not below the target, so there is an entry.
-        let block = self.packed.blocks[self.block];
-        let offset = u16::try_from(target - block.first).unwrap_or(u16::MAX);
-        self.entry += self.packed.offsets[self.entry..self.end].partition_point(|o| *o < offset);
-        self.slot = block.first + u32::from(self.packed.offsets[self.entry]);
+        // The block's last slot is not below the target, so there is an entry. Doubling steps: mostly it is near.
+        let first = self.packed.blocks[self.block].first;
+        let offset = u16::try_from(target - first).unwrap_or(u16::MAX);
+        let offsets = &self.packed.offsets[self.entry..self.end];
+        let (mut low, mut step) = (0, 1);
+        while low + step < offsets.len() && offsets[low + step] < offset {
+            low += step;
+            step *= 2;
+        }
+        let high = (low + step + 1).min(offsets.len());
+        let here = low + offsets[low..high].partition_point(|o| *o < offset);
+        self.slot = first + u32::from(offsets[here]);
+        self.entry += here;
     }
 
     /// Goes to the block that may hold `target`, not further.
@@ -246,11 +255,43 @@ impl<'a> Cursor<'a> {
         self.enter(block);
     }
 
-    /// What the entries with slots from `from` to before `until` can earn at most. Goes to the block of `from`.
-    pub fn best(&mut self, from: u32, until: u32) -> Option<Best> {
+    /// Looks at the blocks that may hold slots from `from` to before `until`. Goes to the block of `from`.
+    pub fn ahead(&mut self, from: u32, until: u32) -> Ahead {
         self.seek_block(from);
-        let within = self.packed.blocks.get(self.block..)?.iter().take_while(|b| b.first < until);
-        within.map(|b| b.best).reduce(Best::or)
+        let blocks = self.packed.blocks.get(self.block..).unwrap_or_default();
+        let within = blocks.partition_point(|b| b.first < until);
+        let Some((first, others)) = blocks[..within].split_first() else {
+            return Ahead { best: None, entries: 0, holds: blocks.first().map_or(END, |b| b.first) };
+        };
+        let best = others.iter().fold(first.best, |best, b| best.or(b.best));
+        let last = others.last().unwrap_or(first);
+        let all = self.packed.entries(self.block + within - 1).end - first.start as usize;
+        // As if they were spread evenly.
+        let (span, asked) = ((last.last - first.first) as usize + 1, (until - from) as usize);
+        let entries = if span > asked { (all * asked).div_ceil(span) } else { all };
+        Ahead { best: Some(best), entries, holds: if others.is_empty() { first.last + 1 } else { from } }
+    }
+
+    /// Calls `found` with the slot and count of each entry from `from` to before `until`, and goes behind them.
+    #[inline]
+    pub fn each(&mut self, from: u32, until: u32, mut found: impl FnMut(u32, u8)) {
+        self.seek(from);
+        while self.slot < until {
+            let block = &self.packed.blocks[self.block];
+            let offsets = &self.packed.offsets[self.entry..self.end];
+            let whole = block.last < until;
+            let here = if whole { offsets.len() } else { offsets.partition_point(|o| block.first + u32::from(*o) < until) };
+            for (offset, count) in offsets[..here].iter().zip(&self.packed.counts[self.entry..]) {
+                found(block.first + u32::from(*offset), *count);
+            }
+            if whole {
+                self.enter(self.block + 1);
+            } else {
+                // The block's last slot is not below `until`, so there is an entry.
+                self.slot = block.first + u32::from(offsets[here]);
+                self.entry += here;
+            }
+        }
     }
 }
 

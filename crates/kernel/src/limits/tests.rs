@@ -15,7 +15,7 @@ use super::*;
 use crate::{http::ClientAddress, principal::default_tenant, testing::START};
 
 fn caller(id: &str) -> Principal {
-    Principal { id: id.to_owned(), ..Principal::local_admin() }
+    Principal { id: id.to_owned(), credential: id.to_owned(), ..Principal::local_admin() }
 }
 
 fn limiter(config: LimitsConfig, clock: &Clock) -> Limiter {

@@ -1,6 +1,6 @@
 //! The tables of documents, their texts, chunks and vectors.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use astrolabe_kernel::{
     Id, Result, Timestamp, Tx, args,
@@ -206,18 +206,25 @@ pub async fn replace_content(
         args![d.id, tenant, text, serde_json::json!(headings)],
     )
     .await?;
-    let mut rest = pieces;
-    while let Some(rows) = ROWS.into_iter().find(|rows| *rows <= rest.len()) {
-        let (batch, more) = rest.split_at(rows);
+    for batch in batches(pieces) {
         insert_chunks(tx, tenant, d, batch).await?;
-        rest = more;
     }
     Ok(())
 }
 
-/// How many chunks one statement inserts: few different statements, so that the engines keep them prepared, and far below the 32,766
+/// How many rows one statement is about: few different statements, so that the engines keep them prepared, and far below the 32,766
 /// arguments that SQLite takes.
 const ROWS: [usize; 4] = [64, 16, 4, 1];
+
+/// Rows in parts of the sizes of [`ROWS`], the largest first.
+fn batches<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = ROWS.into_iter().find(|size| *size <= rows.len())?;
+        let (batch, rest) = rows.split_at(size);
+        rows = rest;
+        Some(batch)
+    })
+}
 
 async fn insert_chunks(tx: &mut Tx, tenant: TenantId, d: &Document, pieces: &[Piece]) -> Result<()> {
     let row = |i: usize| {
@@ -362,34 +369,45 @@ impl FromRow for Vector {
     }
 }
 
-/// A stored vector.
-pub async fn vector(tx: &mut Tx, tenant: TenantId, alias: &str, model: &str, text_hash: &str) -> Result<Option<Vec<f32>>> {
-    let row: Option<Vector> = tx
-        .optional(
-            "SELECT text_hash, vector FROM embeddings WHERE tenant_id = $1 AND alias = $2 AND model_version = $3 AND text_hash = $4",
-            args![tenant, alias, model, text_hash],
-        )
-        .await?;
-    Ok(row.map(|v| v.1))
+/// Those of some texts, by their hashes, that have a vector.
+pub async fn with_vector(tx: &mut Tx, tenant: TenantId, alias: &str, model: &str, hashes: &[&str]) -> Result<HashSet<String>> {
+    let mut found = HashSet::new();
+    for hashes in batches(hashes) {
+        let places: Vec<String> = (0..hashes.len()).map(|i| format!("${}", i + 4)).collect();
+        let sql = format!(
+            "SELECT text_hash FROM embeddings WHERE tenant_id = $1 AND alias = $2 AND model_version = $3 AND text_hash IN ({})",
+            places.join(", ")
+        );
+        let mut args = vec![Arg::from(tenant), alias.into(), model.into()];
+        args.extend(hashes.iter().map(|hash| Arg::from(*hash)));
+        found.extend(tx.all::<String>(sql, &args).await?);
+    }
+    Ok(found)
 }
 
-/// Keeps a vector, as little-endian 32-bit floats.
-pub async fn put_vector(
+/// Keeps vectors by the hashes of their texts, as little-endian 32-bit floats.
+pub async fn put_vectors(
     tx: &mut Tx,
     tenant: TenantId,
     alias: &str,
     model: &str,
-    text_hash: &str,
-    vector: &[f32],
+    vectors: &[(&str, &[f32])],
     now: Timestamp,
 ) -> Result<()> {
-    let bytes: Vec<u8> = vector.iter().flat_map(|v| v.to_le_bytes()).collect();
-    tx.execute(
-        "INSERT INTO embeddings (tenant_id, alias, model_version, text_hash, vector, created_at) VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (tenant_id, alias, model_version, text_hash) DO NOTHING",
-        args![tenant, alias, model, text_hash, bytes, now],
-    )
-    .await?;
+    for vectors in batches(vectors) {
+        let rows: Vec<String> = (0..vectors.len()).map(|i| format!("($1, $2, $3, $4, ${}, ${})", 5 + 2 * i, 6 + 2 * i)).collect();
+        let mut args = vec![Arg::from(tenant), alias.into(), model.into(), now.into()];
+        for (hash, vector) in vectors {
+            let bytes: Vec<u8> = vector.iter().flat_map(|v| v.to_le_bytes()).collect();
+            args.extend([Arg::from(*hash), bytes.into()]);
+        }
+        let sql = format!(
+            "INSERT INTO embeddings (tenant_id, alias, model_version, created_at, text_hash, vector) VALUES {}
+             ON CONFLICT (tenant_id, alias, model_version, text_hash) DO NOTHING",
+            rows.join(", ")
+        );
+        tx.execute(sql, &args).await?;
+    }
     Ok(())
 }
 

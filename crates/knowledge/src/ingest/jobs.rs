@@ -121,27 +121,23 @@ impl IngestDocument {
         announce(&mut tx, tenant, &document, document.updated_at).await?;
         tx.commit().await?;
 
-        let pieces = if document.indexed_version == document.version {
+        let (pieces, made) = if document.indexed_version == document.version {
             // Text and chunks are there: an earlier attempt came this far, or a model has arrived since. The bytes are not needed.
             let pieces = store::pieces(&mut context.kernel.db.read(tenant).await?, tenant, document.id).await?;
             let embedded = self.embed(context, &pieces).await?;
             let Some((mut tx, _)) = self.held(context, &payload).await? else { return Ok(()) };
             document.embedded = embedded.is_some();
-            if let Some(Embedded { embedder, last }) = embedded {
-                keep(&mut tx, context, &embedder, &last).await?;
-            }
+            let made = keep_last(&mut tx, context, embedded).await?;
             store::put(&mut tx, tenant, &document).await?;
             tx.commit().await?;
-            pieces
+            (pieces, made)
         } else {
             let text = self.read(context, &mut document).await?;
             let pieces = pieces(&document, &text.text, &text.headings, source.chunk_size, source.chunk_overlap);
             let embedded = self.embed(context, &pieces).await?;
             let Some((mut tx, _)) = self.held(context, &payload).await? else { return Ok(()) };
             document.embedded = embedded.is_some();
-            if let Some(Embedded { embedder, last }) = embedded {
-                keep(&mut tx, context, &embedder, &last).await?;
-            }
+            let made = keep_last(&mut tx, context, embedded).await?;
             store::hold_content(&mut tx, tenant, source.id, &document.content_hash).await?;
             if let Some(original) = store::original(&mut tx, tenant, source.id, &document.content_hash, document.id).await? {
                 // Another document of the same content was read at the same time and came first.
@@ -154,9 +150,9 @@ impl IngestDocument {
             store::put(&mut tx, tenant, &document).await?;
             self.0.promote_duplicates(&mut tx, tenant, document.id, &document.content_hash, context.kernel.now()).await?;
             tx.commit().await?;
-            pieces
+            (pieces, made)
         };
-        self.0.index_put(tenant, &document, pieces).await?;
+        self.0.index_put(tenant, &document, pieces, made).await?;
         self.finish(context, &payload, document).await
     }
 
@@ -259,14 +255,13 @@ impl IngestDocument {
 
     /// The pieces that have no vector of this model yet.
     async fn without_vector<'a>(&self, context: &Context, embedder: &Embedder, pieces: &'a [Piece]) -> Result<Vec<&'a Piece>> {
-        let mut tx = context.kernel.db.read(context.job.tenant).await?;
-        let mut missing = Vec::new();
-        for piece in pieces {
-            if store::vector(&mut tx, context.job.tenant, embedder.alias(), embedder.version(), &piece.text_hash).await?.is_none() {
-                missing.push(piece);
-            }
+        if pieces.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(missing)
+        let mut tx = context.kernel.db.read(context.job.tenant).await?;
+        let hashes: Vec<&str> = pieces.iter().map(|piece| piece.text_hash.as_str()).collect();
+        let there = store::with_vector(&mut tx, context.job.tenant, embedder.alias(), embedder.version(), &hashes).await?;
+        Ok(pieces.iter().filter(|piece| !there.contains(&piece.text_hash)).collect())
     }
 }
 
@@ -277,13 +272,17 @@ struct Embedded<'a> {
     last: Vec<(&'a Piece, Vec<f32>)>,
 }
 
+/// Keeps the vectors of the last batch and returns them, by the hashes of their texts.
+async fn keep_last(tx: &mut Tx, context: &Context, embedded: Option<Embedded<'_>>) -> Result<HashMap<String, Vec<f32>>> {
+    let Some(Embedded { embedder, last }) = embedded else { return Ok(HashMap::new()) };
+    keep(tx, context, &embedder, &last).await?;
+    Ok(last.into_iter().map(|(piece, vector)| (piece.text_hash.clone(), vector)).collect())
+}
+
 /// Keeps vectors.
 async fn keep(tx: &mut Tx, context: &Context, embedder: &Embedder, vectors: &[(&Piece, Vec<f32>)]) -> Result<()> {
-    let (tenant, alias, model) = (context.job.tenant, embedder.alias(), embedder.version());
-    for (piece, vector) in vectors {
-        store::put_vector(tx, tenant, alias, model, &piece.text_hash, vector, context.kernel.now()).await?;
-    }
-    Ok(())
+    let rows: Vec<(&str, &[f32])> = vectors.iter().map(|(piece, vector)| (piece.text_hash.as_str(), vector.as_slice())).collect();
+    store::put_vectors(tx, context.job.tenant, embedder.alias(), embedder.version(), &rows, context.kernel.now()).await
 }
 
 /// Embeds texts and measures how long it took.
@@ -306,20 +305,32 @@ fn unavailable(error: EmbedderError) -> Error {
 }
 
 impl Knowledge {
-    /// Puts a document's chunks into the index with the vectors that SQL has for them.
-    pub(crate) async fn index_put(&self, tenant: TenantId, document: &Document, pieces: Vec<Piece>) -> Result<()> {
+    /// Puts a document's chunks into the index with their vectors, which are read from SQL unless `vectors` has them all.
+    pub(crate) async fn index_put(
+        &self,
+        tenant: TenantId,
+        document: &Document,
+        pieces: Vec<Piece>,
+        vectors: HashMap<String, Vec<f32>>,
+    ) -> Result<()> {
         let (knowledge, document) = (self.clone(), document.clone());
         // A job that is canceled is dropped where it waits, but a write to the index that has begun is not: so it is a task of its own, which
         // looks afterwards whether the document is still to be found.
-        self.kernel.lifecycle.shielded("index", async move { knowledge.index_put_and_look(tenant, document, pieces).await }).await
+        let put = async move { knowledge.index_put_and_look(tenant, document, pieces, vectors).await };
+        self.kernel.lifecycle.shielded("index", put).await
     }
 
-    async fn index_put_and_look(&self, tenant: TenantId, document: Document, pieces: Vec<Piece>) -> Result<()> {
+    async fn index_put_and_look(
+        &self,
+        tenant: TenantId,
+        document: Document,
+        pieces: Vec<Piece>,
+        mut vectors: HashMap<String, Vec<f32>>,
+    ) -> Result<()> {
         let index = self.index()?;
-        let vectors: HashMap<String, Vec<f32>> = match self.embedder() {
-            Some(e) => store::vectors(&mut self.kernel.db.read(tenant).await?, tenant, &[document.id], e.alias(), e.version()).await?,
-            None => HashMap::new(),
-        };
+        if let Some(e) = self.embedder().filter(|_| !pieces.iter().all(|piece| vectors.contains_key(&piece.text_hash))) {
+            vectors = store::vectors(&mut self.kernel.db.read(tenant).await?, tenant, &[document.id], e.alias(), e.version()).await?;
+        }
         let id = document.id;
         let document = index_document(tenant, &document, pieces, |hash| vectors.get(hash).cloned());
         index.replace_documents(vec![document]).await.map_err(index_error)?;

@@ -68,6 +68,31 @@ async fn a_job_that_did_its_work_and_died_before_it_could_say_so_does_not_do_it_
 }
 
 #[tokio::test]
+async fn a_hundred_vectors_are_kept_at_once_and_those_that_are_there_stay() {
+    let s = Setup::new().await;
+    let tenant = s.caller.principal.tenant;
+    let hashes: Vec<String> = (0..100).map(|i| format!("hash {i}")).collect();
+    let vectors: Vec<[f32; 2]> = (0_u8..100).map(|i| [f32::from(i), 1.0]).collect();
+    let mut rows: Vec<(&str, &[f32])> = hashes.iter().zip(&vectors).map(|(hash, vector)| (hash.as_str(), vector.as_slice())).collect();
+    // A text that stands twice in a document.
+    rows.push((&hashes[99], &vectors[99]));
+    let mut tx = s.kernel.db.write(tenant).await.unwrap();
+    store::put_vectors(&mut tx, tenant, "m", "1", &[(&hashes[7], &[-1.0, 0.0])], s.kernel.now()).await.unwrap();
+    store::put_vectors(&mut tx, tenant, "m", "1", &rows, s.kernel.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = s.kernel.db.read(tenant).await.unwrap();
+    let asked: Vec<&str> = hashes.iter().map(String::as_str).chain(["another"]).collect();
+    let there = store::with_vector(&mut tx, tenant, "m", "1", &asked).await.unwrap();
+    assert_eq!(there, hashes.iter().cloned().collect());
+    assert!(store::with_vector(&mut tx, tenant, "m", "2", &asked).await.unwrap().is_empty(), "those of another model are others");
+    let kept: Vec<Vec<u8>> = tx
+        .all("SELECT vector FROM embeddings WHERE tenant_id = $1 AND text_hash = $2", astrolabe_kernel::args![tenant, &hashes[7]])
+        .await
+        .unwrap();
+    assert_eq!(kept, [[(-1.0_f32).to_le_bytes(), 0.0_f32.to_le_bytes()].concat()]);
+}
+
+#[tokio::test]
 async fn vectors_of_texts_that_are_gone_are_removed_after_an_hour() {
     let s = Setup::new().await;
     let source = s.source("handbook").await;
@@ -76,12 +101,12 @@ async fn vectors_of_texts_that_are_gone_are_removed_after_an_hour() {
     let kept = s.pieces(document.id).await.remove(0).text_hash;
     let mut tx = s.kernel.db.write(tenant).await.unwrap();
     for hash in [kept.as_str(), "gone"] {
-        store::put_vector(&mut tx, tenant, "m", "1", hash, &[1.0, 0.0], s.kernel.now()).await.unwrap();
+        store::put_vectors(&mut tx, tenant, "m", "1", &[(hash, &[1.0, 0.0])], s.kernel.now()).await.unwrap();
     }
     tx.commit().await.unwrap();
     assert_eq!(s.knowledge.sweep_vectors().await.unwrap(), 0, "it may belong to an ingest on its way");
     s.kernel.clock.advance(std::time::Duration::from_secs(3601));
     assert_eq!(s.knowledge.sweep_vectors().await.unwrap(), 1);
     let mut tx = s.kernel.db.read(tenant).await.unwrap();
-    assert!(store::vector(&mut tx, tenant, "m", "1", &kept).await.unwrap().is_some());
+    assert!(store::with_vector(&mut tx, tenant, "m", "1", &[&kept]).await.unwrap().contains(&kept));
 }

@@ -41,7 +41,7 @@ const ALLOWED: &[(Method, &str)] = &[
 /// Whether changes are accepted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Mode {
+pub enum MaintenanceMode {
     /// They are.
     #[default]
     Off,
@@ -54,7 +54,7 @@ pub enum Mode {
 #[serde(deny_unknown_fields)]
 pub struct Maintenance {
     /// Whether changes are accepted.
-    pub mode: Mode,
+    pub mode: MaintenanceMode,
     /// What people are told, such as the reason.
     #[serde(default)]
     #[schema(max_length = 500, example = "the database moves to a larger machine")]
@@ -105,7 +105,7 @@ pub async fn guard(State(platform): State<Platform>, request: Request, next: Nex
     let reads = request.method().is_safe() || ALLOWED.iter().any(|(method, allowed)| method == request.method() && *allowed == path);
     if !reads {
         match platform.maintenance().await {
-            Ok(state) if state.mode == Mode::ReadOnly => return state.refusal(platform.kernel().now()).into_response(),
+            Ok(state) if state.mode == MaintenanceMode::ReadOnly => return state.refusal(platform.kernel().now()).into_response(),
             Ok(_) => {}
             Err(error) => return error.into_response(),
         }

@@ -5,13 +5,13 @@ use astrolabe_kernel::{
     db::{FromRow, Row},
 };
 
-use super::{Maintenance, Mode};
+use super::{Maintenance, MaintenanceMode};
 
 impl FromRow for Maintenance {
     fn from_row(row: &Row) -> Result<Self> {
         let mode = match row.get::<String>("mode")?.as_str() {
-            "off" => Mode::Off,
-            "read_only" => Mode::ReadOnly,
+            "off" => MaintenanceMode::Off,
+            "read_only" => MaintenanceMode::ReadOnly,
             other => return Err(Error::internal(format_args!("{other:?} is not a mode of maintenance"))),
         };
         Ok(Self { mode, message: row.get("message")?, until: row.optional_time("until")? })
@@ -26,8 +26,8 @@ pub async fn get(tx: &mut Tx) -> Result<Option<Maintenance>> {
 /// Sets the switch.
 pub async fn put(tx: &mut Tx, state: &Maintenance, by: &str, now: Timestamp) -> Result<()> {
     let mode = match state.mode {
-        Mode::Off => "off",
-        Mode::ReadOnly => "read_only",
+        MaintenanceMode::Off => "off",
+        MaintenanceMode::ReadOnly => "read_only",
     };
     tx.execute(
         "INSERT INTO maintenance (id, mode, message, until, changed_by, changed_at) VALUES (1, $1, $2, $3, $4, $5)

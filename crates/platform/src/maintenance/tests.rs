@@ -25,8 +25,8 @@ async fn set(platform: &Platform, role: astrolabe_kernel::Role, state: Maintenan
 async fn the_switch_is_noticed_by_other_processes_within_five_seconds() {
     let test = TestKernel::new(&[MIGRATIONS]).await;
     let (here, elsewhere) = (process(&test.kernel), process(&test.kernel));
-    assert_eq!(elsewhere.maintenance().await.unwrap().mode, Mode::Off);
-    let state = Maintenance { mode: Mode::ReadOnly, message: "moving".to_owned(), until: None };
+    assert_eq!(elsewhere.maintenance().await.unwrap().mode, MaintenanceMode::Off);
+    let state = Maintenance { mode: MaintenanceMode::ReadOnly, message: "moving".to_owned(), until: None };
     set(&here, astrolabe_kernel::Role::Admin, state.clone()).await.unwrap();
     assert_eq!(*here.maintenance().await.unwrap(), state);
     test.kernel.clock.advance(Duration::from_secs(5));
@@ -46,7 +46,7 @@ async fn only_who_manages_the_installation_has_a_hand_on_the_switch() {
 
 #[test]
 fn who_is_refused_hears_why_and_when_to_come_back() {
-    let refusal = |until| Maintenance { mode: Mode::ReadOnly, message: "moving".to_owned(), until }.refusal(START);
+    let refusal = |until| Maintenance { mode: MaintenanceMode::ReadOnly, message: "moving".to_owned(), until }.refusal(START);
     let after = |until| refusal(until).retry_after().map(|d| d.as_secs());
     assert_eq!(after(None), Some(60));
     assert_eq!(after(Some(START.plus(Duration::from_secs(90)))), Some(90));

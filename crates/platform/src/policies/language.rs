@@ -20,7 +20,7 @@ use cedar_policy::{
 use jiff::tz::TimeZone;
 use miette::Diagnostic;
 
-use super::{Policy, PolicyFault, Reason};
+use super::{DecisionReason, Policy, PolicyFault};
 
 /// Characters of a text at most.
 pub(super) const MAX_TEXT: usize = 4000;
@@ -83,7 +83,7 @@ struct Applicable {
 
 /// What the policies say to a question.
 pub(crate) struct Ruling {
-    pub reason: Reason,
+    pub reason: DecisionReason,
     /// Those that decided.
     pub by: Vec<Named>,
     /// What failed while they were applied.
@@ -181,11 +181,11 @@ impl Language {
     /// `internal` when the action is not one that policies may speak of, or the question cannot be put.
     pub fn decide(&self, rules: &Rules, question: &Question<'_>, now: Timestamp, zone: &TimeZone) -> Result<Ruling> {
         if rules.is_empty() {
-            return Ok(Ruling { reason: Reason::NoPolicy, by: Vec::new(), faults: Vec::new() });
+            return Ok(Ruling { reason: DecisionReason::NoPolicy, by: Vec::new(), faults: Vec::new() });
         }
         if !rules.unreadable.is_empty() {
             let cannot = |n: &String| PolicyFault::at_start(&format!("the policy {n:?} cannot be read by this version: save it again"));
-            return Ok(Ruling { reason: Reason::Failed, by: Vec::new(), faults: rules.unreadable.iter().map(cannot).collect() });
+            return Ok(Ruling { reason: DecisionReason::Failed, by: Vec::new(), faults: rules.unreadable.iter().map(cannot).collect() });
         }
         let known = self.actions.get(question.action).zip(rules.by_action.get(question.action));
         let Some((known, applicable)) = known else {
@@ -193,18 +193,18 @@ impl Language {
         };
         let applicable = applicable.get_or_init(|| rules.for_action(known));
         if applicable.set.is_empty() {
-            return Ok(Ruling { reason: Reason::NoPolicy, by: Vec::new(), faults: Vec::new() });
+            return Ok(Ruling { reason: DecisionReason::NoPolicy, by: Vec::new(), faults: Vec::new() });
         }
         let (request, entities) = self.put(known, question, now, zone)?;
         let answer = self.authorizer.is_authorized(&request, &applicable.set, &entities);
         let by: Vec<Named> = answer.diagnostics().reason().filter_map(|id| rules.named(id)).collect();
         let faults: Vec<PolicyFault> = answer.diagnostics().errors().map(|e| PolicyFault::at_start(&e.to_string())).collect();
         let reason = match answer.decision() {
-            _ if !faults.is_empty() => Reason::Failed,
-            Decision::Allow => Reason::Permitted,
-            Decision::Deny if !by.is_empty() => Reason::Forbidden,
-            Decision::Deny if applicable.has_permits => Reason::NotPermitted,
-            Decision::Deny => Reason::NotForbidden,
+            _ if !faults.is_empty() => DecisionReason::Failed,
+            Decision::Allow => DecisionReason::Permitted,
+            Decision::Deny if !by.is_empty() => DecisionReason::Forbidden,
+            Decision::Deny if applicable.has_permits => DecisionReason::NotPermitted,
+            Decision::Deny => DecisionReason::NotForbidden,
         };
         Ok(Ruling { reason, by, faults })
     }

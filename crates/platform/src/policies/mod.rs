@@ -128,7 +128,7 @@ impl PolicyFault {
 /// Why the policies let something pass or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Reason {
+pub enum DecisionReason {
     /// No policy speaks of the action: roles alone decide.
     NoPolicy,
     /// A `permit` matches and no `forbid` does.
@@ -143,7 +143,7 @@ pub enum Reason {
     Failed,
 }
 
-impl Reason {
+impl DecisionReason {
     /// Whether it may be done, as far as policies go.
     pub fn allows(self) -> bool {
         matches!(self, Self::NoPolicy | Self::Permitted | Self::NotForbidden)
@@ -234,7 +234,7 @@ pub struct Simulation {
     pub allowed: Option<bool>,
     /// Why; null when the text has errors.
     #[schema(inline)]
-    pub reason: Option<Reason>,
+    pub reason: Option<DecisionReason>,
     /// The policies that decided.
     pub decided_by: Vec<DecidingPolicy>,
     /// What is wrong with the text, or went wrong when policies were applied.
@@ -296,8 +296,8 @@ impl Platform {
         let names = ruling.by.iter().take(3).map(|n| format!("{:?}", n.name)).collect::<Vec<_>>().join(", ");
         Ok(match ruling.reason {
             reason if reason.allows() => Verdict::Allowed,
-            Reason::Forbidden => Verdict::Refused(format!("forbidden by the policy {names}")),
-            Reason::Failed => {
+            DecisionReason::Forbidden => Verdict::Refused(format!("forbidden by the policy {names}")),
+            DecisionReason::Failed => {
                 tracing::error!(faults = ?ruling.faults, action = question.action, "policies could not be applied; the action was refused");
                 Verdict::Refused("a policy of the tenant cannot be applied, and until it is mended the answer is no".to_owned())
             }

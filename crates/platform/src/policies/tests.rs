@@ -28,7 +28,7 @@ fn somebody(id: &str, role: Role, capabilities: &[&str]) -> Principal {
 }
 
 /// What policies of these texts say to somebody who restarts `billing`, with the first thing that went wrong.
-fn ruled(texts: &[&str], action: &str, who: &Principal, at: Timestamp, context: Context) -> (Reason, Vec<usize>) {
+fn ruled(texts: &[&str], action: &str, who: &Principal, at: Timestamp, context: Context) -> (DecisionReason, Vec<usize>) {
     let language = Language::new(&actions()).unwrap();
     let named = |(i, text): (usize, &&str)| Named {
         id: None,
@@ -44,7 +44,7 @@ fn ruled(texts: &[&str], action: &str, who: &Principal, at: Timestamp, context: 
     (ruling.reason, ruling.by.iter().map(|n| n.name.parse().unwrap()).collect())
 }
 
-fn says(texts: &[&str], action: &str) -> (Reason, Vec<usize>) {
+fn says(texts: &[&str], action: &str) -> (DecisionReason, Vec<usize>) {
     ruled(texts, action, &somebody("user:eva", Role::Editor, &["sre"]), START, Context::default())
 }
 
@@ -57,19 +57,19 @@ const DBA_RESTARTS: &str =
 #[test]
 fn a_forbid_that_matches_wins_over_every_permit() {
     let tool = "tool:restart_service";
-    assert_eq!(says(&[SRE_RESTARTS], tool), (Reason::Permitted, vec![0]));
-    assert_eq!(says(&[SRE_RESTARTS, NO_RESTARTS], tool), (Reason::Forbidden, vec![1]));
-    assert_eq!(says(&[NO_RESTARTS], "tool:create_ticket"), (Reason::NoPolicy, vec![]));
+    assert_eq!(says(&[SRE_RESTARTS], tool), (DecisionReason::Permitted, vec![0]));
+    assert_eq!(says(&[SRE_RESTARTS, NO_RESTARTS], tool), (DecisionReason::Forbidden, vec![1]));
+    assert_eq!(says(&[NO_RESTARTS], "tool:create_ticket"), (DecisionReason::NoPolicy, vec![]));
 }
 
 #[test]
 fn once_there_are_permits_for_an_action_one_has_to_match() {
     let tool = "tool:restart_service";
-    assert_eq!(says(&[DBA_RESTARTS], tool), (Reason::NotPermitted, vec![]));
-    assert_eq!(says(&[DBA_RESTARTS, SRE_RESTARTS], tool), (Reason::Permitted, vec![1]));
-    assert_eq!(says(&[DBA_RESTARTS], "run_agents"), (Reason::NoPolicy, vec![]), "other actions are as before");
+    assert_eq!(says(&[DBA_RESTARTS], tool), (DecisionReason::NotPermitted, vec![]));
+    assert_eq!(says(&[DBA_RESTARTS, SRE_RESTARTS], tool), (DecisionReason::Permitted, vec![1]));
+    assert_eq!(says(&[DBA_RESTARTS], "run_agents"), (DecisionReason::NoPolicy, vec![]), "other actions are as before");
     let never = r#"forbid (principal == Principal::"user:bob", action, resource);"#;
-    assert_eq!(says(&[never], "run_agents"), (Reason::NotForbidden, vec![]));
+    assert_eq!(says(&[never], "run_agents"), (DecisionReason::NotForbidden, vec![]));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_policy_speaks_of_one_action_of_a_group_or_of_all() {
         ("action", true, true),
     ] {
         let text = format!("forbid (principal, {head}, resource);");
-        let forbidden = |action: &str| says(&[&text], action).0 == Reason::Forbidden;
+        let forbidden = |action: &str| says(&[&text], action).0 == DecisionReason::Forbidden;
         assert_eq!((forbidden("tool:create_ticket"), forbidden("open_tickets")), (tool, operation), "{head}");
     }
 }
@@ -112,7 +112,7 @@ fn who_what_when_where_and_how_can_all_be_conditions() {
     ] {
         let text = format!(r#"forbid (principal, action == Action::"tool:restart_service", resource) when {{ {condition} }};"#);
         let (reason, _) = ruled(&[&text], "tool:restart_service", &who, at, context());
-        assert_eq!(reason == Reason::Forbidden, holds, "{condition}: {reason:?}");
+        assert_eq!(reason == DecisionReason::Forbidden, holds, "{condition}: {reason:?}");
     }
 }
 
@@ -123,7 +123,7 @@ fn every_way_of_writing_an_address_is_the_address() {
     for (address, inside) in [("10.1.2.3", true), ("::ffff:10.1.2.3", true), ("::10.1.2.3", false), ("::1", false), ("fe80::1", false)] {
         let context = Context { address: Some(address.parse().unwrap()), ..Context::default() };
         let (reason, _) = ruled(&[text], "run_agents", &who, START, context);
-        assert_eq!(reason, if inside { Reason::NotForbidden } else { Reason::Forbidden }, "{address}");
+        assert_eq!(reason, if inside { DecisionReason::NotForbidden } else { DecisionReason::Forbidden }, "{address}");
     }
 }
 
@@ -133,7 +133,7 @@ fn a_policy_that_fails_when_it_is_applied_is_a_refusal() {
     let late = START.plus(Duration::from_secs(60));
     let who = somebody("user:eva", Role::Admin, &[]);
     let (reason, _) = ruled(&[overflow, SRE_RESTARTS], "run_agents", &who, late, Context::default());
-    assert_eq!(reason, Reason::Failed);
+    assert_eq!(reason, DecisionReason::Failed);
     assert!(!reason.allows());
 }
 
@@ -212,7 +212,7 @@ fn the_deepest_texts_that_are_accepted_are_applied_without_harm() {
     ] {
         let short: String = text.chars().take(80).collect();
         let reason = with_a_workers_stack(move || says(&[&text], "run_agents").0);
-        assert_eq!(reason, Reason::Forbidden, "{short}");
+        assert_eq!(reason, DecisionReason::Forbidden, "{short}");
     }
 }
 const MAX_TEXT_AND_MORE: usize = 100_000;

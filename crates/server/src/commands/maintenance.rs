@@ -1,7 +1,7 @@
 //! `astrolabe maintenance`.
 
 use astrolabe_kernel::{Error, Result, Timestamp, egress::Method};
-use astrolabe_platform::maintenance::{Maintenance, Mode};
+use astrolabe_platform::maintenance::{Maintenance, MaintenanceMode};
 use clap::{Args, Subcommand};
 
 use crate::{
@@ -52,7 +52,7 @@ pub async fn run(context: &Context, command: &MaintenanceCommand) -> Result<Done
     let wanted = match &command.what {
         What::On { message, until } => {
             let until = until.as_deref().map(moment).transpose()?;
-            Some(Maintenance { mode: Mode::ReadOnly, message: message.clone(), until })
+            Some(Maintenance { mode: MaintenanceMode::ReadOnly, message: message.clone(), until })
         }
         What::Off => Some(Maintenance::default()),
         What::Status => None,
@@ -62,8 +62,8 @@ pub async fn run(context: &Context, command: &MaintenanceCommand) -> Result<Done
     client.close().await;
     let state = state?;
     context.output.line(match state.mode {
-        Mode::Off => "changes are accepted".to_owned(),
-        Mode::ReadOnly => {
+        MaintenanceMode::Off => "changes are accepted".to_owned(),
+        MaintenanceMode::ReadOnly => {
             let message = if state.message.is_empty() { String::new() } else { format!(": {}", state.message) };
             let until = state.until.map_or_else(String::new, |until| format!(" (expected until {until})"));
             format!("changes are refused{message}{until}")

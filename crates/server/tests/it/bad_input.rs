@@ -21,7 +21,16 @@ async fn bodies(app: &TestApp) -> Vec<(Method, String, serde_json::Value)> {
     let feedback = made(&format!("/api/v1/asks/{ask}/feedback"), json!({"rating": "up"})).await;
     let tenant = made("/api/v1/tenants", json!({"slug": "acme"})).await;
     let user = made("/api/v1/users", json!({"email": "anna@example.com"})).await;
+    let text = "forbid (principal, action == Action::\"tool:restart_service\", resource);";
+    let policy = made("/api/v1/policies", json!({"name": "no restarts", "text": text})).await;
+    let asked = json!({"principal": {"id": "user:text", "role": "viewer"}, "action": "run_agents"});
     vec![
+        (Method::POST, "/api/v1/policies".to_owned(), json!({"name": "text", "text": text})),
+        (Method::PUT, format!("/api/v1/policies/{policy}"), json!({"name": "text", "text": text})),
+        (Method::POST, "/api/v1/policies/simulate".to_owned(), asked.clone()),
+        (Method::POST, format!("/api/v1/policies/{policy}/simulate"), asked),
+        (Method::PATCH, "/api/v1/settings".to_owned(), json!({"name": "text"})),
+        (Method::PUT, "/api/v1/maintenance".to_owned(), json!({"mode": "off", "message": "text"})),
         (Method::POST, "/api/v1/sessions".to_owned(), json!({"email": "text@example.com", "password": "text", "tenant": "text"})),
         (Method::POST, "/api/v1/sessions/refresh".to_owned(), json!({"refresh_token": "text"})),
         (Method::POST, "/api/v1/sessions/current/tenant".to_owned(), json!({"tenant": "text"})),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on stops here, in helpers as well")]
 
+mod access_matrix;
 mod accounts;
 mod agents;
 mod api_keys;

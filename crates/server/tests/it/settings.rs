@@ -95,7 +95,11 @@ async fn during_maintenance_nothing_is_changed_and_everything_is_read() {
     let code = sessions::new_code(&app.app.kernel, &Principal::local_admin()).await.unwrap();
     let signed_in = app.anonymous(Method::GET, &format!("/signin?code={}", code.expose())).send().await;
     let cookie = signed_in.header("set-cookie").split(';').next().unwrap().to_owned();
-    let out = Call::new(app.router.clone(), Method::DELETE, "/api/v1/sessions/current").header("cookie", &cookie).send().await;
+    let out = Call::new(app.router.clone(), Method::DELETE, "/api/v1/sessions/current")
+        .header("cookie", &cookie)
+        .header("x-requested-with", "test")
+        .send()
+        .await;
     assert_eq!((signed_in.status, out.status), (303, 204));
 
     let app = app.restarted().await;

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::analysis::{Lang, QueryTerm};
-use crate::index::bm25;
+use crate::index::bm25::{self, Unit};
 use crate::index::postings::{put_varint, take_varint};
 
 /// Scores are flat long before; the embedded engine counts no further either.
@@ -80,7 +80,7 @@ fn lang(code: u64) -> Lang {
 
 /// The share of a word's weight that a chunk earns.
 fn share_of(weight: f32, count: u32, length: u32, average: f32) -> f32 {
-    bm25::share(weight, count.min(MAX_COUNT) as f32, length as f32, average)
+    bm25::share(weight, count.min(MAX_COUNT) as f32, bm25::norm(length as f32, average))
 }
 
 /// The posting lists of some terms of a tenant, live chunks only, and the tenant's totals.
@@ -127,7 +127,7 @@ impl Lists {
             return (Vec::new(), 0.0);
         }
         let average = ((words as f64 / chunks as f64) as f32).max(1.0);
-        let (mut earned, mut reachable) = (Vec::new(), 0.0);
+        let (mut words, mut reachable) = (Vec::new(), 0.0);
         for term in terms {
             let mut best: Vec<(i64, f32, Lang)> = Vec::new();
             for alternative in &term.alternatives {
@@ -138,17 +138,19 @@ impl Lists {
             best.dedup_by_key(|b| b.0);
             let idf = bm25::idf(chunks as f32, best.len() as f32) * term.weight;
             reachable += idf;
-            earned.extend(best.into_iter().map(|(slot, share, lang)| (slot, idf * share, lang)));
+            words.push((idf, best));
         }
-        // Stable, so that a chunk's words are summed in the order of the query.
-        earned.sort_by_key(|e| e.0);
-        let mut scores: Vec<(i64, f32, Lang)> = Vec::new();
-        for (slot, part, lang) in earned {
-            match scores.last_mut() {
-                Some(last) if last.0 == slot => last.1 += part,
-                _ => scores.push((slot, part, lang)),
-            }
-        }
+        let unit = Unit::of(reachable);
+        let units = |(idf, best): (f32, Vec<(i64, f32, Lang)>)| {
+            best.into_iter().map(move |(slot, share, lang)| (slot, unit.whole(idf * share), lang))
+        };
+        let mut earned: Vec<(i64, u32, Lang)> = words.into_iter().flat_map(units).collect();
+        earned.sort_unstable_by_key(|e| e.0);
+        let sum = |chunk: &[(i64, u32, Lang)]| {
+            let earned: u32 = chunk.iter().map(|e| e.1).sum();
+            chunk.first().map(|(slot, _, lang)| (*slot, unit.score(earned as f32), *lang))
+        };
+        let scores = earned.chunk_by(|a, b| a.0 == b.0).filter_map(sum).collect();
         (scores, reachable)
     }
 }

@@ -150,7 +150,7 @@ fn lists_of_other_vectors_are_not_used() {
 
 const VOCABULARY: usize = 3_000;
 /// Several windows of chunks, and words with hundreds of chunks.
-const DOCUMENTS: usize = 2_000;
+const DOCUMENTS: usize = 3_600;
 
 /// A word that analysis leaves as it is; the lower its number, the more common.
 fn word(number: usize) -> String {
@@ -213,21 +213,39 @@ fn counted(all: &[IndexDocument]) -> Vec<Counted> {
     chunks.map(count).collect()
 }
 
-/// BM25 of every chunk that holds a word, best first, as the formula is written down.
+/// BM25 of every chunk that holds a word, best first, as the formula is written down: what a word brings is a whole number of the
+/// power of two that makes the best reachable score less than 2^24 of them.
 fn ranking<'a>(all: &'a [Counted], terms: &[QueryTerm]) -> Vec<(&'a Counted, f32)> {
     let average = (all.iter().map(|c| u64::from(c.length)).sum::<u64>() as f64 / all.len() as f64) as f32;
-    let mut scores = vec![0.0_f32; all.len()];
-    for term in terms {
+    let shares = |term: &QueryTerm| -> Vec<f32> {
         let share = |chunk: &Counted, form: &Alternative| {
             let tf = chunk.words.get(&form.text).copied().unwrap_or(0) as f32;
             form.weight * tf / (tf + 0.9 * (1.0 - 0.4 + 0.4 * chunk.length as f32 / average))
         };
-        let shares: Vec<f32> =
-            all.iter().map(|chunk| term.alternatives.iter().map(|form| share(chunk, form)).fold(0.0, f32::max)).collect();
-        let df = shares.iter().filter(|share| **share > 0.0).count() as f32;
-        let idf = (1.0 + (all.len() as f32 - df + 0.5) / (df + 0.5)).ln() * term.weight;
-        scores.iter_mut().zip(shares).for_each(|(score, share)| *score += idf * share);
+        all.iter().map(|chunk| term.alternatives.iter().map(|form| share(chunk, form)).fold(0.0, f32::max)).collect()
+    };
+    let words: Vec<(f32, Vec<f32>)> = terms
+        .iter()
+        .map(|term| {
+            let shares = shares(term);
+            let df = shares.iter().filter(|share| **share > 0.0).count() as f32;
+            ((1.0 + (all.len() as f32 - df + 0.5) / (df + 0.5)).ln() * term.weight, shares)
+        })
+        .collect();
+    let reachable: f32 = words.iter().map(|(idf, _)| idf).sum();
+    let mut unit = 1.0_f32;
+    while reachable / unit >= 16_777_216.0 {
+        unit *= 2.0;
     }
+    while reachable / (unit / 2.0) < 16_777_216.0 {
+        unit /= 2.0;
+    }
+    let mut scores = vec![0.0_f64; all.len()];
+    for (idf, shares) in words {
+        let brings = |share: f32| if share > 0.0 { f64::from(idf * share / unit).floor().max(1.0) } else { 0.0 };
+        scores.iter_mut().zip(shares).for_each(|(score, share)| *score += brings(share));
+    }
+    let scores = scores.into_iter().map(|units| (units * f64::from(unit)) as f32);
     let mut ranked: Vec<_> = all.iter().zip(scores).filter(|(_, score)| *score > 0.0).collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.chunk_id.cmp(&b.0.chunk_id)));
     ranked
@@ -239,6 +257,9 @@ fn a_lexical_search_finds_bit_for_bit_what_scoring_every_chunk_finds() {
     let (index, _) = open(dir.path());
     let mut random = Random(9);
     let mut all: Vec<IndexDocument> = (0..DOCUMENTS).map(|n| words_only(n, &mut random)).collect();
+    // One that is longer than chunks are.
+    let long: Vec<String> = (0..900).map(|_| common(&mut random)).collect();
+    all[70].chunks[0].text = long.join(" ");
     index.replace_documents(all.clone()).unwrap();
     let compare = |index: &EmbeddedIndex, all: &[IndexDocument], random: &mut Random| {
         let all = counted(all);
@@ -269,4 +290,16 @@ fn a_lexical_search_finds_bit_for_bit_what_scoring_every_chunk_finds() {
     }
     index.replace_documents(all[all.len() - 400..].to_vec()).unwrap();
     compare(&index, &all, &mut random);
+}
+
+#[test]
+fn a_score_is_a_whole_number_of_units_that_a_float_holds_exactly() {
+    for reachable in [0.0_f32, 1e-7, 0.3, 1.0, 15.9, 16.0, 700.0, 5e8] {
+        let unit = crate::index::bm25::Unit::of(reachable);
+        // What a chunk earns of a word is less than the word's weight.
+        let most = unit.whole(reachable * 0.999);
+        assert!(most < 1 << 24, "{reachable}: {most}");
+        assert!(reachable < 1e-6 || most > 1 << 22, "{reachable}: {most}");
+        assert!((unit.score(most as f32) - reachable * 0.999).abs() <= reachable.max(1e-6) / 4e6, "{reachable}");
+    }
 }

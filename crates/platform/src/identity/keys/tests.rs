@@ -65,7 +65,8 @@ async fn what_is_published_verifies_elsewhere_and_holds_no_private_half() {
     assert_eq!((set.len(), set.left_out().len()), (2, 0), "the next key is there before it signs");
     let expect = Expectations::access("astrolabe", vec!["astrolabe".to_owned()]);
     Verifier { keys: &set, expect: &expect }.verify(&token, test.kernel.now()).unwrap();
-    let names: Vec<String> = serde_json::from_str::<Value>(&jwks).unwrap()["keys"][0].as_object().unwrap().keys().cloned().collect();
+    let mut names: Vec<String> = serde_json::from_str::<Value>(&jwks).unwrap()["keys"][0].as_object().unwrap().keys().cloned().collect();
+    names.sort_unstable();
     assert_eq!(names, ["alg", "crv", "kid", "kty", "use", "x"]);
     let stored: Vec<Vec<u8>> = test.kernel.db.read_all().await.unwrap().all("SELECT private_key FROM signing_keys", &[]).await.unwrap();
     let seed = keys.current().await.unwrap().signer.to_bytes();

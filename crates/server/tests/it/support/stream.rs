@@ -30,7 +30,8 @@ fn sse(block: &str) -> Event {
 
 fn ndjson(line: &str) -> Event {
     let value: Value = serde_json::from_str(line).unwrap();
-    let keys: Vec<&String> = value.as_object().unwrap().keys().collect();
+    let mut keys: Vec<&String> = value.as_object().unwrap().keys().collect();
+    keys.sort_unstable();
     assert_eq!(keys, ["data", "event", "seq"]);
     Event { seq: value["seq"].as_i64().unwrap(), kind: value["event"].as_str().unwrap().to_owned(), data: value["data"].clone() }
 }
