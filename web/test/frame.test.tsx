@@ -3,20 +3,46 @@ import userEvent from "@testing-library/user-event";
 import { expect, test } from "vitest";
 import type { AuditEntry, Job } from "../src/api/types.ts";
 import { open } from "./render.tsx";
-import { json, problem, serve } from "./server.ts";
+import { json, ME, problem, serve } from "./server.ts";
 
 test("without a session the page says where the link comes from", async () => {
   serve({ "GET /api/v1/me": () => problem(401, "missing_token", "Unauthorized") });
   await open("/documents");
-  expect(await screen.findByRole("heading", { name: "Sign in with your one-time link" })).toBeTruthy();
+  expect(await screen.findByRole("heading", { name: "Sign in" })).toBeTruthy();
   expect(screen.getByText("astrolabe login-link")).toBeTruthy();
   expect(screen.queryByRole("navigation", { name: "Main" })).toBeNull();
+});
+
+test("a wrong password is refused without telling which half is wrong, and a right one opens the page", async () => {
+  const user = userEvent.setup();
+  let signedIn = false;
+  const { seen } = serve({
+    "GET /api/v1/me": () => (signedIn ? json(ME) : problem(401, "missing_token", "Unauthorized")),
+    "POST /api/v1/sessions": ({ body }) => {
+      signedIn = (body as { password: string }).password === "seven lamps near Gdynia";
+      return signedIn
+        ? json({ session: "ses_1", must_change: false }, 201)
+        : problem(401, "invalid_credentials", "Wrong e-mail or password");
+    },
+  });
+  await open("/account");
+  await user.type(await screen.findByLabelText("E-mail"), "anna@example.com");
+  await user.type(screen.getByLabelText("Password"), "guess");
+  await user.click(screen.getByRole("button", { name: "Sign in" }));
+  expect((await screen.findByRole("alert")).textContent).toMatch(/E-mail or password is wrong/);
+  await user.type(screen.getByLabelText("Password"), "seven lamps near Gdynia");
+  await user.click(screen.getByRole("button", { name: "Sign in" }));
+  expect(await screen.findByRole("heading", { name: "Account" })).toBeTruthy();
+  expect(seen.filter((r) => r.path === "/api/v1/sessions")[1]?.body).toEqual({
+    email: "anna@example.com",
+    password: "seven lamps near Gdynia",
+  });
 });
 
 test("a session that ends anywhere brings the sign-in view", async () => {
   serve({ "GET /api/v1/sources": () => problem(401, "invalid_token", "Unauthorized") });
   await open("/documents");
-  expect(await screen.findByRole("heading", { name: "Sign in with your one-time link" })).toBeTruthy();
+  expect(await screen.findByRole("heading", { name: "Sign in" })).toBeTruthy();
 });
 
 test("opening the link elsewhere is noticed on checking", async () => {

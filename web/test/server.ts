@@ -151,9 +151,11 @@ export function askResult(parts: Partial<Answer> = {}): Answer {
 
 const READY: Readiness = { status: "ready", degraded: [], dependencies: {}, offline: true };
 const VERSION: Version = { name: "astrolabe", version: "0.1.0", git_sha: "abc", api_version: "v1" };
-const ME: Me = {
+export const ME: Me = {
   principal: { id: "usr_1", name: "admin", roles: ["admin"], rights: ["own_account", "read_knowledge", "read_audit"] },
   tenant: { id: "ten_1", name: "default", slug: "default" },
+  tenants: [{ id: "ten_1", name: "default", slug: "default" }],
+  must_change: false,
 };
 
 /**

@@ -136,6 +136,7 @@ codes! {
     UNKNOWN_AGENT = "unknown_agent", Invalid, "Unknown agent", "Use one of the agents that GET /api/v1/agents lists";
     UNKNOWN_TOOL = "unknown_tool", Invalid, "Unknown tool", "Use one of the tools that the agent lists";
     TOOL_NOT_CONFIGURED = "tool_not_configured", Unavailable, "Tool not configured", "Configure the setting that the detail names";
+    NOT_CONFIGURED = "not_configured", Unavailable, "Not configured", "Set what the detail names";
     TOOL_REFUSED = "tool_refused", Forbidden, "Tool refused", "Ask an administrator for one of the tool's roles";
     POLICY_REFUSED = "policy_refused", Forbidden, "Refused by a policy", "Ask an administrator of the tenant about the policy that the detail names";
     FEATURE_OFF = "feature_off", Forbidden, "Turned off for this tenant", "Ask an administrator of the tenant to turn on the flag that the detail names";

@@ -374,6 +374,10 @@ async fn dependencies(knowledge: &Knowledge, gateway: &Gateway, identity: &Ident
         None => "answers are put together from sentences of the documents".to_owned(),
     };
     all.push(Named { name: "chat_model", dependency: Dependency { status: status.as_str().to_owned(), required: false, detail } });
+    if identity.keys().only_verifies() {
+        let detail = "no access tokens are issued here: set the SECRET_KEY of the other processes".to_owned();
+        all.push(Named { name: "signing_keys", dependency: Dependency { status: "off".to_owned(), required: false, detail } });
+    }
     if let Some(issuer) = identity.issuer() {
         let known = issuer.status();
         let (status, detail) = match (known.failure, known.keys) {

@@ -19,6 +19,8 @@ export interface Page<T> {
 /** Who is signed in, and in which tenant. */
 export type Me = Schemas["Me"];
 
+/** A session that began. */
+export type SignedIn = Schemas["SignedIn"];
 /** What somebody may do. */
 export type Right = Schemas["Right"];
 /** A key that a program signs in with. */

@@ -290,7 +290,7 @@ async fn policies_that_cannot_be_read_refuse() {
     setup.kernel.clock.advance(Duration::from_secs(5));
     let error = asked(&setup.kernel, &who, "run_agents").await.unwrap_err();
     assert_eq!(error.code(), code::POLICY_REFUSED, "nobody knows what it forbids");
-    let mut tx = setup.kernel.db.write_all().await.unwrap();
+    let mut tx = setup.kernel.db.write_schema().await.unwrap();
     tx.execute("DROP TABLE policy_versions", &[]).await.unwrap();
     tx.commit().await.unwrap();
     setup.kernel.clock.advance(Duration::from_secs(5));

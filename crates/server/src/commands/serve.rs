@@ -115,7 +115,14 @@ pub async fn run(context: &Context, args: Serve) -> Result<Done> {
 async fn open(parts: &Parts, system: System) -> Result<App> {
     let app = App::open(parts, system).await?;
     match app.identity.keys().open().await {
-        Ok(()) => Ok(app),
+        Ok(()) => {
+            if app.identity.keys().only_verifies() {
+                tracing::warn!(
+                    "another process made the signing keys, and SECRET_KEY is not set here: this process verifies tokens and issues none"
+                );
+            }
+            Ok(app)
+        }
         Err(error) => {
             app.stop(Duration::ZERO).await;
             Err(error)

@@ -219,8 +219,17 @@ export const pl: Catalogue = {
   "status.banner.other": "Działa bez: {parts}.",
   "status.banner.readOnly": "Konserwacja: teraz niczego nie można zmienić.",
 
-  "session.title": "Zaloguj się jednorazowym linkiem",
-  "session.body": "Ta strona jest tylko dla osoby, która uruchomiła Astrolabe na tym komputerze, więc nie ma hasła.",
+  "session.title": "Zaloguj się",
+  "session.body":
+    "Kto prowadzi Astrolabe na tym komputerze, loguje się linkiem, który działa raz. Tak samo ten, kto nie ma jeszcze hasła: link tworzy administrator.",
+  "session.link": "Jednorazowym linkiem",
+  "session.email": "E-mail",
+  "session.password": "Hasło",
+  "session.tenant": "Krótka nazwa organizacji",
+  "session.wrong":
+    "E-mail lub hasło jest nieprawidłowe. Kto nie pamięta hasła, prosi administratora o jednorazowy link.",
+  "session.enter": "Zaloguj się",
+  "session.elsewhere": "Inna organizacja",
   "session.step.serve": "Przy starcie {command} wypisuje link w terminalu. Otwórz go.",
   "session.step.link": "Link działa raz. {command} wypisze nowy.",
   "session.check": "Link został otwarty",
@@ -244,6 +253,11 @@ export const pl: Catalogue = {
   "account.lead": "Kim tu jesteś, co wolno ci robić i jakich kluczy używają twoje programy.",
   "account.name": "Nazwa",
   "account.tenant": "Organizacja",
+  "account.password": "Zmień hasło",
+  "account.password.current": "Obecne hasło",
+  "account.password.new": "Nowe hasło",
+  "account.password.hint": "Co najmniej 12 znaków, inne niż nazwa i e-mail.",
+  "account.mustChange": "Najpierw ustaw własne hasło; do tego czasu nic więcej nie jest dostępne.",
   "account.roles": "Role",
 
   "keys.title": "Klucze API",

@@ -22,6 +22,7 @@ use astrolabe_kernel::{
     Error, Kernel, Principal, Result, Timestamp, Tx,
     audit::{Outcome, Record},
     config::Secret,
+    db::Dialect,
     error::code,
     http::Trace,
 };
@@ -75,7 +76,8 @@ struct Held {
     loaded_at: Timestamp,
     rows: Vec<Stored>,
     kid: String,
-    signer: SigningKey,
+    /// None in a process that has no secret, beside others that have one: it verifies, and signs nothing.
+    signer: Option<SigningKey>,
     set: KeySet,
     /// The set as it is published.
     jwks: String,
@@ -184,7 +186,7 @@ impl Keys {
         }
         let header = json!({"alg": "EdDSA", "typ": "at+jwt", "kid": held.kid});
         let signed = format!("{}.{}", encode(header.to_string()), encode(Value::Object(claims).to_string()));
-        let signature = held.signer.sign(signed.as_bytes());
+        let signature = held.signer.as_ref().ok_or_else(elsewhere)?.sign(signed.as_bytes());
         let token = Secret::new(format!("{signed}.{}", encode(signature.to_bytes())));
         Ok(Issued { token, id, expires_at: Timestamp::from_micros(expires_at.saturating_mul(1_000_000)) })
     }
@@ -263,6 +265,9 @@ impl Keys {
         tx.prune_signing_keys(now).await?;
         tx.commit().await?;
         let held = self.load(now).await?;
+        if held.signer.is_none() {
+            return Ok(None);
+        }
         let since = held.rows.iter().find(|k| k.kid == held.kid).and_then(|k| k.active_at).unwrap_or(now);
         if self.0.config.key_days == 0 || now.since(since) < DAY * self.0.config.key_days {
             return Ok(None);
@@ -300,6 +305,34 @@ impl Keys {
 
     fn sealer(&self, may_make: bool) -> Result<Sealer> {
         Sealer::choose(&self.0.config, &self.0.secret_file, may_make, &self.0.kernel.random)
+    }
+
+    /// The key that signs. Every key that is not retired has to open, and to belong to its public half.
+    fn signer(&self, rows: &[Stored]) -> Result<SigningKey> {
+        let sealer = self.sealer(false)?;
+        let wrong = || {
+            Error::new(
+                code::INVALID_CONFIG,
+                format!("SECRET_KEY: is not the one that the stored signing keys were encrypted with; {WRONG_SECRET}"),
+            )
+        };
+        let mut signer = None;
+        for row in rows.iter().filter(|k| k.state != "retired") {
+            let seed = row.private_key.as_deref().and_then(|sealed| sealer.open(&row.kid, sealed)).ok_or_else(wrong)?;
+            let key = SigningKey::from_bytes(seed.as_slice().try_into().map_err(|_| wrong())?);
+            if encode(key.verifying_key().as_bytes()) != row.public_key {
+                return Err(wrong());
+            }
+            if row.state == "active" {
+                signer = Some(key);
+            }
+        }
+        signer.ok_or_else(|| Error::internal("no signing key is active"))
+    }
+
+    /// Whether others have to sign, because this process has no secret; known once [`Keys::open`] has been called.
+    pub fn only_verifies(&self) -> bool {
+        self.held().is_some_and(|held| held.signer.is_none())
     }
 
     fn held(&self) -> Option<Arc<Held>> {
@@ -370,30 +403,27 @@ impl Keys {
     }
 
     fn opened(&self, rows: Vec<Stored>, now: Timestamp) -> Result<Held> {
-        let sealer = self.sealer(false)?;
-        let wrong = || {
-            Error::new(
-                code::INVALID_CONFIG,
-                format!("SECRET_KEY: is not the one that the stored signing keys were encrypted with; {WRONG_SECRET}"),
-            )
-        };
-        let mut signer = None;
-        for row in rows.iter().filter(|k| k.state != "retired") {
-            let seed = row.private_key.as_deref().and_then(|sealed| sealer.open(&row.kid, sealed)).ok_or_else(wrong)?;
-            let key = SigningKey::from_bytes(seed.as_slice().try_into().map_err(|_| wrong())?);
-            if encode(key.verifying_key().as_bytes()) != row.public_key {
-                return Err(wrong());
-            }
-            if row.state == "active" {
-                signer = Some((row.kid.clone(), key));
-            }
-        }
-        let (kid, signer) = signer.ok_or_else(|| Error::internal("no signing key is active"))?;
         let keys: Vec<Value> = rows.iter().map(jwk).collect();
         let jwks = json!({ "keys": keys }).to_string();
         let set = KeySet::parse(jwks.as_bytes())?;
+        let active = rows.iter().find(|k| k.state == "active").map(|k| k.kid.clone());
+        let kid = active.ok_or_else(|| Error::internal("no signing key is active"))?;
+        // A setting that is wrong is somebody's mistake, and so is a secret that is gone. On PostgreSQL it may be the data directory of one of
+        // several processes, and another one made the keys.
+        let set_by_hand = !self.0.config.secret_key.is_empty() || !self.0.config.jwt_secret_key.is_empty();
+        let one_of_several = !set_by_hand && self.0.kernel.db.dialect() == Dialect::Postgres;
+        let signer = match self.signer(&rows) {
+            Ok(signer) => Some(signer),
+            Err(_) if one_of_several => None,
+            Err(error) => return Err(error),
+        };
         Ok(Held { loaded_at: now, rows, kid, signer, set, jwks })
     }
+}
+
+/// What to say when a process without a secret is to sign.
+fn elsewhere() -> Error {
+    Error::new(code::NOT_CONFIGURED, format!("SECRET_KEY: is not set, and another process made the signing keys; {WRONG_SECRET}"))
 }
 
 fn encode(bytes: impl AsRef<[u8]>) -> String {
