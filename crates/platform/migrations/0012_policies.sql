@@ -27,7 +27,6 @@ CREATE VIEW v_policies AS
 -- A tenant without a row has the defaults.
 CREATE TABLE tenant_settings (
     tenant_id  TEXT   NOT NULL PRIMARY KEY,
-    name       TEXT   NOT NULL,
     time_zone  TEXT   NOT NULL,
     flags      TEXT   NOT NULL,
     version    BIGINT NOT NULL,
@@ -35,7 +34,7 @@ CREATE TABLE tenant_settings (
 );
 
 CREATE VIEW v_tenant_settings AS
-    SELECT tenant_id, name, time_zone, {{json(flags)}} AS flags, version, {{time(updated_at)}} AS updated_at
+    SELECT tenant_id, time_zone, {{json(flags)}} AS flags, version, {{time(updated_at)}} AS updated_at
     FROM tenant_settings;
 
 -- Of the installation, so without a tenant; one row at most.

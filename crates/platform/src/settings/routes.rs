@@ -11,7 +11,7 @@ use axum::{extract::State, http::HeaderMap, response::Response};
 use serde_json::json;
 
 use super::{Settings, SettingsChange, store};
-use crate::{Platform, etag};
+use crate::{Platform, etag, tenants};
 
 /// Read the tenant's settings. `ETag` is their version.
 #[utoipa::path(get, path = "/api/v1/settings", tag = "settings",
@@ -46,6 +46,11 @@ pub async fn change_settings(
     stored.updated_at = Some(now);
     if !store::put(&mut tx, tenant, &stored, before, now).await? {
         return Err(Error::new(code::CONFLICT, "somebody else changed the settings at the same moment: read them and try again"));
+    }
+    if let Some(name) = &change.name {
+        let mut home = tenants::store::lock(&mut tx, tenant).await?.ok_or_else(|| Error::not_found("tenant"))?;
+        (home.name, home.version, home.updated_at) = (name.clone(), home.version + 1, now);
+        tenants::store::update(&mut tx, &home).await?;
     }
     let payload = json!({"name": change.name, "time_zone": change.time_zone, "flags": change.flags, "version": stored.version});
     tx.audit(kernel, Record::of(&caller, "settings.update", tenant, payload)).await?;

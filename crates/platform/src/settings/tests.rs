@@ -83,3 +83,14 @@ async fn everybody_reads_the_settings_and_who_manages_the_tenant_changes_them() 
     assert!(routes::get_settings(State(platform.clone()), caller(&kernel, Role::Viewer).may().unwrap()).await.is_ok());
     assert_eq!(change(&platform, Role::Editor, json!({"name": "mine"})).await.unwrap_err().code(), code::FORBIDDEN);
 }
+
+#[tokio::test]
+async fn a_tenant_has_one_name_whoever_changes_it() {
+    let test = TestKernel::new(&[MIGRATIONS]).await;
+    let (kernel, platform) = process(&test.kernel);
+    change(&platform, Role::TenantAdmin, json!({"name": "Acme"})).await.unwrap();
+    let tenant = Principal::local_admin().tenant;
+    let home = crate::tenants::store::get(&mut kernel.db.read(tenant).await.unwrap(), tenant).await.unwrap().unwrap();
+    assert_eq!((home.name.as_str(), home.version), ("Acme", 2));
+    assert_eq!(platform.settings(tenant).await.unwrap().settings.name, "Acme");
+}
