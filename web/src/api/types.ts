@@ -21,6 +21,18 @@ export type Me = Schemas["Me"];
 
 /** A session that began. */
 export type SignedIn = Schemas["SignedIn"];
+/** A place in the lattice of roles. */
+export type Role = Schemas["Role"];
+/** A member of the tenant. */
+export type Member = Schemas["Member"];
+/** Somebody to add to the tenant. */
+export type NewMember = Schemas["NewMember"];
+/** What to change of a membership. */
+export type MemberChange = Schemas["MemberChange"];
+/** Somebody who was added, with a one-time link. */
+export type AddedMember = Schemas["AddedMember"];
+/** A one-time link. */
+export type SignInLink = Schemas["SignInLink"];
 /** What somebody may do. */
 export type Right = Schemas["Right"];
 /** A key that a program signs in with. */

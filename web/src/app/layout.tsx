@@ -39,7 +39,7 @@ export function Layout() {
       <a className={css.skip} href="#content">
         {t("app.skip")}
       </a>
-      <Header signedIn={me.data != null} />
+      <Header signedIn={me.data != null} manages={me.data?.principal.rights.includes("manage_users") ?? false} />
       <StatusBanner />
       <main id="content" tabIndex={-1} className={css.main}>
         {me.data ? (
@@ -64,7 +64,7 @@ export function Layout() {
 const NEXT_THEME: Readonly<Record<Theme, Theme>> = { auto: "light", light: "dark", dark: "auto" };
 const THEME_ICON: Readonly<Record<Theme, IconName>> = { auto: "auto", light: "sun", dark: "moon" };
 
-function Header({ signedIn }: { signedIn: boolean }) {
+function Header({ signedIn, manages }: { signedIn: boolean; manages: boolean }) {
   const { t, language, setLanguage } = useI18n();
   const theme = useTheme();
   const client = useQueryClient();
@@ -82,6 +82,7 @@ function Header({ signedIn }: { signedIn: boolean }) {
           <Link to="/documents">{t("nav.documents")}</Link>
           <Link to="/quality">{t("nav.quality")}</Link>
           <Link to="/activity">{t("nav.activity")}</Link>
+          {manages && <Link to="/people">{t("nav.people")}</Link>}
         </nav>
       )}
       <section className={css.preferences} aria-label={t("app.preferences")}>

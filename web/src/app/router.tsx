@@ -96,7 +96,13 @@ const account = createRoute({
   component: lazyRouteComponent(() => import("../features/account/account-page.tsx"), "AccountPage"),
 });
 
-const routeTree = root.addChildren([ask, documents, source, reader, quality, questionSet, activity, account]);
+const people = createRoute({
+  getParentRoute: () => root,
+  path: "/people",
+  component: lazyRouteComponent(() => import("../features/people/people-page.tsx"), "PeoplePage"),
+});
+
+const routeTree = root.addChildren([people, ask, documents, source, reader, quality, questionSet, activity, account]);
 
 /** Makes the router; without a history it is the browser's address bar. */
 export function createAppRouter(history?: RouterHistory) {
