@@ -1910,14 +1910,16 @@ export interface components {
         /** @description A feature flag and what it is set to. */
         FlagState: {
             /** @description What it is when nobody sets it. */
-            default: Record<string, never>;
+            default: components["schemas"]["FlagValue"];
             /** @description What it does. */
             description: string;
             /** @description `switch`, which is true or false, or `share`, which is a percentage. */
             kind: string;
             /** @description What it is set to: true or false, or a whole number from 0 to 100. */
-            value: Record<string, never>;
+            value: components["schemas"]["FlagValue"];
         };
+        /** @description The value of a flag, as the description shows it. */
+        FlagValue: boolean | number;
         /** @description A passage that was found: a chunk, or neighbouring chunks of one section. */
         Found: {
             /** @description The chunk; the best one of a passage that was put together. */

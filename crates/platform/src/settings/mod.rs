@@ -47,11 +47,22 @@ pub struct FlagState {
     #[schema(pattern = "^(switch|share)$")]
     pub kind: String,
     /// What it is set to: true or false, or a whole number from 0 to 100.
-    #[schema(value_type = Object)]
+    #[schema(value_type = FlagValue)]
     pub value: Value,
     /// What it is when nobody sets it.
-    #[schema(value_type = Object)]
+    #[schema(value_type = FlagValue)]
     pub default: Value,
+}
+
+/// The value of a flag, as the description shows it.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes values that are read as JSON")]
+pub enum FlagValue {
+    /// Of a switch.
+    Switch(bool),
+    /// Of a share, in percent.
+    Share(u8),
 }
 
 /// A change of settings: what is absent stays.
