@@ -48,10 +48,7 @@ test("a session that ends anywhere brings the sign-in view", async () => {
 test("opening the link elsewhere is noticed on checking", async () => {
   let signedIn = false;
   serve({
-    "GET /api/v1/me": () =>
-      signedIn
-        ? json({ principal: { id: "usr_1", name: "admin", roles: [] }, tenant: { id: "ten_1", name: "t" } })
-        : problem(401, "missing_token", "Unauthorized"),
+    "GET /api/v1/me": () => (signedIn ? json(ME) : problem(401, "missing_token", "Unauthorized")),
   });
   await open("/");
   const check = await screen.findByRole("button", { name: "I have opened the link" });
