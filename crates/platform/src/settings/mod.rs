@@ -57,7 +57,6 @@ pub struct FlagState {
 /// The value of a flag, as the description shows it.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "describes values that are read as JSON")]
 pub enum FlagValue {
     /// Of a switch.
     Switch(bool),
