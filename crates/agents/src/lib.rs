@@ -18,11 +18,11 @@ use astrolabe_kernel::{
     db::{Migration, Migrations},
     error::code,
 };
+use astrolabe_kernel::{http::Routes, routes};
 use astrolabe_knowledge::Knowledge;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 pub use tools::ToolsConfig;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// This domain's tables.
 pub const MIGRATIONS: Migrations = Migrations {
@@ -85,8 +85,8 @@ impl Agents {
 }
 
 /// Every endpoint of this domain.
-pub fn routes(agents: Agents) -> OpenApiRouter {
-    OpenApiRouter::new()
+pub fn routes(agents: Agents) -> Routes {
+    Routes::new()
         .routes(routes!(runs::routes::run_agent))
         .routes(routes!(runs::routes::list_runs))
         .routes(routes!(runs::routes::get_run))

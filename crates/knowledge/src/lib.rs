@@ -23,9 +23,9 @@ mod tests;
 
 pub use astrolabe_backends::analysis::{Lang, detect_language};
 use astrolabe_kernel::db::{Migration, Migrations};
+use astrolabe_kernel::{http::Routes, routes};
 pub use index::IndexEngine;
 pub use runtime::{Dependency, Knowledge, KnowledgeConfig, Paths};
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// This domain's tables.
 pub const MIGRATIONS: Migrations = Migrations {
@@ -43,8 +43,8 @@ pub const MIGRATIONS: Migrations = Migrations {
 };
 
 /// Every endpoint of this domain.
-pub fn routes(knowledge: Knowledge) -> OpenApiRouter {
-    OpenApiRouter::new()
+pub fn routes(knowledge: Knowledge) -> Routes {
+    Routes::new()
         .routes(routes!(sources::routes::list_sources, sources::routes::create_source))
         .routes(routes!(sources::routes::get_source, sources::routes::update_source, sources::routes::delete_source))
         .routes(routes!(sources::routes::stream_source_events))

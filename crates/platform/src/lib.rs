@@ -37,9 +37,9 @@ use astrolabe_kernel::{
     policy::Action,
     principal::TenantId,
 };
+use astrolabe_kernel::{http::Routes, routes};
 
 use self::{access::Verdicts, accounts::passwords::Passwords, identity::Identity};
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// This domain's tables.
 pub const MIGRATIONS: Migrations = Migrations {
@@ -135,8 +135,8 @@ impl Platform {
 }
 
 /// The endpoints behind sign-in.
-pub fn routes(platform: Platform) -> OpenApiRouter {
-    OpenApiRouter::new()
+pub fn routes(platform: Platform) -> Routes {
+    Routes::new()
         .routes(routes!(sessions::own::get_me))
         .routes(routes!(sessions::own::change_password))
         .routes(routes!(sessions::own::list_sessions))
@@ -167,8 +167,8 @@ pub fn routes(platform: Platform) -> OpenApiRouter {
 }
 
 /// The endpoints that are open: reviewed with care, for they have no caller.
-pub fn public_routes(platform: Platform) -> OpenApiRouter {
-    OpenApiRouter::new()
+pub fn public_routes(platform: Platform) -> Routes {
+    Routes::new()
         .routes(routes!(sessions::routes::sign_in))
         .routes(routes!(sessions::routes::create_session))
         .routes(routes!(sessions::routes::refresh_session))

@@ -13,6 +13,10 @@ use astrolabe_kernel::{
     idempotency,
     limits::{Limiter, limit, limit_address},
 };
+use astrolabe_kernel::{
+    http::{Describe, Routes},
+    routes,
+};
 use astrolabe_platform::{access::authenticate, audit::refusals::refusals, maintenance};
 use axum::{
     Extension, Router,
@@ -32,7 +36,6 @@ use tower_http::{
     cors::CorsLayer,
 };
 use utoipa::openapi::OpenApi;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     api,
@@ -45,27 +48,23 @@ use crate::{
 };
 
 /// The paths of an app that is open, with the description of its API.
-pub fn full(app: &App) -> (Router, OpenApi) {
+pub fn full(app: &App) -> (Router, Description) {
     let documents = Documents::default();
     let limiter = Limiter::new(&app.config.limits, app.kernel.clock.clone(), classes::class);
     let signed_in = signed_in(app)
         .layer(from_fn_with_state(app.platform.clone(), maintenance::guard))
         .layer(from_fn_with_state(limiter.clone(), limit))
         .layer(from_fn_with_state(app.platform.clone(), authenticate));
-    let pages = OpenApiRouter::new()
-        .routes(routes!(get_openapi))
-        .routes(routes!(get_docs))
-        .routes(routes!(get_style))
-        .with_state(documents.clone());
-    let open = OpenApiRouter::new()
+    let pages =
+        Routes::new().routes(routes!(get_openapi)).routes(routes!(get_docs)).routes(routes!(get_style)).with_state(documents.clone());
+    let open = Routes::new()
         .merge(system::routes(app.system.clone()))
         .merge(astrolabe_platform::public_routes(app.platform.clone()).layer(from_fn_with_state(limiter.clone(), limit_address)))
         .merge(astrolabe_platform::identity::public_routes(app.identity.clone()))
         .merge(pages);
-    let base = api::base(&app.config.server.public_url);
-    let (router, mut description) = OpenApiRouter::with_openapi(base).merge(signed_in).merge(open).split_for_parts();
-    api::complete(&mut description);
-    documents.describe(&description);
+    let (router, operations) = signed_in.merge(open).into_parts();
+    let description = Description { server: app.config.server.public_url.clone(), operations: operations.into() };
+    documents.of(description.clone());
     let unknown = Router::new()
         .fallback(not_found)
         .layer(from_fn_with_state(limiter, limit))
@@ -77,9 +76,9 @@ pub fn full(app: &App) -> (Router, OpenApi) {
 }
 
 /// The paths behind sign-in, which the layer around them puts a [`Principal`](astrolabe_kernel::Principal) into.
-pub fn signed_in(app: &App) -> OpenApiRouter {
+pub fn signed_in(app: &App) -> Routes {
     let keys = idempotency::Keys { kernel: app.kernel.clone(), time_limit: app.config.server.request_timeout() };
-    OpenApiRouter::new()
+    Routes::new()
         .merge(astrolabe_platform::routes(app.platform.clone()))
         .merge(astrolabe_platform::audit::routes(app.console.clone()))
         .merge(astrolabe_platform::privacy::routes(app.privacy.clone()))
@@ -92,7 +91,7 @@ pub fn signed_in(app: &App) -> OpenApiRouter {
 
 /// The paths of a process whose data directory is not open yet: probes answer, everything else says to come back.
 pub fn warming(system: System, config: &Config, clock: Clock, random: Random) -> Router {
-    let (router, _) = OpenApiRouter::new().merge(system::routes(system)).split_for_parts();
+    let (router, _) = system::routes(system).into_parts();
     layers(router.fallback(warming_up).method_not_allowed_fallback(method_not_allowed), config, clock, random)
 }
 
@@ -179,19 +178,44 @@ async fn elsewhere(unknown: Router, request: Request) -> Response {
     web::serve(request).await
 }
 
-/// The description of the API in both forms, made once the router is complete.
+/// How the API is described.
+#[derive(Clone)]
+pub struct Description {
+    /// The public address, or empty.
+    server: String,
+    operations: Arc<[Describe]>,
+}
+
+impl Description {
+    /// OpenAPI 3.1 of everything that the router serves.
+    pub fn make(&self) -> OpenApi {
+        let mut description = api::base(&self.server);
+        for describe in &*self.operations {
+            describe(&mut description);
+        }
+        api::complete(&mut description);
+        description
+    }
+}
+
+/// The description of the API in both forms, made when somebody first asks for one.
 #[derive(Clone, Default)]
-struct Documents(Arc<OnceLock<(Bytes, String)>>);
+struct Documents {
+    description: Arc<OnceLock<Description>>,
+    made: Arc<OnceLock<(Bytes, String)>>,
+}
 
 impl Documents {
-    fn describe(&self, description: &OpenApi) {
-        let json = serde_json::to_value(description).unwrap_or(Value::Null);
-        let page = docs::page(&json);
-        let _ = self.0.set((Bytes::from(json.to_string()), page));
+    fn of(&self, description: Description) {
+        let _ = self.description.set(description);
     }
 
     fn get(&self) -> (Bytes, String) {
-        self.0.get().cloned().unwrap_or_default()
+        let make = || {
+            let json = self.description.get().and_then(|d| serde_json::to_value(d.make()).ok()).unwrap_or(Value::Null);
+            (Bytes::from(json.to_string()), docs::page(&json))
+        };
+        self.made.get_or_init(make).clone()
     }
 }
 

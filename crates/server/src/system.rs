@@ -15,6 +15,7 @@ use astrolabe_kernel::{
     db::Plan,
     http::{Json, OpenProblems},
 };
+use astrolabe_kernel::{http::Routes, routes};
 use astrolabe_platform::maintenance::Maintenance;
 use axum::{
     extract::State,
@@ -23,7 +24,6 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// The version of the program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -273,8 +273,8 @@ impl System {
 }
 
 /// The system endpoints, all open.
-pub fn routes(system: System) -> OpenApiRouter {
-    OpenApiRouter::new()
+pub fn routes(system: System) -> Routes {
+    Routes::new()
         .routes(routes!(get_health))
         .routes(routes!(get_healthz))
         .routes(routes!(get_readyz))

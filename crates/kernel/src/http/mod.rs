@@ -8,6 +8,7 @@ mod middleware;
 mod openapi;
 mod pace;
 mod problem;
+mod routes;
 mod sse;
 mod strict;
 mod trace;
@@ -23,7 +24,10 @@ pub use openapi::{
 };
 pub(crate) use openapi::{Responses, refused_without};
 pub use pace::{Pace, pace};
+#[doc(hidden)]
+pub use pastey::paste;
 pub(crate) use problem::as_sent;
 pub use problem::{Problem, ShownOnce, method_not_allowed, not_found, refusal};
+pub use routes::{Describe, Operations, Routes};
 pub use sse::{StreamQuery, event_stream};
 pub use trace::Trace;

@@ -9,6 +9,7 @@ use astrolabe_kernel::{
     page::{Page, page_limit, read_cursor},
     principal::right,
 };
+use astrolabe_kernel::{http::Routes, routes};
 use axum::{
     extract::{
         DefaultBodyLimit, Multipart, State,
@@ -19,7 +20,6 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Document, DocumentContent, Upload, check_name, store};
 use crate::{
@@ -107,11 +107,11 @@ pub async fn list_documents(
 }
 
 /// The upload's route, whose body may be as large as the files it brings.
-pub(crate) fn upload_route(knowledge: &Knowledge) -> OpenApiRouter<Knowledge> {
+pub(crate) fn upload_route(knowledge: &Knowledge) -> Routes<Knowledge> {
     let files = u64::try_from(knowledge.config.max_upload_files).unwrap_or(1);
     let limit = knowledge.config.max_document_bytes.saturating_mul(files).saturating_add(1 << 20);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    OpenApiRouter::new().routes(routes!(upload_documents)).layer(DefaultBodyLimit::max(limit))
+    Routes::new().routes(routes!(upload_documents)).layer(DefaultBodyLimit::max(limit))
 }
 
 /// Upload documents.

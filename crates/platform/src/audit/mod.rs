@@ -10,8 +10,8 @@ pub mod routes;
 use std::sync::Arc;
 
 use astrolabe_kernel::{Kernel, audit::PublicKey};
+use astrolabe_kernel::{http::Routes, routes};
 use tokio::sync::Semaphore;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Exports at the same time; each reads the whole log of a tenant.
 const EXPORTS: usize = 4;
@@ -43,8 +43,8 @@ impl Console {
 }
 
 /// The console's endpoints, behind sign-in.
-pub fn routes(console: Console) -> OpenApiRouter {
-    OpenApiRouter::new()
+pub fn routes(console: Console) -> Routes {
+    Routes::new()
         .routes(routes!(routes::list_audit_entries))
         .routes(routes!(routes::export_audit_entries))
         .routes(routes!(routes::get_chain_head))

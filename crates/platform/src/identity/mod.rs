@@ -13,7 +13,7 @@ pub mod tokens;
 use std::{path::PathBuf, sync::Arc};
 
 use astrolabe_kernel::{Error, Kernel, Result, error::code};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use astrolabe_kernel::{http::Routes, routes};
 
 use self::{
     config::{IdentityConfig, OidcConfig},
@@ -91,6 +91,6 @@ impl Identity {
 }
 
 /// The open endpoints: keys and metadata.
-pub fn public_routes(identity: Identity) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(keys::routes::get_jwks)).routes(routes!(keys::routes::get_protected_resource)).with_state(identity)
+pub fn public_routes(identity: Identity) -> Routes {
+    Routes::new().routes(routes!(keys::routes::get_jwks)).routes(routes!(keys::routes::get_protected_resource)).with_state(identity)
 }

@@ -15,10 +15,10 @@ use astrolabe_kernel::{
     jobs::{Job, JobError, JobState, NewJob, Registry},
     personal::People,
 };
+use astrolabe_kernel::{http::Routes, routes};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// How long an export can be fetched.
 pub const EXPORT_LIFE: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
@@ -160,8 +160,8 @@ impl Privacy {
 }
 
 /// The endpoints, behind sign-in.
-pub fn routes(privacy: Privacy) -> OpenApiRouter {
-    OpenApiRouter::new()
+pub fn routes(privacy: Privacy) -> Routes {
+    Routes::new()
         .routes(routes!(routes::list_privacy_requests, routes::make_privacy_request))
         .routes(routes!(routes::get_privacy_request))
         .routes(routes!(routes::get_privacy_export))

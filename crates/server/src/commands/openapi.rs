@@ -31,7 +31,7 @@ pub async fn run(context: &Context, _: &Openapi) -> Result<Done> {
     let app = App::open(&parts, System::new(parts.lifecycle.clone(), false, String::new)).await?;
     let (_, description) = router::full(&app);
     app.stop(std::time::Duration::from_secs(1)).await;
-    let text = serde_json::to_string_pretty(&description).map_err(Error::internal)?;
+    let text = serde_json::to_string_pretty(&description.make()).map_err(Error::internal)?;
     crate::output::write_out(&text);
     let _ = context;
     Ok(Done::All)

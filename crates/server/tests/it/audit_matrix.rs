@@ -281,7 +281,7 @@ impl World {
 
 /// Every operation of the description that is no GET.
 fn changing(app: &TestApp) -> BTreeSet<String> {
-    let description = serde_json::to_value(&app.description).unwrap();
+    let description = serde_json::to_value(app.description.make()).unwrap();
     let mut operations = BTreeSet::new();
     for (path, item) in description["paths"].as_object().unwrap() {
         operations.extend(item.as_object().unwrap().keys().filter(|m| *m != "get").map(|m| format!("{} {path}", m.to_uppercase())));
@@ -321,7 +321,7 @@ async fn every_operation_that_is_refused_for_lack_of_rights_leaves_an_entry() {
     let nobody = Principal::new("user:nobody", "Nobody", default_tenant(), Role::None, Vec::new(), "token");
     let mut key = Principal::new("user:key", "Key", default_tenant(), Role::Admin, Vec::new(), "key");
     key.scope = Rights::default();
-    let rights: BTreeMap<String, String> = crate::openapi::operations(&serde_json::to_value(&app.description).unwrap())
+    let rights: BTreeMap<String, String> = crate::openapi::operations(&serde_json::to_value(app.description.make()).unwrap())
         .into_iter()
         .filter_map(|(method, path, right)| Some((format!("{method} {path}"), right?)))
         .collect();

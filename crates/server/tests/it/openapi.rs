@@ -24,7 +24,7 @@ fn described(api: &Value) -> BTreeMap<String, BTreeSet<String>> {
 #[tokio::test]
 async fn every_route_of_the_router_is_in_the_description_with_its_methods() {
     let app = TestApp::new().await;
-    let api = serde_json::to_value(&app.description).unwrap();
+    let api = serde_json::to_value(app.description.make()).unwrap();
     let described = described(&api);
     let routed = paths_of(&app.router);
     assert!(routed.len() > 20, "the router prints its paths: {routed:?}");
@@ -40,7 +40,7 @@ async fn every_route_of_the_router_is_in_the_description_with_its_methods() {
 #[tokio::test]
 async fn every_operation_has_a_summary_a_tag_that_is_explained_and_its_refusals() {
     let app = TestApp::new().await;
-    let api = serde_json::to_value(&app.description).unwrap();
+    let api = serde_json::to_value(app.description.make()).unwrap();
     assert_eq!(api["openapi"], "3.1.0");
     let tags: BTreeSet<&str> = api["tags"].as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap()).collect();
     let mut ids = BTreeSet::new();
@@ -76,7 +76,7 @@ pub fn operations(api: &Value) -> Vec<(String, String, Option<String>)> {
 #[tokio::test]
 async fn every_operation_behind_sign_in_names_the_right_it_asks_for() {
     let app = TestApp::new().await;
-    let api = serde_json::to_value(&app.description).unwrap();
+    let api = serde_json::to_value(app.description.make()).unwrap();
     for (method, path, right) in operations(&api) {
         let open = api["paths"][&path][method.to_lowercase()]["security"].is_array();
         assert_eq!(right.is_none(), open, "{method} {path}");
@@ -89,7 +89,7 @@ async fn every_parameter_and_every_body_has_an_example() {
         value.get("example").or(value.get("examples")).is_some_and(|e| !e.is_null())
     }
     let app = TestApp::new().await;
-    let api = serde_json::to_value(&app.description).unwrap();
+    let api = serde_json::to_value(app.description.make()).unwrap();
     let schema = |value: &Value| match value["$ref"].as_str() {
         Some(target) => api.pointer(target.trim_start_matches('#')).unwrap().clone(),
         None => value.clone(),
@@ -129,7 +129,7 @@ async fn every_reference_of_the_description_leads_somewhere() {
         }
     }
     let app = TestApp::new().await;
-    let api = serde_json::to_value(&app.description).unwrap();
+    let api = serde_json::to_value(app.description.make()).unwrap();
     let mut all = BTreeSet::new();
     references(&api, &mut all);
     for target in all {
@@ -142,7 +142,7 @@ async fn the_docs_show_every_operation_without_scripts_or_foreign_addresses() {
     let app = TestApp::new().await;
     let page = app.anonymous(Method::GET, "/docs").send().await.text();
     let api = app.anonymous(Method::GET, "/api/openapi.json").send().await.json();
-    assert_eq!(api, serde_json::to_value(&app.description).unwrap());
+    assert_eq!(api, serde_json::to_value(app.description.make()).unwrap());
     for path in described(&api).keys() {
         assert!(page.contains(&format!("<code>{path}</code>")), "{path} is not on the page");
     }
@@ -155,7 +155,7 @@ async fn the_docs_show_every_operation_without_scripts_or_foreign_addresses() {
 #[tokio::test]
 async fn the_committed_description_is_up_to_date() {
     let app = TestApp::new().await;
-    let text = format!("{}\n", serde_json::to_string_pretty(&app.description).unwrap());
+    let text = format!("{}\n", serde_json::to_string_pretty(&app.description.make()).unwrap());
     crate::support::generated("openapi.json", &text);
 }
 
@@ -181,6 +181,6 @@ fn the_committed_page_of_metrics_is_up_to_date() {
 #[tokio::test]
 async fn the_committed_table_of_access_is_up_to_date() {
     let app = TestApp::new().await;
-    let api = serde_json::to_value(&app.description).unwrap();
+    let api = serde_json::to_value(app.description.make()).unwrap();
     crate::support::generated("access.md", &astrolabe_kernel::principal::access_markdown(&operations(&api)));
 }

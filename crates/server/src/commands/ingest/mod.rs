@@ -29,6 +29,8 @@ const LOOK: Duration = Duration::from_millis(300);
 const LAST_LOOK: Duration = Duration::from_millis(30);
 /// How many are few.
 const FEW: usize = 8;
+/// Documents on a page of the list, as many as the server gives.
+const PAGE: usize = 200;
 
 /// Add files and folders to a source.
 #[derive(Debug, Args)]
@@ -285,11 +287,20 @@ async fn wait(
         tokio::time::sleep(if waiting.len() > FEW { LOOK } else { LAST_LOOK }).await;
         let mut still = std::collections::BTreeSet::new();
         for state in ["queued", "running"] {
-            for document in list(client, source, state).await? {
+            for document in list(client, source, &format!("&state={state}"), usize::MAX).await? {
                 still.insert(document.id);
             }
         }
-        let over: Vec<String> = waiting.keys().filter(|id| !still.contains(*id)).cloned().collect();
+        let mut over: std::collections::BTreeSet<String> = waiting.keys().filter(|id| !still.contains(*id)).cloned().collect();
+        if over.len() > FEW {
+            // What was sent is what is newest: a few pages tell of all of them, where one question each would cost the server as much as a search.
+            let pages = waiting.len() / PAGE + 2;
+            for document in list(client, source, "", pages).await? {
+                if over.remove(&document.id) {
+                    settle(document, &mut waiting, summary, progress);
+                }
+            }
+        }
         for id in over {
             match client.get::<Document>(&format!("/api/v1/documents/{id}")).await {
                 Ok(document) => settle(document, &mut waiting, summary, progress),
@@ -305,7 +316,8 @@ async fn wait(
     Ok(())
 }
 
-async fn list(client: &Client, source: &str, state: &str) -> Result<Vec<Document>> {
+/// The source's documents that `filter` picks, newest first, at most so many pages of them.
+async fn list(client: &Client, source: &str, filter: &str, pages: usize) -> Result<Vec<Document>> {
     #[derive(Deserialize)]
     struct Page {
         items: Vec<Document>,
@@ -313,12 +325,13 @@ async fn list(client: &Client, source: &str, state: &str) -> Result<Vec<Document
     }
     let mut all = Vec::new();
     let mut cursor = String::new();
-    loop {
-        let page: Page = client.get(&format!("/api/v1/sources/{source}/documents?state={state}&limit=200{cursor}")).await?;
+    for _ in 0..pages {
+        let page: Page = client.get(&format!("/api/v1/sources/{source}/documents?limit={PAGE}{filter}{cursor}")).await?;
         all.extend(page.items);
         match page.next_cursor {
             Some(next) => cursor = format!("&cursor={}", client::encode(&next)),
-            None => return Ok(all),
+            None => break,
         }
     }
+    Ok(all)
 }

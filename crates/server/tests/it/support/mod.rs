@@ -27,7 +27,7 @@ use astrolabe_server::{
     config::Config,
     data_dir::DataDir,
     listener::{self, Limits},
-    router,
+    router::{self, Description},
     system::System,
 };
 use axum::{Extension, Router, http::Method, middleware::from_fn_with_state};
@@ -35,7 +35,6 @@ pub use binary::{Binary, Ended, Server};
 pub use call::{Call, Reply};
 pub use raw::{Event, Raw};
 pub use receiver::Receiver;
-use utoipa::openapi::OpenApi;
 
 /// The application in this process.
 pub struct TestApp {
@@ -44,7 +43,7 @@ pub struct TestApp {
     /// All paths with all layers.
     pub router: Router,
     /// The description of the API.
-    pub description: OpenApi,
+    pub description: Description,
     /// The folder that holds the data directory and goes away with the test.
     _folder: tempfile::TempDir,
 }
@@ -90,7 +89,7 @@ impl TestApp {
     pub fn acting(&self, principal: &Principal, method: Method, path: &str) -> Call {
         let observer = Observer { clock: self.app.kernel.clock.clone(), random: Random::system(), time_limit: Duration::from_secs(60) };
         let (router, _) =
-            router::signed_in(&self.app).layer(Extension(principal.clone())).layer(from_fn_with_state(observer, observe)).split_for_parts();
+            router::signed_in(&self.app).layer(Extension(principal.clone())).layer(from_fn_with_state(observer, observe)).into_parts();
         Call::new(router, method, path)
     }
 
