@@ -172,5 +172,8 @@ pub fn public_routes(platform: Platform) -> Routes {
         .routes(routes!(sessions::routes::sign_in))
         .routes(routes!(sessions::routes::create_session))
         .routes(routes!(sessions::routes::refresh_session))
+        .routes(routes!(sessions::oidc::get_sign_in_methods))
+        .routes(routes!(sessions::oidc::begin_oidc))
+        .routes(routes!(sessions::oidc::end_oidc))
         .with_state(platform)
 }
