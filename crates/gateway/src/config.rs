@@ -1,7 +1,11 @@
 //! The section `model` of the configuration.
 
-use astrolabe_kernel::{Error, Result, config::Secret, error::code};
+use std::sync::Arc;
+
+use astrolabe_kernel::{Clock, Error, Result, config::Secret, egress::Egress, error::code};
 use serde::{Deserialize, Serialize};
+
+use crate::{openai::OpenAi, provider::Provider};
 
 /// The prefix of [`GatewayConfig::name`] that asks for the scripted provider; what follows is the path of its rules file.
 pub const SCRIPTED: &str = "scripted/";
@@ -51,6 +55,11 @@ impl GatewayConfig {
     /// Whether a chat model is configured.
     pub fn is_configured(&self) -> bool {
         !self.base_url.trim().is_empty()
+    }
+
+    /// The adapter for the configured provider; nothing when there is none.
+    pub fn provider(&self, egress: &Egress, clock: &Clock) -> Option<Arc<dyn Provider>> {
+        self.is_configured().then(|| Arc::new(OpenAi::new(&self.base_url, self.api_key.clone(), egress.clone(), clock.clone())) as _)
     }
 
     /// The path of the rules file when the scripted provider is asked for.

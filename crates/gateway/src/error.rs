@@ -50,6 +50,11 @@ pub enum ModelGatewayError {
         /// What goes to our caller.
         error: astrolabe_kernel::Error,
     },
+    /// The conversation is longer than the model can read.
+    ContextOverflow {
+        /// The provider's words.
+        detail: String,
+    },
     /// The provider sent what its protocol does not allow.
     Protocol {
         /// What it was.
@@ -67,6 +72,7 @@ impl ModelGatewayError {
             Self::ProviderOverloaded { .. } => "overloaded",
             Self::ProviderServerError { .. } => "server_error",
             Self::Refused { .. } => "refused",
+            Self::ContextOverflow { .. } => "context_overflow",
             Self::Protocol { .. } => "protocol",
         }
     }
@@ -101,6 +107,7 @@ impl fmt::Display for ModelGatewayError {
             Self::ProviderServerError { started: true, .. } => f.write_str("the model broke off in the middle of its answer"),
             Self::ProviderServerError { status: Some(status), .. } => write!(f, "the model's provider failed with status {status}"),
             Self::ProviderServerError { .. } => f.write_str("the model's provider cannot be reached or broke the connection"),
+            Self::ContextOverflow { .. } => f.write_str("the conversation is longer than the model can read"),
             Self::Protocol { .. } => f.write_str("the model's provider sent something that is not its protocol"),
         }
     }
@@ -108,12 +115,18 @@ impl fmt::Display for ModelGatewayError {
 
 impl std::error::Error for ModelGatewayError {}
 
+/// What a provider sent breaks its protocol.
+pub(crate) fn protocol(detail: impl Into<String>) -> ModelGatewayError {
+    ModelGatewayError::Protocol { detail: detail.into() }
+}
+
 impl From<ModelGatewayError> for astrolabe_kernel::Error {
     fn from(error: ModelGatewayError) -> Self {
         let message = error.to_string();
         match error {
             ModelGatewayError::NotConfigured => Self::new(code::MODEL_NOT_CONFIGURED, message),
             ModelGatewayError::Invalid(error) | ModelGatewayError::Refused { error, .. } => error,
+            ModelGatewayError::ContextOverflow { detail } => Self::field("messages", message).with_internal(detail),
             ModelGatewayError::ProviderTimeout { .. } => Self::new(code::UPSTREAM_TIMEOUT, message),
             ModelGatewayError::ProviderOverloaded { retry_after } => {
                 Self::new(code::OVERLOADED, message).with_retry_after(retry_after.unwrap_or(Duration::from_secs(1)))

@@ -7,11 +7,7 @@ use std::{
     time::Duration,
 };
 
-use astrolabe_kernel::{
-    Clock, Error, Lifecycle, Random, Result, Timestamp,
-    egress::{Egress, Method, Request, Response, StatusCode, Trust, header},
-    error::code,
-};
+use astrolabe_kernel::{Clock, Lifecycle, Random, Result, Timestamp, egress::Egress};
 use futures_util::{
     Stream, StreamExt,
     stream::{self, BoxStream},
@@ -23,18 +19,14 @@ use tokio::{
 };
 
 use crate::{
-    chat::{self, ChatDelta, ChatEnd, ChatReply, ChatRequest},
+    chat::{ChatDelta, ChatEnd, ChatReply, ChatRequest},
+    collect::Collector,
     config::GatewayConfig,
+    conversation::normalise,
     error::{ModelGatewayError, Stage},
-    openai::{
-        reply::{Limits, Reply},
-        wire::{CompletionRequest, StreamOptions, error_text},
-    },
+    provider::{Call, Limits, Provider, ReplyStream},
     retry,
 };
-
-/// Bytes of an error's body that are read.
-const MAX_ERROR_BODY: usize = 64 * 1024;
 
 /// How often the provider is asked whether it is there: when it was at the last time, and when it was not.
 const PROBE_EVERY: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(10));
@@ -82,8 +74,8 @@ pub struct Gateway(Arc<Inner>);
 
 struct Inner {
     config: GatewayConfig,
+    provider: Option<Arc<dyn Provider>>,
     pace: Pace,
-    egress: Egress,
     clock: Clock,
     random: Random,
     status: RwLock<Status>,
@@ -118,16 +110,16 @@ impl Gateway {
 
     pub(crate) fn with_pace(mut config: GatewayConfig, pace: Pace, egress: Egress, clock: Clock, random: Random) -> Result<Self> {
         config.validate()?;
-        config.base_url = config.base_url.trim().trim_end_matches('/').to_owned();
         config.name = config.name.trim().to_owned();
+        let provider = config.provider(&egress, &clock);
         let status = if config.is_configured() { Status::Loading } else { Status::NotConfigured };
         let in_flight = Arc::new(Semaphore::new(config.concurrency.min(Semaphore::MAX_PERMITS)));
-        Ok(Self(Arc::new(Inner { config, pace, egress, clock, random, status: RwLock::new(status), in_flight, doubt: Notify::new() })))
+        Ok(Self(Arc::new(Inner { config, provider, pace, clock, random, status: RwLock::new(status), in_flight, doubt: Notify::new() })))
     }
 
     /// Whether a chat model is configured. Without one, callers answer in their own way and say so.
     pub fn is_configured(&self) -> bool {
-        self.0.config.is_configured()
+        self.0.provider.is_some()
     }
 
     /// The model's configured name; empty when there is none.
@@ -160,23 +152,11 @@ impl Gateway {
 
     /// Asks the provider for its models and remembers what that says about it. Servers without such a list are there all the same.
     pub async fn probe(&self) -> Status {
-        if !self.is_configured() {
+        let Some(provider) = &self.0.provider else {
             return Status::NotConfigured;
-        }
-        let answer = match self.request(Method::GET, "/models") {
-            Ok(request) => request.timeout(PROBE_TIMEOUT).send().await,
-            Err(e) => Err(e),
         };
-        let status = match answer {
-            Ok(response) => match response.status() {
-                status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                    Status::ConnectionFailed(format!("the provider refuses the key with status {}", status.as_u16()))
-                }
-                status if status.is_server_error() => {
-                    Status::ConnectionFailed(format!("the provider answers with status {}", status.as_u16()))
-                }
-                _ => Status::Ok,
-            },
+        let status = match provider.probe(Instant::now() + PROBE_TIMEOUT).await {
+            Ok(()) => Status::Ok,
             Err(e) => Status::ConnectionFailed(e.message().to_owned()),
         };
         self.remember(status.clone());
@@ -200,17 +180,12 @@ impl Gateway {
     /// As [`Gateway::chat_stream`], also for what happens in the middle.
     pub async fn chat(&self, request: ChatRequest) -> Result<ChatReply, ModelGatewayError> {
         let mut stream = self.chat_stream(request).await?;
-        let (mut text, mut end) = (String::new(), None);
+        let mut collector = Collector::default();
         // Read to the last, so that the connection can be used again.
         while let Some(piece) = stream.next().await {
-            match piece? {
-                ChatDelta::Text(more) => text.push_str(&more),
-                ChatDelta::End(ended) => end = Some(ended),
-            }
+            collector.push(piece?);
         }
-        let ChatEnd { finish_reason, usage, model } =
-            end.ok_or_else(|| ModelGatewayError::Protocol { detail: "the stream gave no end".to_owned() })?;
-        Ok(ChatReply { text, finish_reason, usage, model })
+        collector.finish()
     }
 
     /// Asks for a reply and waits until its first piece is there; failures up to then are repeated where that makes sense. Dropping the
@@ -234,35 +209,32 @@ impl Gateway {
         }
     }
 
-    async fn open(&self, request: ChatRequest) -> Result<(ChatDelta, Reply, OwnedSemaphorePermit), ModelGatewayError> {
-        if !self.is_configured() {
+    async fn open(&self, mut request: ChatRequest) -> Result<(ChatDelta, ReplyStream, OwnedSemaphorePermit), ModelGatewayError> {
+        let Some(provider) = &self.0.provider else {
             return Err(ModelGatewayError::NotConfigured);
-        }
+        };
         let config = &self.0.config;
-        let messages = chat::normalise(&request.messages).map_err(ModelGatewayError::Invalid)?;
-        let prompt_chars = messages.iter().map(|m| m.content.chars().count()).sum();
+        request.messages = normalise(request.messages).map_err(ModelGatewayError::Invalid)?;
+        // What is not configured is not sent, whatever the request wishes: the model behind the name may refuse it.
+        request.max_tokens = (config.max_tokens > 0).then(|| request.max_tokens.unwrap_or(config.max_tokens).clamp(1, config.max_tokens));
+        request.temperature = (config.temperature >= 0.0).then(|| clamp_temperature(request.temperature, config.temperature));
         let permit =
             Arc::clone(&self.0.in_flight).try_acquire_owned().map_err(|_| ModelGatewayError::ProviderOverloaded { retry_after: None })?;
-        let body = CompletionRequest {
-            model: &config.name,
-            messages: &messages,
-            stream: true,
-            stream_options: StreamOptions { include_usage: true },
-            // What is not configured is not sent, whatever the request wishes: the model behind the name may refuse it.
-            max_tokens: (config.max_tokens > 0).then(|| request.max_tokens.unwrap_or(config.max_tokens).clamp(1, config.max_tokens)),
-            temperature: (config.temperature >= 0.0).then(|| clamp_temperature(request.temperature, config.temperature)),
-        };
         let allowed = match request.deadline {
             Some(deadline) => deadline.since(self.0.clock.now()).min(self.0.pace.whole),
             None => self.0.pace.whole,
         };
-        let end = Instant::now() + allowed;
+        let (request, whole) = (Arc::new(request), Instant::now() + allowed);
         for attempt in 0.. {
-            let error = match self.attempt(&body, end, prompt_chars).await {
-                Ok((first, reply)) => return Ok((first, reply, permit)),
+            let limits = Limits { first: Instant::now() + self.0.pace.first_token, idle: self.0.pace.idle, whole };
+            let error = match provider.stream(Call { model: &config.name, request: &request, limits }).await {
+                Ok(mut reply) => match reply.next().await? {
+                    Some(first) => return Ok((first, reply, permit)),
+                    None => return Err(ModelGatewayError::Protocol { detail: "the reply has neither text nor end".to_owned() }),
+                },
                 Err(e) => e,
             };
-            let left = end.saturating_duration_since(Instant::now());
+            let left = whole.saturating_duration_since(Instant::now());
             let Some(wait) = retry::delay(&error, attempt, self.0.pace.backoff, left, &self.0.random) else {
                 return Err(error);
             };
@@ -271,59 +243,6 @@ impl Gateway {
             tokio::time::sleep(wait).await;
         }
         Err(ModelGatewayError::ProviderTimeout { stage: Stage::Whole })
-    }
-
-    /// One attempt, up to its first piece.
-    async fn attempt(
-        &self,
-        body: &CompletionRequest<'_>,
-        end: Instant,
-        prompt_chars: usize,
-    ) -> Result<(ChatDelta, Reply), ModelGatewayError> {
-        let limits = Limits { first: Instant::now() + self.0.pace.first_token, idle: self.0.pace.idle, whole: end };
-        let request = self.request(Method::POST, "/chat/completions").map_err(from_egress)?;
-        let request = request.header("accept", "text/event-stream").json(body).without_timeout();
-        let response = limits.wait(limits.first, Stage::FirstToken, request.send()).await?.map_err(from_egress)?;
-        if !response.status().is_success() {
-            return Err(limits.wait(limits.first, Stage::FirstToken, self.refusal(response)).await?);
-        }
-        let mut reply = Reply::new(response, limits, &self.0.config.name, prompt_chars)?;
-        match reply.next().await? {
-            Some(first) => Ok((first, reply)),
-            None => Err(ModelGatewayError::Protocol { detail: "the reply has neither text nor end".to_owned() }),
-        }
-    }
-
-    /// Our error for an answer that is not a success.
-    async fn refusal(&self, response: Response) -> ModelGatewayError {
-        let status = response.status().as_u16();
-        let retry_after = response.header(header::RETRY_AFTER.as_str()).and_then(|v| retry::parse_retry_after(v, self.0.clock.now()));
-        let detail = match response.bytes(MAX_ERROR_BODY).await {
-            Ok(body) => error_text(&body),
-            Err(e) => e.to_string(),
-        };
-        // Providers like to quote the key that they refuse.
-        let key = self.0.config.api_key.expose();
-        let detail = if key.is_empty() { detail } else { detail.replace(key, "[redacted]") };
-        match status {
-            429 | 503 | 529 => ModelGatewayError::ProviderOverloaded { retry_after },
-            408 | 504 => ModelGatewayError::ProviderTimeout { stage: Stage::FirstToken },
-            500.. => ModelGatewayError::ProviderServerError { status: Some(status), started: false, detail },
-            _ => {
-                let message = match status {
-                    401 | 403 => format!("the model's provider refused the key with status {status}; check model.api_key"),
-                    404 => "the model's provider does not know the model or the address; check model.name and model.base_url".to_owned(),
-                    _ => format!("the model's provider refused the request with status {status}"),
-                };
-                ModelGatewayError::Refused { status: Some(status), error: Error::new(code::UPSTREAM_FAILED, message).with_internal(detail) }
-            }
-        }
-    }
-
-    fn request(&self, method: Method, path: &str) -> Result<Request> {
-        let config = &self.0.config;
-        let request = self.0.egress.request("model", Trust::Operator, method, &format!("{}{path}", config.base_url))?;
-        Ok(request.bearer(config.api_key.expose()))
     }
 
     /// What a failed call says about the provider: a refused key or an unknown model is certain; a failure may be the request's own
@@ -352,18 +271,6 @@ fn clamp_temperature(wish: Option<f32>, configured: f32) -> f32 {
     wish.filter(|t| !t.is_nan()).unwrap_or(configured).clamp(0.0, 2.0)
 }
 
-/// Our error for a request that brought no answer.
-fn from_egress(error: Error) -> ModelGatewayError {
-    let found = error.code();
-    if found == code::UPSTREAM_TIMEOUT {
-        ModelGatewayError::ProviderTimeout { stage: Stage::FirstToken }
-    } else if found == code::UPSTREAM_FAILED {
-        ModelGatewayError::ProviderServerError { status: None, started: false, detail: format!("{error:?}") }
-    } else {
-        ModelGatewayError::Refused { status: None, error }
-    }
-}
-
 /// A reply as it arrives: texts, then one end, then nothing; or an error, then nothing.
 pub struct ChatStream(BoxStream<'static, Result<ChatDelta, ModelGatewayError>>);
 
@@ -384,7 +291,7 @@ impl std::fmt::Debug for ChatStream {
 /// What a stream holds between two pieces.
 struct Flow {
     first: Option<ChatDelta>,
-    reply: Reply,
+    reply: ReplyStream,
     meter: Meter,
     gateway: Gateway,
     over: bool,
@@ -436,7 +343,7 @@ impl Meter {
 
     fn finished(&mut self, end: &ChatEnd) {
         // The configured name, not the provider's: a label that the other side chooses has no bound.
-        for (kind, tokens) in [("prompt", end.usage.prompt_tokens), ("completion", end.usage.completion_tokens)] {
+        for (kind, tokens) in [("prompt", end.usage.input), ("completion", end.usage.output)] {
             metrics::counter!("model_tokens_total", "model" => self.model.clone(), "kind" => kind).increment(tokens);
         }
         self.close("ok");

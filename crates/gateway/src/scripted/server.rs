@@ -30,7 +30,7 @@ use super::{
     rules::{Behaviour, Fault, Rule, Script},
 };
 use crate::{
-    chat::{Message, Role},
+    chat::{Message, Part, Role},
     openai::wire::WireUsage,
 };
 
@@ -139,11 +139,17 @@ impl std::fmt::Debug for ScriptedServer {
 struct Request {
     #[serde(default)]
     model: String,
-    messages: Vec<Message>,
+    messages: Vec<Said>,
     #[serde(default)]
     stream: bool,
     #[serde(default)]
     stream_options: Options,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    role: Role,
+    content: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -185,7 +191,9 @@ async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
     let Some((rule, captures)) = shared.choose(user) else {
         return refuse(StatusCode::BAD_REQUEST, "no rule of the script fits the last message of the user");
     };
-    let text = rule.answer.fill(&request.messages, user, &captures);
+    let messages: Vec<Message> =
+        request.messages.iter().map(|m| Message { role: m.role, content: vec![Part::Text(m.content.clone())] }).collect();
+    let text = rule.answer.fill(&messages, user, &captures);
     let behaviour = &rule.behaviour;
     if let Some(field) = behaviour.refuses.iter().find(|f| fields.contains(f)) {
         return refuse(StatusCode::BAD_REQUEST, &format!("Unsupported parameter: '{field}' is not supported with this model."));
@@ -204,7 +212,11 @@ async fn complete(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: B
         return ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], "<html><body>It works!</body></html>").into_response();
     }
     let words = |text: &str| text.split_whitespace().count() as u64;
-    let counted = WireUsage { prompt_tokens: request.messages.iter().map(|m| words(&m.content)).sum(), completion_tokens: words(&text) };
+    let counted = WireUsage {
+        prompt_tokens: request.messages.iter().map(|m| words(&m.content)).sum(),
+        completion_tokens: words(&text),
+        ..WireUsage::default()
+    };
     let answer = Answer {
         number,
         model: if request.model.is_empty() { MODEL } else { &request.model },

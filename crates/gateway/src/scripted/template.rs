@@ -62,7 +62,8 @@ impl Template {
 fn passage(messages: &[Message], n: usize) -> Option<String> {
     let marker = format!("[{n}]");
     messages.iter().find_map(|message| {
-        let mut lines = message.content.lines().skip_while(|line| !line.starts_with(&marker));
+        let text = message.text();
+        let mut lines = text.lines().skip_while(|line| !line.starts_with(&marker));
         let first = lines.next()?.strip_prefix(&marker)?;
         let more = lines.take_while(|line| !is_marked(line));
         Some(std::iter::once(first).chain(more).collect::<Vec<_>>().join("\n").trim().to_owned())
