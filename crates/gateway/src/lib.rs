@@ -17,6 +17,7 @@ pub mod gateway;
 pub mod openai;
 pub mod provider;
 pub mod retry;
+pub mod routing;
 pub mod scripted;
 pub mod sse;
 #[cfg(test)]
