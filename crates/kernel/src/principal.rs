@@ -143,6 +143,8 @@ rights! {
     ManageKeys = "manage_keys", TenantAdmin, false, "See and revoke everybody's API keys in the tenant";
     ManagePolicies = "manage_policies", TenantAdmin, false, "Write the tenant's policies and try them out";
     ManageSettings = "manage_settings", TenantAdmin, false, "Change the tenant's settings and feature flags";
+    ReadUsage = "read_usage", TenantAdmin, false, "See what models cost the tenant, by day, model and person";
+    ManageBudgets = "manage_budgets", TenantAdmin, false, "Set budgets for the tenant, its people, keys and agents";
     ManageTenants = "manage_tenants", Admin, false, "Make and change tenants";
     ManageInstallation = "manage_installation", Admin, false, "Rebuild the index, switch to maintenance, rotate signing keys";
 }

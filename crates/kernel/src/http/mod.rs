@@ -2,6 +2,7 @@
 //! and the middleware around all of it.
 
 mod client;
+pub mod etag;
 mod extract;
 mod head;
 mod middleware;
