@@ -113,7 +113,7 @@ impl Gateway {
 
     pub(crate) fn with_pace(mut config: GatewayConfig, pace: Pace, egress: Egress, clock: Clock, random: Random) -> Result<Self> {
         config.validate()?;
-        config.name = config.name.trim().to_owned();
+        config.name = config.model().to_owned();
         let own = Upstream::new(OWN, &config, pace, &egress, &clock).map(|u| u.alias(DEFAULT, &config.name, own_parameters(&config)));
         let gateway = Self(Arc::new(Inner {
             config,
@@ -316,7 +316,7 @@ impl Gateway {
             .await
         };
         match asked.await {
-            Ok(Won { value: (first, reply), place, .. }) => {
+            Ok(Won { value: (first, reply), place }) => {
                 let state = Flow { first: Some(first), reply, meter, gateway: self.clone(), over: false, place };
                 Ok(ChatStream(stream::unfold(state, Flow::step).boxed()))
             }
@@ -366,7 +366,7 @@ pub(crate) enum Wishes {
 
 impl Wishes {
     /// The request as a route sends it.
-    fn on(self, route: &Route, request: &Arc<ChatRequest>) -> Arc<ChatRequest> {
+    pub(crate) fn on(self, route: &Route, request: &Arc<ChatRequest>) -> Arc<ChatRequest> {
         let parameters = &route.parameters;
         if self == Self::OfTheCaller && parameters.is_empty() {
             return Arc::clone(request);
@@ -394,7 +394,7 @@ fn own_parameters(config: &GatewayConfig) -> Parameters {
 }
 
 /// Names a conversation by what the system and the user said first, which stays as it goes on.
-fn conversation_key(request: &ChatRequest) -> u64 {
+pub(crate) fn conversation_key(request: &ChatRequest) -> u64 {
     let mut hasher = DefaultHasher::new();
     for message in &request.messages {
         message.role.hash(&mut hasher);

@@ -10,12 +10,14 @@
 //! A call is repeated only before its first text has reached the caller. Everything that a provider sends is data: bounded in size,
 //! checked in form, never trusted.
 
+pub mod bedrock;
 pub mod chat;
 pub mod collect;
 pub mod config;
 pub mod conversation;
 pub mod error;
 pub mod gateway;
+pub mod gemini;
 pub mod guardrails;
 pub mod openai;
 pub mod provider;
@@ -23,6 +25,7 @@ pub mod retry;
 pub mod routing;
 pub mod scripted;
 pub mod sse;
+pub mod surface;
 #[cfg(test)]
 mod tests;
 pub mod tokens;

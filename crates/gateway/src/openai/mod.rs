@@ -10,8 +10,9 @@ pub mod wire;
 use astrolabe_kernel::{
     Clock,
     config::Secret,
-    egress::{Egress, Method, Request},
+    egress::{Egress, Method, Request, Response},
 };
+use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::{sync::OnceCell, time::Instant};
 
@@ -28,6 +29,9 @@ use crate::{
 
 /// Media types of a stream; some providers forget it.
 const STREAMS: &[&str] = &["text/event-stream", ""];
+
+/// Asks for the one model that a server has, whatever its name.
+pub(crate) const ONLY: &str = "default";
 
 /// A server that speaks OpenAI's format.
 #[derive(Debug)]
@@ -55,9 +59,9 @@ impl OpenAi {
         Ok(self.door.request(method, &format!("{}{path}", self.base_url))?.bearer(self.api_key.expose()))
     }
 
-    /// The name to ask for: the configured one, or the first of the server's list when there is none.
+    /// The name to ask for: the configured one; for [`ONLY`] the first of the server's list.
     async fn model<'a>(&'a self, configured: &'a str) -> Result<&'a str, ModelGatewayError> {
-        if !configured.is_empty() {
+        if configured != ONLY {
             return Ok(configured);
         }
         let ask = async {
@@ -119,8 +123,21 @@ impl Provider for OpenAi {
         async move { within(whole, ask).await? }.boxed()
     }
 
+    fn forwards(&self, model: &str) -> bool {
+        model != ONLY
+    }
+
+    fn forward(&self, body: Bytes, stream: bool) -> BoxFuture<'_, Result<Response, ModelGatewayError>> {
+        async move {
+            let accept = if stream { "text/event-stream" } else { "application/json" };
+            let request = self.request(Method::POST, "/chat/completions")?.header("accept", accept);
+            self.door.send(request.header("content-type", "application/json").body(body), error_text).await
+        }
+        .boxed()
+    }
+
     fn probe(&self, whole: Instant) -> BoxFuture<'_, astrolabe_kernel::Result<()>> {
-        self.door.probe(self.request(Method::GET, "/models"), whole).boxed()
+        self.door.probe(self.request(Method::GET, "/models"), whole, &[401, 403]).boxed()
     }
 }
 

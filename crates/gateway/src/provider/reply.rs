@@ -173,6 +173,11 @@ impl Out {
         self.ended = true;
     }
 
+    /// Whether anything of the reply has been given.
+    pub(crate) fn has_started(&self) -> bool {
+        self.bytes > 0
+    }
+
     /// The provider failed or broke off.
     pub(crate) fn broken(&self, detail: impl Into<String>) -> ModelGatewayError {
         ModelGatewayError::ProviderServerError { status: None, started: self.bytes > 0, detail: detail.into() }

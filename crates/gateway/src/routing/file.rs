@@ -177,10 +177,18 @@ impl RoutesFile {
         let text = std::fs::read_to_string(path).map_err(|e| bad(format!("{shown} cannot be read")).with_internal(e))?;
         let mut file = Self::parse(&text).map_err(|e| bad(format!("{shown}: {}", e.message())))?;
         for (name, provider) in &mut file.providers {
-            if let Some(secret) = provider.api_key.expose().strip_prefix("file:").map(str::to_owned) {
-                let text = std::fs::read_to_string(&secret)
-                    .map_err(|e| bad(format!("{shown}: providers.{name}.api_key: {secret} cannot be read")).with_internal(e))?;
-                provider.api_key = Secret::new(text.trim());
+            let secrets = [
+                ("api_key", &mut provider.api_key),
+                ("google_api_key", &mut provider.google_api_key),
+                ("bedrock_api_key", &mut provider.bedrock_api_key),
+                ("aws_secret_access_key", &mut provider.aws_secret_access_key),
+            ];
+            for (key, secret) in secrets {
+                if let Some(file) = secret.expose().strip_prefix("file:").map(str::to_owned) {
+                    let text = std::fs::read_to_string(&file)
+                        .map_err(|e| bad(format!("{shown}: providers.{name}.{key}: {file} cannot be read")).with_internal(e))?;
+                    *secret = Secret::new(text.trim());
+                }
             }
         }
         Ok(file)
@@ -207,7 +215,7 @@ impl RoutesFile {
                 return bad(format!("providers.{name}.name: routes name the model; leave it out"));
             }
             if !provider.is_configured() {
-                return bad(format!("providers.{name}.base_url: say where the provider is"));
+                return bad(format!("providers.{name}.base_url: say where the provider is, or which one in provider"));
             }
             provider.name = "-".to_owned();
             provider.validate().or_else(|e| bad(format!("providers.{name}: {}", e.message())))?;

@@ -105,12 +105,6 @@ impl Upstream {
         Arc::clone(breakers.entry(model.to_owned()).or_insert_with(make))
     }
 
-    /// Whether it was made from these settings, so that what was learnt of it still holds.
-    fn is_of(&self, config: &GatewayConfig) -> bool {
-        // Compared as text, which hides secrets; so they are compared by themselves.
-        format!("{:?}", self.config) == format!("{config:?}") && self.config.api_key.expose() == config.api_key.expose()
-    }
-
     /// The alias of a provider that stands in the settings by itself.
     pub(crate) fn alias(self: &Arc<Self>, name: &str, model: &str, parameters: Parameters) -> Arc<Alias> {
         let route = Route::new(self, model, parameters, 1, 0, Vec::new());
@@ -168,7 +162,7 @@ impl Table {
     pub(crate) fn new(own: Option<&Arc<Alias>>, file: &RoutesFile, before: &Self, egress: &Egress, clock: &Clock) -> Self {
         let mut upstreams = HashMap::new();
         for (name, config) in &file.providers {
-            let kept = before.upstreams.get(name).filter(|upstream| upstream.is_of(config)).cloned();
+            let kept = before.upstreams.get(name).filter(|upstream| upstream.config.is_same(config)).cloned();
             if let Some(upstream) = kept.or_else(|| Upstream::new(name, config, Pace::of(config), egress, clock)) {
                 upstreams.insert(name.clone(), upstream);
             }
@@ -197,7 +191,6 @@ impl Table {
 #[derive(Debug)]
 pub(crate) struct Won<T> {
     pub(crate) value: T,
-    pub(crate) route: Arc<Route>,
     pub(crate) place: Held,
 }
 
@@ -243,7 +236,7 @@ pub(crate) async fn travel<'a, T>(
     let count = routes.len();
     for (i, route) in routes.into_iter().enumerate() {
         last = match try_route(&route, i + 1 < count, &trip, &mut call).await {
-            Ok((value, place)) => return Ok(Won { value, route, place }),
+            Ok((value, place)) => return Ok(Won { value, place }),
             Err(error) if Reason::of(&error).is_some_and(|reason| i + 1 < count && route.fallback_on.contains(&reason)) => {
                 metrics::counter!("model_fallbacks_total", "alias" => alias.name.clone(), "kind" => error.kind()).increment(1);
                 tracing::info!(alias = alias.name, provider = route.upstream.name, model = route.model, kind = error.kind(), "the next route is tried");

@@ -197,6 +197,9 @@ impl ChatBody {
             ("logprobs", self.logprobs == Some(true)),
             ("top_logprobs", self.top_logprobs.is_some()),
             ("logit_bias", self.logit_bias.is_some()),
+            ("verbosity", self.verbosity.is_some()),
+            ("store", self.store == Some(true)),
+            ("service_tier", self.service_tier.as_ref().is_some_and(|tier| tier != "auto" && tier != "default")),
         ]
         .into_iter()
         .find_map(|(name, is_set)| is_set.then_some(name))
@@ -235,8 +238,13 @@ impl ChatBody {
         if self.top_logprobs.is_some() && self.logprobs != Some(true) {
             return wrong("top_logprobs", "says something only where logprobs is true");
         }
-        if self.user.as_ref().is_some_and(|user| user.len() > 512) {
-            return wrong("user", "must have at most 512 bytes");
+        for (field, value) in [("user", &self.user), ("safety_identifier", &self.safety_identifier)] {
+            if value.as_ref().is_some_and(|value| value.len() > 512) {
+                return wrong(field, "must have at most 512 bytes");
+            }
+        }
+        if self.metadata.as_ref().is_some_and(|map| map.len() > 16 || map.iter().any(|(k, v)| k.len() > 64 || v.len() > 512)) {
+            return wrong("metadata", "at most 16 pairs, with names of 64 and values of 512 bytes");
         }
         let tools = tools_of(self.tools)?;
         let tool_choice = choice_of(self.tool_choice.as_ref(), &tools)?;
