@@ -8,6 +8,7 @@ use astrolabe_kernel::{
     http::Trace,
     jobs::{Context, Handler, Job, JobError, JobState},
     personal::Person,
+    principal::Right,
 };
 use futures_util::future::BoxFuture;
 use serde_json::json;
@@ -41,6 +42,10 @@ impl Handler for Handling {
                 PrivacyKind::Erase => self.erase(context, id, &person).await,
             }
         })
+    }
+
+    fn may_read<'a>(&'a self, _: &'a mut Tx, principal: &'a Principal, _: &'a Job) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(std::future::ready(Ok(principal.require(Right::ManageUsers).is_ok())))
     }
 
     fn ended<'a>(&'a self, tx: &'a mut Tx, job: &'a Job, now: Timestamp) -> BoxFuture<'a, Result<()>> {
