@@ -13,6 +13,8 @@ use astrolabe_kernel::{
 use futures_util::future::BoxFuture;
 use serde_json::json;
 
+use crate::{accounts, sessions::store::Sessions};
+
 use super::{Privacy, PrivacyKind, PrivacyRequest, store};
 
 /// The kind of these jobs.
@@ -115,6 +117,14 @@ impl Handling {
                 }
                 *counts.entry(data.name()).or_default() += erased;
             }
+        }
+        if let Some(user) = accounts::personal::user(person) {
+            // Whether the account is a member elsewhere can be seen across tenants only.
+            let mut tx = context.kernel.db.write_all().await?;
+            if accounts::store::delete_orphan(&mut tx, user).await? {
+                tx.delete_codes_of(user).await?;
+            }
+            tx.commit().await?;
         }
         let mut tx = context.write().await?;
         store::forget(&mut tx, tenant, &person.id, &person.pseudonym).await?;
