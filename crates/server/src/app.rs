@@ -224,6 +224,7 @@ impl App {
             Platform::new(kernel.clone(), &token, registry.clone(), parts.config.server.is_https(), identity.clone(), catalogue());
 
         system.opened(Opened {
+            job_kinds: registry.kinds().collect(),
             db: kernel.db.clone(),
             schema: SchemaState::after(&plan),
             dependencies: {
