@@ -3,6 +3,9 @@
 //   node oidc-provider.mjs FOLDER_WITH_NODE_MODULES PORT
 //
 // POST /test/rotate?alg=ES256[&drop=1] makes a new key that signs from then on; with `drop` the old ones are no longer published.
+//
+// Below /desk is another provider, whose key stays: people sign in there with any name, which is their subject. The name says what they are: roles are its
+// parts with a dash between them, as in `anna-editor`.
 
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -52,9 +55,64 @@ function rotate(alg, drop) {
   handle = provider.callback();
 }
 
+const person = (id) => ({
+  accountId: id,
+  claims: () => ({
+    sub: id,
+    name: id.split('-')[0],
+    email: `${id}@example.com`,
+    email_verified: true,
+    roles: id.split('-').slice(1),
+  }),
+});
+const desk = new Provider(`${issuer}/desk`, {
+  jwks: { keys: [makeKey('ES256')] },
+  conformIdTokenClaims: false,
+  claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'roles'] },
+  findAccount: (_, id) => person(id),
+  pkce: { required: () => true },
+  clients: [
+    {
+      client_id: 'desk',
+      client_secret: 'another-secret-of-tests',
+      redirect_uris: ['https://desk.example.com/signin/oidc/callback'],
+      id_token_signed_response_alg: 'ES256',
+    },
+    {
+      client_id: 'desk-here',
+      application_type: 'native',
+      token_endpoint_auth_method: 'none',
+      redirect_uris: ['http://127.0.0.1/signin/oidc/callback'],
+      id_token_signed_response_alg: 'ES256',
+    },
+    {
+      client_id: 'desk-robot',
+      client_secret: 'a-third-secret-of-tests',
+      grant_types: ['client_credentials'],
+      redirect_uris: [],
+      response_types: [],
+      id_token_signed_response_alg: 'ES256',
+    },
+  ],
+  enabledJWA: { idTokenSigningAlgValues: ['ES256'] },
+  features: {
+    clientCredentials: { enabled: true },
+    resourceIndicators: {
+      enabled: true,
+      getResourceServerInfo: (_, resource) => ({ scope: 'read', audience: resource, accessTokenFormat: 'jwt', accessTokenTTL: 600, jwt: { sign: { alg: 'ES256' } } }),
+    },
+  },
+}).callback();
+
 rotate('RS256', false);
 createServer((request, response) => {
   const url = new URL(request.url, issuer);
+  if (url.pathname.startsWith('/desk/')) {
+    // What the library asks of whoever mounts it below a path.
+    request.originalUrl = request.url;
+    request.url = request.url.slice('/desk'.length);
+    return desk(request, response);
+  }
   if (request.method !== 'POST' || url.pathname !== '/test/rotate') return handle(request, response);
   rotate(url.searchParams.get('alg') ?? 'RS256', url.searchParams.has('drop'));
   response.end(keys[0].kid);

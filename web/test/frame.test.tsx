@@ -39,6 +39,19 @@ test("a wrong password is refused without telling which half is wrong, and a rig
   });
 });
 
+test("single sign-on is offered where there is a provider, with what became of the last try", async () => {
+  serve({
+    "GET /api/v1/me": () => problem(401, "missing_token", "Unauthorized"),
+    "GET /api/sign-in": () => json({ oidc: { name: "Work", href: "/signin/oidc" } }),
+  });
+  window.history.replaceState(null, "", "/sources?sign_in=refused");
+  await open("/sources");
+  const link = await screen.findByRole("link", { name: "Sign in with Work" });
+  expect(link.getAttribute("href")).toBe("/signin/oidc?return_to=/sources");
+  expect(screen.getByRole("alert").textContent).toMatch(/Ask an administrator for a role/);
+  window.history.replaceState(null, "", "/");
+});
+
 test("a session that ends anywhere brings the sign-in view", async () => {
   serve({ "GET /api/v1/sources": () => problem(401, "invalid_token", "Unauthorized") });
   await open("/documents");

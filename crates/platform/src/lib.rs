@@ -157,6 +157,9 @@ pub fn routes(platform: Platform) -> Routes {
         .routes(routes!(jobs::routes::get_job))
         .routes(routes!(jobs::routes::cancel_job))
         .routes(routes!(jobs::routes::retry_job))
+        .routes(routes!(jobs::routes::get_job_events))
+        .routes(routes!(jobs::routes::list_dead_letters))
+        .routes(routes!(jobs::routes::retry_dead_letters))
         .routes(routes!(policies::routes::list_policies, policies::routes::create_policy))
         .routes(routes!(policies::routes::get_policy, policies::routes::replace_policy, policies::routes::delete_policy))
         .routes(routes!(policies::routes::simulate_policies))
@@ -172,5 +175,8 @@ pub fn public_routes(platform: Platform) -> Routes {
         .routes(routes!(sessions::routes::sign_in))
         .routes(routes!(sessions::routes::create_session))
         .routes(routes!(sessions::routes::refresh_session))
+        .routes(routes!(sessions::oidc::get_sign_in_methods))
+        .routes(routes!(sessions::oidc::begin_oidc))
+        .routes(routes!(sessions::oidc::end_oidc))
         .with_state(platform)
 }

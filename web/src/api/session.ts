@@ -1,5 +1,21 @@
-import { sendJson } from "./client.ts";
-import type { SignedIn } from "./types.ts";
+import { queryOptions } from "@tanstack/react-query";
+import { getJson, sendJson } from "./client.ts";
+import type { SignedIn, SignInMethods } from "./types.ts";
+
+/** The ways to sign in beside e-mail and password. */
+export function signInMethods() {
+  return queryOptions({
+    queryKey: ["sign-in"] as const,
+    queryFn: ({ signal }) => getJson<SignInMethods>("/api/sign-in", signal),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+}
+
+/** Why a sign-in at the provider came to nothing, as the server's redirect to the page says; nothing when there was none. */
+export function signInFailure(search: string): "denied" | "expired" | "refused" | "unavailable" | undefined {
+  const said = new URLSearchParams(search).get("sign_in");
+  return said === "denied" || said === "expired" || said === "refused" || said === "unavailable" ? said : undefined;
+}
 
 /** Ends the session of this browser. */
 export function signOut(): Promise<void> {

@@ -21,6 +21,7 @@ export type Me = Schemas["Me"];
 
 /** A session that began. */
 export type SignedIn = Schemas["SignedIn"];
+export type SignInMethods = Schemas["SignInMethods"];
 /** A place in the lattice of roles. */
 export type Role = Schemas["Role"];
 /** A member of the tenant. */

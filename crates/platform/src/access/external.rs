@@ -38,9 +38,13 @@ pub(crate) struct External {
 }
 
 impl External {
-    /// Reads the claims of a token that was verified. Nothing when they give no role and the settings give none either.
-    pub(super) fn of(claims: &Claims, config: &OidcConfig) -> Option<Self> {
-        let names = tokens::roles(claims, &config.roles_claim);
+    /// Reads the claims of tokens of one person that were verified; of names the first that has one. Nothing when they give no role and the settings
+    /// give none either.
+    pub(crate) fn of(tokens: &[&Claims], config: &OidcConfig) -> Option<Self> {
+        let first = tokens.first()?;
+        let mut names: Vec<String> = tokens.iter().flat_map(|claims| tokens::roles(claims, &config.roles_claim)).collect();
+        names.sort_unstable();
+        names.dedup();
         let given = names.iter().filter_map(|n| Role::of_name(n)).max();
         let capabilities: Vec<String> = names.into_iter().filter(|n| Role::of_name(n).is_none() && n != "none").collect();
         let role = match given {
@@ -49,23 +53,37 @@ impl External {
             None if capabilities.iter().any(|c| c == AUDITOR) => Role::None,
             None => config.default_role().or((!capabilities.is_empty()).then_some(Role::None))?,
         };
-        let name = ["name", "preferred_username", "email"].iter().find_map(|c| claims.text(c)).unwrap_or(&claims.subject);
-        let verified = claims.at("email_verified") != Some(&Value::Bool(false));
-        let tenant = if config.tenant_claim.is_empty() { None } else { claims.text(&config.tenant_claim).map(str::to_owned) };
+        let text = |claim: &str| tokens.iter().find_map(|claims| claims.text(claim));
+        let name = ["name", "preferred_username", "email"].iter().find_map(|c| text(c)).unwrap_or(&first.subject);
+        let verified = tokens.iter().all(|claims| claims.at("email_verified") != Some(&Value::Bool(false)));
+        let tenant = if config.tenant_claim.is_empty() { None } else { text(&config.tenant_claim).map(str::to_owned) };
         Some(Self {
             issuer: config.issuer.clone(),
-            subject: claims.subject.clone(),
+            subject: first.subject.clone(),
             name: name.chars().take(MAX_NAME).collect(),
-            email: claims.text("email").filter(|_| verified).and_then(|e| fold_email(e).ok()),
+            email: text("email").filter(|_| verified).and_then(|e| fold_email(e).ok()),
             tenant,
             role,
             capabilities,
-            until: claims.expires_at,
+            until: first.expires_at,
         })
+    }
+
+    /// Says how long the word is taken for good, whatever the tokens say.
+    pub(crate) fn lasts_until(&mut self, until: Timestamp) {
+        self.until = until;
     }
 }
 
 impl Platform {
+    /// Whom an issuer's word stands for; account and membership are made when they are missing.
+    ///
+    /// # Errors
+    /// `invalid_token` when the person may not act.
+    pub(crate) async fn welcome(&self, external: External, now: Timestamp) -> Result<Standing> {
+        standing(self.kernel(), &external, now).await
+    }
+
     /// What a JSON Web Token proves.
     pub(super) async fn prove_jwt(&self, token: &str) -> Result<Proof> {
         let (claims, origin) = self.0.identity.verify(token).await?;
@@ -75,7 +93,7 @@ impl Platform {
                 Ok(Proof::Session(session, claims.expires_at))
             }
             (Origin::Outside, Some(issuer)) => {
-                External::of(&claims, issuer.config()).map(|e| Proof::External(Arc::new(e))).ok_or_else(invalid)
+                External::of(&[&claims], issuer.config()).map(|e| Proof::External(Arc::new(e))).ok_or_else(invalid)
             }
             (Origin::Outside, None) => Err(invalid()),
         }

@@ -33,8 +33,9 @@ use utoipa::{
     openapi::{ContentBuilder, Ref, RefOr, Response as OpenApiResponse, ResponseBuilder},
 };
 
+pub(crate) use self::external::External;
+use self::verdicts::Verdict;
 pub(crate) use self::verdicts::Verdicts;
-use self::{external::External, verdicts::Verdict};
 use crate::{
     Platform,
     accounts::{self, State, UserId, principal_id},

@@ -119,7 +119,7 @@ async fn claims_become_a_role_capabilities_and_a_tenant() {
     let read = async |claims: serde_json::Value, config: &crate::identity::config::OidcConfig| {
         let grant = crate::identity::keys::Grant { subject: "s", session: None, claims: claims.as_object().unwrap().clone() };
         let claims = keys.verify(keys.issue(grant).await.unwrap().token.expose()).await.unwrap();
-        External::of(&claims, config).map(|e| (e.role, e.capabilities, e.tenant, e.email, e.name))
+        External::of(&[&claims], config).map(|e| (e.role, e.capabilities, e.tenant, e.email, e.name))
     };
     let all = serde_json::json!({
         "roles": ["viewer", "sre"], "groups": ["researcher"], "realm_access": {"roles": ["it"]}, "org": "acme", "name": "Anna", "email": "Anna@Example.com",

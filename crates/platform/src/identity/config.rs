@@ -17,6 +17,8 @@ pub struct OidcConfig {
     pub roles_claim: String,
     /// The claim that names the tenant.
     pub tenant_claim: String,
+    /// The issuer's name on the sign-in page.
+    pub name: String,
     /// How the issuer knows the page.
     pub client_id: String,
     /// What proves it.
@@ -59,6 +61,9 @@ impl OidcConfig {
             return Err(bad(
                 "oidc.audience: name what the issuer puts into `aud` for this server; without it, tokens for others would open it",
             ));
+        }
+        if !self.client_id.is_empty() && !self.scopes.iter().any(|s| s == "openid") {
+            return Err(bad("oidc.scopes: must have openid among them, without which the issuer does not say who signed in"));
         }
         if !self.default_role.is_empty() && role(&self.default_role).is_none() {
             return Err(bad("oidc.default_role: must be empty or one of viewer, editor, tenant_admin, admin"));

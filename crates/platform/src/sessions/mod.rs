@@ -6,6 +6,7 @@
 //! Tokens, codes and cookies are 32 random bytes. Only their SHA-256 is stored or compared, which for values of that entropy is as
 //! good as a slow hash and takes a microsecond.
 
+pub mod oidc;
 pub mod own;
 pub mod personal;
 pub mod routes;
@@ -170,13 +171,18 @@ impl Platform {
 
 /// The value of our cookie.
 pub(crate) fn cookie(headers: &HeaderMap) -> Option<&str> {
+    named_cookie(headers, COOKIE)
+}
+
+/// The value of a cookie.
+fn named_cookie<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|v| v.to_str().ok())
         .flat_map(|v| v.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, _)| *name == COOKIE)
+        .find(|(name, _)| *name == wanted)
         .map(|(_, value)| value)
 }
 

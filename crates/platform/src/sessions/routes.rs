@@ -1,5 +1,7 @@
 //! Signing in: the one-time link, e-mail and password, and refresh tokens. These endpoints are open, for they have no caller yet.
 
+use std::time::Duration;
+
 use astrolabe_kernel::{
     Error, Id, Principal, Result, Tx,
     audit::{Outcome, Record},
@@ -149,16 +151,18 @@ async fn open_link(platform: &Platform, trace: &Trace, headers: &HeaderMap, code
 }
 
 /// Whose session is to begin, where and how.
-struct Start {
-    principal: Principal,
-    user: Option<UserId>,
-    method: &'static str,
-    must_change: bool,
+pub(super) struct Start {
+    pub principal: Principal,
+    pub user: Option<UserId>,
+    pub method: &'static str,
+    pub must_change: bool,
+    /// How long it lasts at most.
+    pub life: Duration,
 }
 
 impl Start {
     fn local_admin() -> Self {
-        Self { principal: Principal::local_admin(), user: None, method: "link", must_change: false }
+        Self { principal: Principal::local_admin(), user: None, method: "link", must_change: false, life: SESSION_LIFE }
     }
 }
 
@@ -173,17 +177,17 @@ async fn entrant(tx: &mut Tx, user: UserId, tenant: Option<TenantId>) -> Result<
     let Some(tenant) = found.map(|t| t.id) else { return Ok(None) };
     let Some(member) = accounts::store::member(tx, tenant, user).await? else { return Ok(None) };
     let principal = Principal::new(principal_id(user), member.name, tenant, member.role, member.capabilities, "sign-in");
-    Ok(Some(Start { principal, user: Some(user), method: "password", must_change: account.must_change }))
+    Ok(Some(Start { principal, user: Some(user), method: "password", must_change: account.must_change, life: SESSION_LIFE }))
 }
 
 /// A session that began.
-struct Started {
-    id: Id<Session>,
-    cookie: String,
+pub(super) struct Started {
+    pub id: Id<Session>,
+    pub cookie: String,
 }
 
 /// Begins a session and records it.
-async fn start(platform: &Platform, tx: &mut Tx, trace: &Trace, headers: &HeaderMap, start: &Start) -> Result<Started> {
+pub(super) async fn start(platform: &Platform, tx: &mut Tx, trace: &Trace, headers: &HeaderMap, start: &Start) -> Result<Started> {
     let (kernel, now) = (platform.kernel(), platform.kernel().now());
     let principal = &start.principal;
     tx.prune_sessions(now, now.minus(SESSION_IDLE)).await?;
@@ -200,7 +204,7 @@ async fn start(platform: &Platform, tx: &mut Tx, trace: &Trace, headers: &Header
         client: &client(headers),
         hash: &hash,
         now,
-        expires_at: now.plus(SESSION_LIFE),
+        expires_at: now.plus(start.life),
     })
     .await?;
     if let Some(user) = start.user {

@@ -21,6 +21,7 @@ mod fence;
 mod kill;
 mod knowledge;
 mod limits;
+mod oidc;
 mod openapi;
 mod policies;
 mod privacy;

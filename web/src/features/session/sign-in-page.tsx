@@ -1,7 +1,7 @@
-import { useMutation } from "@tanstack/react-query";
+import { useMutation, useQuery } from "@tanstack/react-query";
 import { useId, useState } from "react";
 import { ApiError } from "../../api/client.ts";
-import { signIn } from "../../api/session.ts";
+import { signIn, signInFailure, signInMethods } from "../../api/session.ts";
 import { useI18n } from "../../lib/i18n/index.ts";
 import { Button } from "../../ui/button.tsx";
 import form from "../../ui/form.module.css";
@@ -15,6 +15,7 @@ export function SignInPage({ onCheck }: { onCheck: () => void }) {
   const { t } = useI18n();
   return (
     <Page eyebrow={<Mark size={56} />} title={t("session.title")} narrow>
+      <ProviderLink />
       <PasswordForm onSignedIn={onCheck} />
       <section className={css.link} aria-labelledby="one-time-link">
         <h2 id="one-time-link" className={css.linkTitle}>
@@ -36,6 +37,32 @@ export function SignInPage({ onCheck }: { onCheck: () => void }) {
       </section>
     </Page>
   );
+}
+
+/** The way to the provider of single sign-on, when there is one, and what became of the last try. */
+function ProviderLink() {
+  const { t } = useI18n();
+  const { data } = useQuery(signInMethods());
+  const failure = signInFailure(window.location.search);
+  if (!data?.oidc) return null;
+  return (
+    <section className={css.provider} aria-label={t("session.oidc.label")}>
+      {failure && (
+        <p role="alert" className={css.wrong}>
+          {t(`session.oidc.${failure}`, { name: data.oidc.name })}
+        </p>
+      )}
+      <a className={css.providerLink} href={`${data.oidc.href}?return_to=${ownPath(window.location.pathname)}`}>
+        {t("session.oidc", { name: data.oidc.name })}
+      </a>
+      <p className={css.or}>{t("session.or")}</p>
+    </section>
+  );
+}
+
+/** The server takes no other characters. */
+function ownPath(path: string): string {
+  return /^\/([A-Za-z0-9_.~-][A-Za-z0-9_.~/-]*)?$/.test(path) && path.length <= 500 ? path : "/";
 }
 
 function PasswordForm({ onSignedIn }: { onSignedIn: () => void }) {

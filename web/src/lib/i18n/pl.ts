@@ -228,6 +228,15 @@ export const pl: Catalogue = {
   "session.tenant": "Krótka nazwa organizacji",
   "session.wrong":
     "E-mail lub hasło jest nieprawidłowe. Kto nie pamięta hasła, prosi administratora o jednorazowy link.",
+  "session.oidc": "Zaloguj się przez {name}",
+  "session.oidc.label": "Logowanie jednokrotne",
+  "session.or": "albo hasłem",
+  "session.oidc.denied": "Logowanie przez {name} zostało odrzucone.",
+  "session.oidc.expired": "Logowanie trwało zbyt długo albo zaczęło się w innej przeglądarce. Spróbuj ponownie.",
+  "session.oidc.refused":
+    "{name} potwierdza, kim jesteś, ale nie masz dostępu do Astrolabe. Poproś administratora o rolę.",
+  "session.oidc.unavailable":
+    "{name} nie odpowiada albo nie jest skonfigurowane dla tej strony. Spróbuj ponownie albo powiadom administratora.",
   "session.enter": "Zaloguj się",
   "session.elsewhere": "Inna organizacja",
   "session.step.serve": "Przy starcie {command} wypisuje link w terminalu. Otwórz go.",

@@ -226,6 +226,15 @@ export const ru: Catalogue = {
   "session.password": "Пароль",
   "session.tenant": "Краткое имя организации",
   "session.wrong": "Неверная почта или пароль. Кто забыл пароль, просит у администратора одноразовую ссылку.",
+  "session.oidc": "Войти через {name}",
+  "session.oidc.label": "Единый вход",
+  "session.or": "или с паролем",
+  "session.oidc.denied": "Вход через {name} был отклонён.",
+  "session.oidc.expired": "Вход занял слишком много времени или был начат в другом браузере. Попробуйте ещё раз.",
+  "session.oidc.refused":
+    "{name} подтверждает, кто вы, но доступа к Astrolabe у вас нет. Попросите роль у администратора.",
+  "session.oidc.unavailable":
+    "{name} не отвечает или не настроен для этой страницы. Попробуйте ещё раз или сообщите администратору.",
   "session.enter": "Войти",
   "session.elsewhere": "Другая организация",
   "session.step.serve": "При запуске {command} печатает ссылку в терминале. Откройте её.",

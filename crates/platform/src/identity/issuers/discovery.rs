@@ -26,6 +26,9 @@ pub struct Discovery {
     /// The methods of proof key for code exchange that it knows (RFC 8414, section 2).
     #[serde(default)]
     pub code_challenge_methods_supported: Vec<String>,
+    /// How its token endpoint takes a client's proof.
+    #[serde(default)]
+    pub token_endpoint_auth_methods_supported: Vec<String>,
     /// Whether it names itself in the answer to a sign-in (RFC 9207).
     #[serde(default)]
     pub authorization_response_iss_parameter_supported: bool,

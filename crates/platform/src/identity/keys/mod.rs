@@ -146,6 +146,25 @@ impl Keys {
         Self(Arc::new(Inner { kernel, config, secret_file, expect, held: RwLock::default(), loading: Mutex::default() }))
     }
 
+    /// Encrypts what a browser is to bring back unread and unchanged; `about` is bound to it.
+    ///
+    /// # Errors
+    /// `invalid_config` in a process that has no secret.
+    pub(crate) async fn seal(&self, about: &str, bytes: &[u8]) -> Result<Vec<u8>> {
+        // Where no setting has the secret, it is made with the first keys.
+        self.current().await?;
+        self.cookies()?.seal(about, bytes, &self.0.kernel.random)
+    }
+
+    /// What was sealed; nothing when it was not, or by another installation.
+    pub(crate) fn unseal(&self, about: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        self.cookies().ok()?.open(about, sealed)
+    }
+
+    fn cookies(&self) -> Result<Sealer> {
+        Sealer::for_cookies(&self.0.config, &self.0.secret_file, &self.0.kernel.random)
+    }
+
     /// `iss` of our tokens, and their `aud`: the public address, else `astrolabe`.
     pub fn issuer(&self) -> &str {
         &self.0.expect.issuer

@@ -29,19 +29,31 @@ impl Sealer {
     /// `invalid_config` for a secret that is short or a placeholder, and when there is none and none may be made; `data_dir_unusable` when the file
     /// cannot be read or holds something else.
     pub fn choose(config: &IdentityConfig, file: &Path, may_make: bool, random: &Random) -> Result<Self> {
+        Self::of(Self::secret(config, file, may_make, random)?.expose(), b"signing keys, version 1")
+    }
+
+    /// The same for what browsers bring back, with another key; the secret is not made here.
+    ///
+    /// # Errors
+    /// As [`Sealer::choose`].
+    pub fn for_cookies(config: &IdentityConfig, file: &Path, random: &Random) -> Result<Self> {
+        Self::of(Self::secret(config, file, false, random)?.expose(), b"cookies, version 1")
+    }
+
+    fn secret(config: &IdentityConfig, file: &Path, may_make: bool, random: &Random) -> Result<Secret> {
         let set = [("SECRET_KEY", &config.secret_key), ("JWT_SECRET_KEY", &config.jwt_secret_key)];
         match set.into_iter().find(|(_, secret)| !secret.is_empty()) {
             Some((name, secret)) => {
                 check(name, secret.expose())?;
-                Self::of(secret.expose())
+                Ok(secret.clone())
             }
-            None => Self::of(from_file(file, may_make, random)?.expose()),
+            None => from_file(file, may_make, random),
         }
     }
 
-    fn of(secret: &str) -> Result<Self> {
+    fn of(secret: &str, purpose: &[u8]) -> Result<Self> {
         let derived = Salt::new(HKDF_SHA256, b"astrolabe").extract(secret.as_bytes());
-        let derived = derived.expand(&[b"signing keys, version 1"], &AES_256_GCM).map(UnboundKey::from);
+        let derived = derived.expand(&[purpose], &AES_256_GCM).map(UnboundKey::from);
         Ok(Self(LessSafeKey::new(derived.map_err(|_| Error::internal("no key could be derived from the secret"))?)))
     }
 
@@ -55,7 +67,7 @@ impl Sealer {
         let mut sealed = bytes.to_vec();
         self.0
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(about.as_bytes()), &mut sealed)
-            .map_err(|_| Error::internal("a signing key could not be encrypted"))?;
+            .map_err(|_| Error::internal("what is to be kept could not be encrypted"))?;
         Ok([&nonce[..], &sealed].concat())
     }
 
