@@ -14,6 +14,8 @@ pub mod bedrock;
 pub mod chat;
 pub mod collect;
 pub mod config;
+#[cfg(test)]
+mod contract;
 pub mod conversation;
 pub mod error;
 pub mod gateway;

@@ -318,6 +318,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List dead letters
+         * @description The jobs that were given up, newest first, with the attempts that were made at them. They stay until somebody retries them, or deletes what they were about.
+         */
+        get: operations["list_dead_letters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dead-letters/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retry dead letters
+         * @description Puts all failed jobs of a kind back to wait, up to 1,000 with one call.
+         */
+        post: operations["retry_dead_letters"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/documents/{id}": {
         parameters: {
             query?: never;
@@ -434,7 +474,7 @@ export interface paths {
         };
         /**
          * List jobs
-         * @description The jobs of the caller's tenant, newest first.
+         * @description The jobs of the caller's tenant, newest first, but for those about what the caller may not read.
          */
         get: operations["list_jobs"];
         put?: never;
@@ -476,6 +516,26 @@ export interface paths {
          * @description A waiting job ends at once, a running one within a second; what it worked on ends as canceled, too.
          */
         post: operations["cancel_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Follow a job
+         * @description Each event is the job as it stands, and its number the job's `version`; the kinds are the states. The stream ends with the job.
+         */
+        get: operations["get_job_events"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -661,9 +721,9 @@ export interface paths {
         put?: never;
         /**
          * Ask for one person's data, or for its erasure
-         * @description A job goes through everything that is held about the person: asks with their answers, feedback, runs, tickets, sessions, and audit entries.
+         * @description A job goes through everything that is held about the person: asks with their answers, feedback, runs, tickets, sessions, the membership with its account, and audit entries.
          *     An export is then at `/api/v1/privacy-requests/{id}/file` for a week. An erasure removes asks, feedback, runs and sessions, takes the person's id
-         *     out of tickets, question sets and lists of readers, and blanks the payloads of audit entries; the audit chain stays verifiable. It cannot be taken
+         *     out of tickets, question sets and lists of readers, removes the membership and an account that belongs nowhere else, and blanks the payloads of audit entries; the audit chain stays verifiable. It cannot be taken
          *     back. Suspend the person first: what it does meanwhile is not erased.
          */
         post: operations["make_privacy_request"];
@@ -2130,6 +2190,7 @@ export interface components {
             max_attempts: number;
             /** @description The step at hand, empty before the start. */
             stage: string;
+            started_at?: components["schemas"]["Timestamp"] | null;
             /** @description Where it stands. */
             state: components["schemas"]["JobState"];
             /** @description What it is done to: the id of a document, for instance. */
@@ -2141,6 +2202,31 @@ export interface components {
             total: number;
             /** @description When it last changed. */
             updated_at: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description Rises with every change: its place in the stream of the job's events.
+             */
+            version: number;
+        };
+        /** @description An attempt that did not go well. */
+        JobAttempt: {
+            /** @description When it ended, or was found to have. */
+            ended_at: components["schemas"]["Timestamp"];
+            error?: components["schemas"]["JobError"] | null;
+            /**
+             * @description `tried_again`, `failed`, `canceled`, or `died`: the process ended, or was cut off, under it.
+             * @example tried_again
+             */
+            outcome: string;
+            /** @description When it began. */
+            started_at: components["schemas"]["Timestamp"];
+            /** @description The worker that made it. */
+            worker: string;
+        };
+        /** @description A job with the attempts that did not go well. */
+        JobDetails: components["schemas"]["Job"] & {
+            /** @description The newest 50 attempts that did not go well, oldest first. */
+            attempts: components["schemas"]["JobAttempt"][];
         };
         /** @description Why a job failed. */
         JobError: {
@@ -2694,6 +2780,7 @@ export interface components {
                 max_attempts: number;
                 /** @description The step at hand, empty before the start. */
                 stage: string;
+                started_at?: components["schemas"]["Timestamp"] | null;
                 /** @description Where it stands. */
                 state: components["schemas"]["JobState"];
                 /** @description What it is done to: the id of a document, for instance. */
@@ -2705,7 +2792,22 @@ export interface components {
                 total: number;
                 /** @description When it last changed. */
                 updated_at: components["schemas"]["Timestamp"];
+                /**
+                 * Format: int64
+                 * @description Rises with every change: its place in the stream of the job's events.
+                 */
+                version: number;
             }[];
+            /** @description Pass it as `cursor` to get the next page; null on the last page. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_JobDetails: {
+            /** @description The items, in the list's order. */
+            items: (components["schemas"]["Job"] & {
+                /** @description The newest 50 attempts that did not go well, oldest first. */
+                attempts: components["schemas"]["JobAttempt"][];
+            })[];
             /** @description Pass it as `cursor` to get the next page; null on the last page. */
             next_cursor?: string | null;
         };
@@ -3402,11 +3504,29 @@ export interface components {
              */
             verified: number;
         };
+        /** @description What became of them. */
+        Retried: {
+            /** @description Whether there are more than the 1,000 that one call looks at: call again. */
+            more: boolean;
+            /**
+             * Format: int64
+             * @description How many wait again.
+             */
+            retried: number;
+        };
         /**
          * @description How the chunks were found.
          * @enum {string}
          */
         Retrieval: "hybrid" | "lexical" | "dense";
+        /** @description Which dead letters to retry. */
+        RetryDeadLetters: {
+            /**
+             * @description The kind of the jobs.
+             * @example ingest_document
+             */
+            kind: string;
+        };
         /**
          * @description What an operation may ask of its caller. The variants are the table of `docs/generated/access.md`.
          * @enum {string}
@@ -6494,6 +6614,273 @@ export interface operations {
             };
         };
     };
+    list_dead_letters: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `next_cursor` of the page before; absent for the first page.
+                 * @example job_01JD3V9M7Q4R8T2W6X0Y5Z1ABC
+                 */
+                cursor?: string;
+                /**
+                 * @description Only jobs of this kind, such as `ingest_document`.
+                 * @example ingest_document
+                 */
+                kind?: string;
+                /**
+                 * @description How many items at most.
+                 * @example 20
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_JobDetails"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `read_jobs` (from the role viewer on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retry_dead_letters: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RetryDeadLetters"];
+            };
+        };
+        responses: {
+            /** @description They wait again. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retried"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `manage_jobs` (from the role editor on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A request with this idempotency key is still running. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit that the detail names. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The kind of content is not accepted. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The idempotency key was used for a different request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_document: {
         parameters: {
             query?: never;
@@ -7509,7 +7896,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Job"];
+                    "application/json": components["schemas"]["JobDetails"];
                 };
             };
             /** @description A parameter, header or field is wrong; `errors` names it. */
@@ -7681,6 +8068,126 @@ export interface operations {
             };
             /** @description The idempotency key was used for a different request. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_job_events: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Read what comes after this sequence number; 0 or absent for the beginning, `latest` for what is new from now on.
+                 * @example latest
+                 */
+                after?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The job. */
+                id: components["schemas"]["jobId_Job"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events until the job is over. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["StreamLine"];
+                    "text/event-stream": components["schemas"]["StreamEvent"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `read_jobs` (from the role viewer on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -2,7 +2,7 @@
 //!
 //! Reading is generous, because these servers differ; writing keeps to the fields that all of them know.
 
-mod decode;
+pub(crate) mod decode;
 mod embed;
 pub(crate) mod request;
 pub mod wire;

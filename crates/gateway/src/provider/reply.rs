@@ -263,6 +263,7 @@ impl ReplyStream {
     async fn fill(&mut self) {
         while self.out.ready.is_empty() && self.failed.is_none() && !self.out.is_ended() && !self.over {
             self.failed = self.read().await.err();
+            self.over |= self.failed.is_some();
         }
     }
 

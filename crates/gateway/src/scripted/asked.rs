@@ -31,9 +31,10 @@ impl Asked {
         users.map(Message::text).find(|text| !text.is_empty()).unwrap_or_default()
     }
 
-    /// What tools said in the last message, joined by empty lines; nothing when none did.
+    /// What tools said since the model's last message, joined by empty lines; nothing when none did.
     pub fn results(&self) -> Option<String> {
-        let results: Vec<&str> = self.messages.last()?.content.iter().filter_map(result).collect();
+        let since = self.messages.iter().rposition(|m| m.role == Role::Assistant)?;
+        let results: Vec<&str> = self.messages[since..].iter().flat_map(|m| &m.content).filter_map(result).collect();
         (!results.is_empty()).then(|| results.join("\n\n"))
     }
 

@@ -1,4 +1,6 @@
 //! Gemini's side of its format: `POST /v1beta/models/{model}:generateContent`, `…:streamGenerateContent` and `…:batchEmbedContents`.
+//!
+//! Names of fields come in camel case or as the API's definition has them (`mime_type`): the API reads both, and Google's SDK writes both.
 
 use std::collections::VecDeque;
 
@@ -22,13 +24,13 @@ pub struct GeminiWire;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Request {
     contents: Vec<Content>,
-    #[serde(default)]
+    #[serde(default, alias = "system_instruction")]
     system_instruction: Option<Content>,
     #[serde(default)]
     tools: Vec<Tools>,
-    #[serde(default)]
+    #[serde(default, alias = "tool_config")]
     tool_config: Option<ToolConfig>,
-    #[serde(default)]
+    #[serde(default, alias = "generation_config")]
     generation_config: Option<Config>,
 }
 
@@ -45,13 +47,13 @@ struct Content {
 struct WirePart {
     #[serde(default)]
     text: Option<String>,
-    #[serde(default)]
+    #[serde(default, alias = "inline_data")]
     inline_data: Option<Blob>,
-    #[serde(default)]
+    #[serde(default, alias = "function_call")]
     function_call: Option<Call>,
-    #[serde(default)]
+    #[serde(default, alias = "function_response")]
     function_response: Option<Response>,
-    #[serde(default)]
+    #[serde(default, alias = "thought_signature")]
     thought_signature: Option<String>,
     #[serde(default)]
     thought: Option<bool>,
@@ -60,6 +62,7 @@ struct WirePart {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Blob {
+    #[serde(alias = "mime_type")]
     mime_type: String,
     data: String,
 }
@@ -86,6 +89,7 @@ struct Response {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Tools {
+    #[serde(alias = "function_declarations")]
     function_declarations: Vec<Declaration>,
 }
 
@@ -97,13 +101,14 @@ struct Declaration {
     _description: Option<String>,
     #[serde(default, rename = "parameters")]
     _parameters: Option<Map<String, Value>>,
-    #[serde(default, rename = "parametersJsonSchema")]
+    #[serde(default, rename = "parametersJsonSchema", alias = "parameters_json_schema")]
     _parameters_json_schema: Option<Map<String, Value>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ToolConfig {
+    #[serde(alias = "function_calling_config")]
     function_calling_config: Calling,
 }
 
@@ -111,7 +116,7 @@ struct ToolConfig {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Calling {
     mode: Mode,
-    #[serde(default)]
+    #[serde(default, alias = "allowed_function_names")]
     allowed_function_names: Vec<String>,
 }
 
@@ -126,27 +131,27 @@ enum Mode {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Config {
-    #[serde(default, rename = "maxOutputTokens")]
+    #[serde(default, rename = "maxOutputTokens", alias = "max_output_tokens")]
     _max_output_tokens: Option<u32>,
     #[serde(default, rename = "temperature")]
     _temperature: Option<f32>,
-    #[serde(default, rename = "topP")]
+    #[serde(default, rename = "topP", alias = "top_p")]
     _top_p: Option<f32>,
-    #[serde(default, rename = "frequencyPenalty")]
+    #[serde(default, rename = "frequencyPenalty", alias = "frequency_penalty")]
     _frequency_penalty: Option<f32>,
-    #[serde(default, rename = "presencePenalty")]
+    #[serde(default, rename = "presencePenalty", alias = "presence_penalty")]
     _presence_penalty: Option<f32>,
-    #[serde(default, rename = "stopSequences")]
+    #[serde(default, rename = "stopSequences", alias = "stop_sequences")]
     _stop_sequences: Option<Vec<String>>,
     #[serde(default, rename = "seed")]
     _seed: Option<i32>,
-    #[serde(default)]
+    #[serde(default, alias = "response_mime_type")]
     response_mime_type: Option<String>,
-    #[serde(default)]
+    #[serde(default, alias = "response_schema")]
     response_schema: Option<Map<String, Value>>,
-    #[serde(default)]
+    #[serde(default, alias = "response_json_schema")]
     response_json_schema: Option<Map<String, Value>>,
-    #[serde(default, rename = "thinkingConfig")]
+    #[serde(default, rename = "thinkingConfig", alias = "thinking_config")]
     _thinking_config: Option<Value>,
 }
 
@@ -345,9 +350,9 @@ struct One {
     #[serde(rename = "model")]
     _model: String,
     content: Content,
-    #[serde(default)]
+    #[serde(default, alias = "output_dimensionality")]
     output_dimensionality: Option<usize>,
-    #[serde(default, rename = "taskType")]
+    #[serde(default, rename = "taskType", alias = "task_type")]
     _task_type: Option<String>,
 }
 

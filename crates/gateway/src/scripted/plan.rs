@@ -112,7 +112,7 @@ pub fn stream(wire: &dyn Wire, behaviour: &Behaviour, answer: &Answer<'_>) -> Ve
         Some(Fault::Cut) => steps.push(Step::Cut),
         Some(Fault::End | Fault::Html) => {}
         Some(Fault::InvalidJson) => steps.push(Step::Send(wire.event(b"{\"choices\":[{", behaviour))),
-        Some(Fault::InvalidUtf8) => steps.push(Step::Send(wire.event(b"{\"text\":\"\xff\xfe\"}", behaviour))),
+        Some(Fault::InvalidUtf8) => steps.push(Step::Send(wire.event(b"{\"delta\":{\"text\":\"\xff\xfe\"}}", behaviour))),
         Some(Fault::ErrorEvent) => steps.push(Step::Send(wire.error_event(behaviour))),
         Some(Fault::LongLine) => steps.extend((0..160).map(|_| Step::Send(vec![b'x'; 64 * 1024].into()))),
         Some(Fault::WrongChecksum) => {
@@ -135,6 +135,17 @@ pub fn stream(wire: &dyn Wire, behaviour: &Behaviour, answer: &Answer<'_>) -> Ve
         None => steps,
     };
     shortened(steps, behaviour)
+}
+
+/// The steps of a sound stream in a format, for tests of what reads it.
+#[cfg(test)]
+pub(crate) fn sample(format: &str, answer: &Answer<'_>) -> Vec<Step> {
+    let wire: &dyn Wire = match format {
+        "bedrock" => &super::bedrock::BedrockWire,
+        "gemini" => &super::gemini::GeminiWire,
+        _ => &super::openai::OpenAiWire,
+    };
+    stream(wire, &Behaviour::default(), answer)
 }
 
 /// The steps of an answer that is sent as a whole.

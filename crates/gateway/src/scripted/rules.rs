@@ -243,8 +243,9 @@ impl FileRule {
 
 impl Rule {
     /// What the rule's expression captured in the message: the whole match, then its groups. Nothing when the rule does not fit.
-    pub fn fit(&self, message: &str) -> Option<Vec<String>> {
-        if !message.to_lowercase().contains(&self.contains) {
+    /// `lower` is the message in small letters.
+    pub fn fit(&self, message: &str, lower: &str) -> Option<Vec<String>> {
+        if !lower.contains(&self.contains) {
             return None;
         }
         match &self.matches {
@@ -263,10 +264,10 @@ mod tests {
     #[test]
     fn a_rule_fits_by_its_words_and_by_its_expression() {
         let script = Script::from_toml("[[rules]]\ncontains = \"VACATION\"\nmatches = '(\\d+) days'\n[[rules]]\nanswer = \"x\"").unwrap();
-        assert_eq!(script.rules[0].fit("Vacation of 26 days?").unwrap(), ["26 days", "26"]);
-        assert!(script.rules[0].fit("vacation?").is_none());
-        assert!(script.rules[0].fit("26 days").is_none());
-        assert!(script.rules[1].fit("").is_some());
+        assert_eq!(script.rules[0].fit("Vacation of 26 days?", "vacation of 26 days?").unwrap(), ["26 days", "26"]);
+        assert!(script.rules[0].fit("vacation?", "vacation?").is_none());
+        assert!(script.rules[0].fit("26 days", "26 days").is_none());
+        assert!(script.rules[1].fit("", "").is_some());
     }
 
     #[test]

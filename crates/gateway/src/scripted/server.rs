@@ -416,12 +416,13 @@ impl Shared {
     /// The first rule that fits and is not used up, with what it captured. Choosing it uses it.
     fn choose(&self, asked: &Asked) -> Option<(&Rule, Vec<String>)> {
         let (user, after_tools) = (asked.user(), asked.results().is_some());
+        let lower = user.to_lowercase();
         let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
         self.script.rules.iter().zip(served.iter_mut()).find_map(|(rule, served)| {
             if rule.times.is_some_and(|times| *served >= times) || (rule.after_tools && !after_tools) {
                 return None;
             }
-            let captures = rule.fit(&user)?;
+            let captures = rule.fit(&user, &lower)?;
             *served += 1;
             Some((rule, captures))
         })

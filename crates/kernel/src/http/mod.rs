@@ -29,5 +29,5 @@ pub use pastey::paste;
 pub(crate) use problem::as_sent;
 pub use problem::{ErrorShape, Problem, ShownOnce, method_not_allowed, not_found, refusal};
 pub use routes::{Describe, Operations, Routes};
-pub use sse::{StreamQuery, event_stream};
+pub use sse::{StreamQuery, event_stream, job_stream};
 pub use trace::Trace;

@@ -20,6 +20,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
+use crate::accounts;
+
 /// How long an export can be fetched.
 pub const EXPORT_LIFE: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
 
@@ -119,6 +121,9 @@ impl Privacy {
         }
         let kernel = &self.0.kernel;
         let (tenant, now) = (caller.principal.tenant, kernel.now());
+        if let (PrivacyKind::Erase, Ok(user)) = (kind, name.parse()) {
+            accounts::routes::check_erasable(&mut kernel.db.write_all().await?, &caller.principal, tenant, user).await?;
+        }
         let request = PrivacyRequest {
             id: kernel.id(),
             kind,
@@ -134,7 +139,7 @@ impl Privacy {
         let mut tx = kernel.db.write(tenant).await?;
         store::insert(&mut tx, tenant, &request).await?;
         let subject = request.id.to_string();
-        let job = NewJob { id: request.job_id, tenant, kind: jobs::KIND, subject: &subject, payload: json!({}), priority: 0 };
+        let job = NewJob::new(request.job_id, tenant, jobs::KIND, &subject, json!({}));
         tx.enqueue(job, now).await?;
         // Who was erased is in no entry; whose data was handed over is in a payload, which an erasure takes away.
         let (action, payload) = match kind {

@@ -291,6 +291,7 @@ fn places() -> Vec<Place> {
         "api-keys",
         "asks",
         "audit",
+        "dead-letters",
         "feedback",
         "jobs",
         "policies",

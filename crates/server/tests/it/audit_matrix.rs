@@ -34,6 +34,7 @@ const ACTIONS: &[(&str, &str)] = &[
     ("POST /api/v1/index/rebuild", "index.rebuild"),
     ("POST /api/v1/jobs/{id}/cancel", "jobs.cancel"),
     ("POST /api/v1/jobs/{id}/retry", "jobs.retry"),
+    ("POST /api/v1/dead-letters/retry", "jobs.retry"),
     ("POST /api/v1/privacy-requests", "privacy.export"),
     ("POST /api/v1/question-sets", "question_sets.create"),
     ("DELETE /api/v1/question-sets/{id}", "question_sets.delete"),
@@ -145,6 +146,10 @@ impl World {
             "DELETE /api/v1/documents/{id}" | "POST /api/v1/documents/{id}/retry" => {
                 let (document, _) = self.failed().await;
                 (app.call(method, &path.replace("{id}", &document)).send().await, document)
+            }
+            "POST /api/v1/dead-letters/retry" => {
+                let (_, job) = self.failed().await;
+                (app.post(path).json(json!({"kind": "ingest_document"})).send().await, job)
             }
             "POST /api/v1/jobs/{id}/retry" => {
                 let (_, job) = self.failed().await;

@@ -51,6 +51,7 @@ async fn bodies(app: &TestApp) -> Vec<(Method, String, serde_json::Value)> {
         (Method::PATCH, format!("/api/v1/sources/{source}"), json!({"description": "text"})),
         (Method::POST, "/api/v1/search".to_owned(), json!({"query": "text"})),
         (Method::POST, "/api/v1/ask".to_owned(), json!({"question": "text"})),
+        (Method::POST, "/api/v1/dead-letters/retry".to_owned(), json!({"kind": "text"})),
         (Method::POST, "/api/v1/tickets".to_owned(), json!({"title": "text", "description": "text"})),
         (Method::PATCH, format!("/api/v1/tickets/{ticket}"), json!({"title": "text"})),
         (Method::POST, "/v1/agents/run".to_owned(), json!({"agent": "support", "input": "text", "meta": {"user": "text"}})),
