@@ -21,7 +21,7 @@ use astrolabe_kernel::{
     telemetry::recorder,
 };
 use astrolabe_knowledge::{Knowledge, KnowledgeConfig, Paths, feedback::FEEDBACK, ingest::extractor::Extractor};
-use astrolabe_platform::{Catalogue, Platform, api_keys, audit::Console, identity::Identity, privacy::Privacy, sessions};
+use astrolabe_platform::{Catalogue, Platform, accounts, api_keys, audit::Console, identity::Identity, privacy::Privacy, sessions};
 
 use crate::{
     config::Config,
@@ -210,6 +210,7 @@ impl App {
         // First of all what signs in, so that nothing new comes in while the rest is gone through.
         people.add(sessions::personal::Sessions);
         people.add(api_keys::personal::ApiKeys);
+        people.add(accounts::personal::Memberships);
         knowledge.personal_data(&mut people);
         agents.personal_data(&mut people);
         people.add(KeptAnswers);

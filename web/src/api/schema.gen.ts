@@ -434,7 +434,7 @@ export interface paths {
         };
         /**
          * List jobs
-         * @description The jobs of the caller's tenant, newest first.
+         * @description The jobs of the caller's tenant, newest first, but for those about what the caller may not read.
          */
         get: operations["list_jobs"];
         put?: never;
@@ -661,9 +661,9 @@ export interface paths {
         put?: never;
         /**
          * Ask for one person's data, or for its erasure
-         * @description A job goes through everything that is held about the person: asks with their answers, feedback, runs, tickets, sessions, and audit entries.
+         * @description A job goes through everything that is held about the person: asks with their answers, feedback, runs, tickets, sessions, the membership with its account, and audit entries.
          *     An export is then at `/api/v1/privacy-requests/{id}/file` for a week. An erasure removes asks, feedback, runs and sessions, takes the person's id
-         *     out of tickets, question sets and lists of readers, and blanks the payloads of audit entries; the audit chain stays verifiable. It cannot be taken
+         *     out of tickets, question sets and lists of readers, removes the membership and an account that belongs nowhere else, and blanks the payloads of audit entries; the audit chain stays verifiable. It cannot be taken
          *     back. Suspend the person first: what it does meanwhile is not erased.
          */
         post: operations["make_privacy_request"];

@@ -43,6 +43,13 @@ impl FromRow for Stored {
     }
 }
 
+/// Tells calls apart. A planner may write the same arguments in another order.
+fn call_hash(call: &ToolCall) -> String {
+    let mut canonical = json!([call.name, call.arguments]);
+    canonical.sort_all_objects();
+    hex::encode(Sha256::digest(canonical.to_string()))
+}
+
 /// Enters an effect into the journal, or finds what an earlier attempt at the same step left there. Without a step, which a request
 /// without an idempotency key has not, there is nothing to find and the effect only gets its name.
 ///
@@ -52,7 +59,7 @@ pub(super) async fn begin(context: &ToolContext<'_>, call: &ToolCall) -> Result<
     let (kernel, tenant) = (&context.agents.kernel, context.caller.principal.tenant);
     let id = kernel.id();
     let Some(step) = &context.step else { return Ok(Begun::Open(id)) };
-    let call_hash = hex::encode(Sha256::digest(json!([call.name, call.arguments]).to_string()));
+    let call_hash = call_hash(call);
     let mut tx = kernel.db.write(tenant).await?;
     tx.execute(
         "INSERT INTO effects (id, tenant_id, step, call_hash, created_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
@@ -105,4 +112,17 @@ impl Agents {
 
 async fn prune(tx: &mut Tx, before: Timestamp) -> Result<u64> {
     tx.execute("DELETE FROM effects WHERE created_at < $1", args![before]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_call_is_the_same_whatever_the_order_of_its_arguments() {
+        let hash = |text: &str| call_hash(&serde_json::from_str(text).unwrap());
+        let one = hash(r#"{"name": "create_ticket", "arguments": {"title": "a", "more": {"x": 1, "y": [2, 3]}}}"#);
+        assert_eq!(one, hash(r#"{"arguments": {"more": {"y": [2, 3], "x": 1}, "title": "a"}, "name": "create_ticket"}"#));
+        assert_ne!(one, hash(r#"{"name": "create_ticket", "arguments": {"title": "a", "more": {"x": 1, "y": [3, 2]}}}"#));
+    }
 }

@@ -25,7 +25,13 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use crate::{Error, Id, Kernel, Result, Timestamp, Tx, args, db::Row, error::code, id::Named, principal::TenantId};
+use crate::{
+    Error, Id, Kernel, Result, Timestamp, Tx, args,
+    db::Row,
+    error::code,
+    id::Named,
+    principal::{Principal, TenantId},
+};
 
 /// A job's row.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -163,6 +169,11 @@ pub trait Handler: Send + Sync + 'static {
     /// leaves the job as it was: the subject may be gone, or a newer job may work on it.
     fn retried<'a>(&'a self, _tx: &'a mut Tx, _job: &'a Job, _now: Timestamp) -> BoxFuture<'a, Result<()>> {
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Whether somebody of the job's tenant may know of it, for its subject may be something that is not his to know of.
+    fn may_read<'a>(&'a self, _tx: &'a mut Tx, _principal: &'a Principal, _job: &'a Job) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(std::future::ready(Ok(true)))
     }
 }
 

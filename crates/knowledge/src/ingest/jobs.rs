@@ -7,7 +7,7 @@ use astrolabe_backends::{
     embedder::{Embedder, EmbedderError, Priority},
 };
 use astrolabe_kernel::{
-    Error, Id, Result, Timestamp, Tx,
+    Error, Id, Principal, Result, Timestamp, Tx,
     error::code,
     jobs::{Context, Handler, Job, JobState},
     principal::TenantId,
@@ -20,7 +20,7 @@ use crate::{
     Knowledge,
     documents::{Document, announce, store},
     runtime::index_error,
-    sources,
+    sources::{self, rights},
 };
 
 /// Texts embedded between two looks at cancel and progress.
@@ -56,6 +56,22 @@ impl Handler for IngestDocument {
             document.updated_at = now;
             store::put(tx, job.tenant, &document).await?;
             announce(tx, job.tenant, &document, now).await
+        })
+    }
+
+    /// Who may read the document's source; of a document that is gone, who manages the tenant.
+    fn may_read<'a>(&'a self, tx: &'a mut Tx, principal: &'a Principal, job: &'a Job) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            if rights::reader_ids(principal).is_none() {
+                return Ok(true);
+            }
+            let Ok(id) = job.subject.parse::<Id<Document>>() else { return Ok(false) };
+            let Some(document) = store::get(tx, job.tenant, id).await? else { return Ok(false) };
+            match rights::require(tx, principal, document.source_id, "job").await {
+                Ok(()) => Ok(true),
+                Err(error) if error.code() == code::NOT_FOUND => Ok(false),
+                Err(error) => Err(error),
+            }
         })
     }
 

@@ -6,6 +6,7 @@
 //! Nobody gives a role above his own, nobody touches somebody above him, and the installation keeps an administrator.
 
 pub mod passwords;
+pub mod personal;
 pub mod routes;
 pub(crate) mod store;
 #[cfg(test)]

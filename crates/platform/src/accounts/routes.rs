@@ -158,6 +158,15 @@ async fn keep_an_admin(tx: &mut Tx, lost: impl Fn(TenantId, UserId) -> bool) -> 
     if !gone.is_empty() && left.is_empty() { Err(last_admin()) } else { Ok(()) }
 }
 
+/// Refuses the erasure of somebody above the caller, and of the last administrator. Who is no member any more left only records behind.
+pub(crate) async fn check_erasable(tx: &mut Tx, caller: &Principal, tenant: TenantId, id: UserId) -> Result<()> {
+    if store::member(tx, tenant, id).await?.is_none() {
+        return Ok(());
+    }
+    changeable(tx, caller, tenant, id).await?;
+    keep_an_admin(tx, |t, user| t == tenant && user == id).await
+}
+
 /// Adds the account to a member, for those who manage the installation.
 async fn with_account(tx: &mut Tx, caller: &Principal, member: Member) -> Result<Member> {
     if caller.require(Right::ManageTenants).is_err() {

@@ -7,15 +7,64 @@
 pub mod routes;
 
 use astrolabe_kernel::{
-    Id, Principal, Result,
+    Error, Id, Principal, Result, Tx,
     audit::{Outcome, Record},
     http::Trace,
-    jobs::{Job, JobState},
+    jobs::{Job, JobFilter, JobState},
+    page::Page,
 };
 
 use crate::Platform;
 
+/// Jobs that are looked at for one page of a list at most: who may read little of much gets shorter pages.
+const LOOKED_AT: usize = 1000;
+
 impl Platform {
+    /// A page of the jobs that somebody may know of; it may be short, and even empty, with more behind it.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub(crate) async fn jobs(&self, principal: &Principal, filter: &JobFilter<'_>, after: &str, limit: i64) -> Result<Page<Job>> {
+        let mut tx = self.kernel().db.read(principal.tenant).await?;
+        let full = usize::try_from(limit).unwrap_or(usize::MAX);
+        let (mut items, mut after, mut looked_at) = (Vec::new(), after.to_owned(), 0);
+        loop {
+            // The store gives one more than it is asked for when there are more.
+            let rows = tx.jobs(principal.tenant, filter, &after, limit).await?;
+            let more = rows.len() > full;
+            for job in rows.into_iter().take(full) {
+                if items.len() == full {
+                    return Ok(Page { items, next_cursor: Some(after) });
+                }
+                (after, looked_at) = (job.id.to_string(), looked_at + 1);
+                if self.may_read_job(&mut tx, principal, &job).await? {
+                    items.push(job);
+                }
+            }
+            if !more || items.len() == full || looked_at >= LOOKED_AT {
+                return Ok(Page { items, next_cursor: more.then_some(after) });
+            }
+        }
+    }
+
+    /// A job that somebody may know of.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub(crate) async fn job(&self, tx: &mut Tx, principal: &Principal, id: Id<Job>) -> Result<Job> {
+        match tx.job(principal.tenant, id).await? {
+            Some(job) if self.may_read_job(tx, principal, &job).await? => Ok(job),
+            _ => Err(Error::not_found("job")),
+        }
+    }
+
+    async fn may_read_job(&self, tx: &mut Tx, principal: &Principal, job: &Job) -> Result<bool> {
+        match self.0.registry.get(&job.kind) {
+            Some(handler) => handler.may_read(tx, principal, job).await,
+            None => Ok(true),
+        }
+    }
+
     /// Ends a job: a waiting one at once, a running one within a second.
     ///
     /// # Errors
@@ -24,6 +73,7 @@ impl Platform {
         let kernel = self.kernel();
         let now = kernel.now();
         let mut tx = kernel.db.write(principal.tenant).await?;
+        self.job(&mut tx, principal, id).await?;
         let job = tx.request_cancel(principal.tenant, id, now).await?;
         if job.state == JobState::Canceled
             && let Some(handler) = self.0.registry.get(&job.kind)
@@ -43,6 +93,7 @@ impl Platform {
         let kernel = self.kernel();
         let now = kernel.now();
         let mut tx = kernel.db.write(principal.tenant).await?;
+        self.job(&mut tx, principal, id).await?;
         let job = tx.retry_job(principal.tenant, id, now).await?;
         if let Some(handler) = self.0.registry.get(&job.kind) {
             handler.retried(&mut tx, &job, now).await?;

@@ -38,7 +38,7 @@ pub struct JobsQuery {
 
 /// List jobs
 ///
-/// The jobs of the caller's tenant, newest first.
+/// The jobs of the caller's tenant, newest first, but for those about what the caller may not read.
 #[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs", params(JobsQuery),
     responses((status = 200, description = "A page of jobs.", body = Page<Job>), CommonProblems, right::ReadJobs))]
 pub async fn list_jobs(
@@ -50,9 +50,7 @@ pub async fn list_jobs(
     word("kind", query.kind.as_deref(), |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')?;
     word("subject", query.subject.as_deref(), |b| b.is_ascii_alphanumeric() || b == b'_')?;
     let filter = JobFilter { state: query.state, kind: query.kind.as_deref(), subject: query.subject.as_deref() };
-    let mut tx = platform.kernel().db.read(caller.principal.tenant).await?;
-    let rows = tx.jobs(caller.principal.tenant, &filter, query.cursor.as_deref().unwrap_or(""), limit).await?;
-    Ok(Json(Page::of(rows, limit, |j| j.id.to_string())))
+    platform.jobs(&caller.principal, &filter, query.cursor.as_deref().unwrap_or(""), limit).await.map(Json)
 }
 
 fn word(field: &str, value: Option<&str>, allowed: impl Fn(u8) -> bool) -> Result<()> {
@@ -68,8 +66,8 @@ fn word(field: &str, value: Option<&str>, allowed: impl Fn(u8) -> bool) -> Resul
 #[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs", params(("id" = Id<Job>, Path, description = "The job.")),
     responses((status = 200, description = "The job.", body = Job), CommonProblems, right::ReadJobs, NotFoundProblem))]
 pub async fn get_job(State(platform): State<Platform>, caller: May<right::ReadJobs>, Path(id): Path<Id<Job>>) -> Result<Json<Job>> {
-    let job = platform.kernel().db.read(caller.principal.tenant).await?.job(caller.principal.tenant, id).await?;
-    job.map(Json).ok_or_else(|| Error::not_found("job"))
+    let mut tx = platform.kernel().db.read(caller.principal.tenant).await?;
+    platform.job(&mut tx, &caller.principal, id).await.map(Json)
 }
 
 /// Cancel a job

@@ -8,9 +8,12 @@ use astrolabe_kernel::{
     http::Trace,
     jobs::{Context, Handler, Job, JobError, JobState},
     personal::Person,
+    principal::Right,
 };
 use futures_util::future::BoxFuture;
 use serde_json::json;
+
+use crate::{accounts, sessions::store::Sessions};
 
 use super::{Privacy, PrivacyKind, PrivacyRequest, store};
 
@@ -41,6 +44,10 @@ impl Handler for Handling {
                 PrivacyKind::Erase => self.erase(context, id, &person).await,
             }
         })
+    }
+
+    fn may_read<'a>(&'a self, _: &'a mut Tx, principal: &'a Principal, _: &'a Job) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(std::future::ready(Ok(principal.require(Right::ManageUsers).is_ok())))
     }
 
     fn ended<'a>(&'a self, tx: &'a mut Tx, job: &'a Job, now: Timestamp) -> BoxFuture<'a, Result<()>> {
@@ -110,6 +117,14 @@ impl Handling {
                 }
                 *counts.entry(data.name()).or_default() += erased;
             }
+        }
+        if let Some(user) = accounts::personal::user(person) {
+            // Whether the account is a member elsewhere can be seen across tenants only.
+            let mut tx = context.kernel.db.write_all().await?;
+            if accounts::store::delete_orphan(&mut tx, user).await? {
+                tx.delete_codes_of(user).await?;
+            }
+            tx.commit().await?;
         }
         let mut tx = context.write().await?;
         store::forget(&mut tx, tenant, &person.id, &person.pseudonym).await?;

@@ -20,6 +20,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
+use crate::accounts;
+
 /// How long an export can be fetched.
 pub const EXPORT_LIFE: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
 
@@ -119,6 +121,9 @@ impl Privacy {
         }
         let kernel = &self.0.kernel;
         let (tenant, now) = (caller.principal.tenant, kernel.now());
+        if let (PrivacyKind::Erase, Ok(user)) = (kind, name.parse()) {
+            accounts::routes::check_erasable(&mut kernel.db.write_all().await?, &caller.principal, tenant, user).await?;
+        }
         let request = PrivacyRequest {
             id: kernel.id(),
             kind,

@@ -39,9 +39,9 @@ pub async fn list_privacy_requests(
 
 /// Ask for one person's data, or for its erasure
 ///
-/// A job goes through everything that is held about the person: asks with their answers, feedback, runs, tickets, sessions, and audit entries.
+/// A job goes through everything that is held about the person: asks with their answers, feedback, runs, tickets, sessions, the membership with its account, and audit entries.
 /// An export is then at `/api/v1/privacy-requests/{id}/file` for a week. An erasure removes asks, feedback, runs and sessions, takes the person's id
-/// out of tickets, question sets and lists of readers, and blanks the payloads of audit entries; the audit chain stays verifiable. It cannot be taken
+/// out of tickets, question sets and lists of readers, removes the membership and an account that belongs nowhere else, and blanks the payloads of audit entries; the audit chain stays verifiable. It cannot be taken
 /// back. Suspend the person first: what it does meanwhile is not erased.
 #[utoipa::path(post, path = "/api/v1/privacy-requests", tag = "privacy", request_body = NewPrivacyRequest,
     responses((status = 202, description = "The request; its job has begun.", body = PrivacyRequest), CommonProblems, right::ManageUsers, BodyProblems, ConflictProblem))]

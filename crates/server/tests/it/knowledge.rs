@@ -1,5 +1,6 @@
 //! Sources, documents and search over HTTP.
 
+use astrolabe_kernel::{Principal, Role, principal::default_tenant};
 use axum::http::Method;
 use serde_json::{Value, json};
 
@@ -247,4 +248,44 @@ async fn an_upload_that_breaks_off_adds_nothing() {
     }
     assert_eq!(app.get(&path).send().await.json()["items"], json!([]));
     assert_eq!(app.get("/api/v1/jobs").send().await.json()["items"], json!([]));
+}
+
+#[tokio::test]
+async fn a_job_about_a_document_that_somebody_may_not_read_is_not_there_for_him() {
+    let app = TestApp::new().await;
+    let (open, closed) = (source(&app, "open").await, source(&app, "closed").await);
+    let readers = json!({"readers": ["user:ben"]});
+    assert_eq!(app.call(Method::PATCH, &format!("/api/v1/sources/{closed}")).json(readers).send().await.status, 200);
+    let mut documents = Vec::new();
+    for (number, source) in [&open, &closed, &closed, &open, &closed].into_iter().enumerate() {
+        let (kind, body) =
+            form(&[("gulls.md".to_owned() + &"x".repeat(number), GULLS.as_bytes())].each_ref().map(|(n, b)| (n.as_str(), *b)));
+        let made = app.post(&format!("/api/v1/sources/{source}/documents")).body(&kind, body).send().await.json();
+        documents.push(made["items"][0].clone());
+        // Ids of the same millisecond have no order.
+        app.app.kernel.clock.advance(std::time::Duration::from_millis(2));
+    }
+    let as_role = |name: &str, role| Principal::new(format!("user:{name}"), name, default_tenant(), role, Vec::new(), "token");
+    let (ann, ben) = (as_role("ann", Role::Editor), as_role("ben", Role::Viewer));
+    let subjects = async |who: &Principal| {
+        let (mut all, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = app.acting(who, Method::GET, &format!("/api/v1/jobs?limit=2{cursor}")).send().await.json();
+            all.extend(page["items"].as_array().unwrap().iter().map(|job| job["subject"].as_str().unwrap().to_owned()));
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return all,
+            }
+        }
+    };
+    let id = |i: usize| documents[i]["id"].as_str().unwrap().to_owned();
+    assert_eq!(subjects(&ben).await, [id(4), id(3), id(2), id(1), id(0)]);
+    assert_eq!(subjects(&ann).await, [id(3), id(0)]);
+    let job = documents[1]["job_id"].as_str().unwrap();
+    assert_eq!(app.acting(&ben, Method::GET, &format!("/api/v1/jobs/{job}")).send().await.status, 200);
+    for (method, path) in [(Method::GET, ""), (Method::POST, "/cancel"), (Method::POST, "/retry")] {
+        let there = app.acting(&ann, method.clone(), &format!("/api/v1/jobs/{job}{path}")).send().await;
+        assert_eq!((there.status, there.code().as_str()), (404, "not_found"), "{path}");
+    }
+    assert_eq!(app.get(&format!("/api/v1/jobs/{job}")).send().await.json()["state"], "queued", "nothing was canceled");
 }

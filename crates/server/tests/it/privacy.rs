@@ -215,3 +215,42 @@ fn a_whole_session_leaves_nothing_in_the_log_that_a_person_wrote() {
         assert_eq!(lines, Vec::<&String>::new(), "{planted}");
     }
 }
+
+#[tokio::test]
+async fn an_erased_person_has_no_account_left_unless_it_belongs_elsewhere_too() {
+    let app = TestApp::new().await;
+    let person = json!({"email": "wombat@example.com", "name": MARK, "role": "editor", "password": "seven lamps near Gdynia"});
+    let id = app.post("/api/v1/users").json(person).send().await.json()["id"].as_str().unwrap().to_owned();
+    let who = format!("user:{id}");
+    let exported = file(&app, &done(&app, "export", &who).await).await;
+    let held = exported.iter().find(|l| l["kind"] == "memberships").unwrap();
+    assert_eq!(
+        (&held["record"]["account"]["email"], &held["record"]["membership"]["role"]),
+        (&json!("wombat@example.com"), &json!("editor"))
+    );
+    assert!(!held.to_string().contains("argon2"), "nobody needs the hash of a password");
+
+    app.post("/api/v1/tenants").json(json!({"slug": "acme", "name": "Acme"})).send().await;
+    let there = json!({"email": "wombat@example.com", "name": MARK, "role": "viewer"});
+    assert!(app.post("/api/v1/users?tenant=acme").json(there).send().await.status < 300);
+    assert_eq!(done(&app, "erase", &who).await["state"], "ready");
+    assert_eq!(app.get(&format!("/api/v1/users/{id}")).send().await.status, 404);
+    assert_eq!(app.get(&format!("/api/v1/users/{id}?tenant=acme")).send().await.status, 200, "the other tenant's member stays");
+
+    assert_eq!(app.call(Method::DELETE, &format!("/api/v1/users/{id}?tenant=acme")).send().await.status, 204);
+    let again = json!({"email": "wombat@example.com", "name": MARK, "role": "editor"});
+    let id = app.post("/api/v1/users").json(again).send().await.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(done(&app, "erase", &format!("user:{id}")).await["state"], "ready");
+    let rows = dump(&app).await;
+    let left: Vec<_> =
+        rows.iter().filter(|r| r.starts_with("users:") || r.starts_with("memberships:")).filter(|r| r.contains(MARK)).collect();
+    assert_eq!(left, Vec::<&String>::new());
+
+    let admin = json!({"email": "root@example.com", "name": "Root", "role": "admin"});
+    let admin = app.post("/api/v1/users").json(admin).send().await.json()["id"].as_str().unwrap().to_owned();
+    let boss = Principal::new("user:boss", "Boss", default_tenant(), Role::TenantAdmin, Vec::new(), "token");
+    let wish = json!({"kind": "erase", "person": format!("user:{admin}")});
+    assert_eq!(app.acting(&boss, Method::POST, "/api/v1/privacy-requests").json(wish.clone()).send().await.status, 403);
+    let last = app.post("/api/v1/privacy-requests").json(wish).send().await;
+    assert_eq!(last.status, 409, "the last administrator stays: {}", last.text());
+}
