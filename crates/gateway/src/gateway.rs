@@ -110,7 +110,7 @@ impl Gateway {
 
     pub(crate) fn with_pace(mut config: GatewayConfig, pace: Pace, egress: Egress, clock: Clock, random: Random) -> Result<Self> {
         config.validate()?;
-        config.name = config.name.trim().to_owned();
+        config.name = config.model().to_owned();
         let provider = config.provider(&egress, &clock);
         let status = if config.is_configured() { Status::Loading } else { Status::NotConfigured };
         let in_flight = Arc::new(Semaphore::new(config.concurrency.min(Semaphore::MAX_PERMITS)));

@@ -10,12 +10,16 @@
 //! A call is repeated only before its first text has reached the caller. Everything that a provider sends is data: bounded in size,
 //! checked in form, never trusted.
 
+pub mod bedrock;
 pub mod chat;
 pub mod collect;
 pub mod config;
+#[cfg(test)]
+mod contract;
 pub mod conversation;
 pub mod error;
 pub mod gateway;
+pub mod gemini;
 pub mod guardrails;
 pub mod openai;
 pub mod provider;

@@ -116,6 +116,9 @@ enum Command {
     /// Read a document from standard input under limits; started by the worker.
     #[command(hide = true)]
     Extract(commands::extract::Extract),
+    /// Serve a model that follows a file of rules; started by scripts/model-sdks.sh.
+    #[command(hide = true)]
+    Scripted(commands::scripted::Scripted),
 }
 
 /// What a command gets to work with.
@@ -224,6 +227,7 @@ fn run(context: &Context, command: Command) -> Result<Done> {
         Command::Version => commands::version::run(context),
         Command::BenchEmbed(c) => commands::bench_embed::run(&c),
         Command::Extract(c) => commands::extract::run(&c),
+        Command::Scripted(c) => block_on(commands::scripted::run(context, &c)),
     }
 }
 

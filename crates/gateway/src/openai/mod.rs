@@ -29,6 +29,9 @@ use crate::{
 /// Media types of a stream; some providers forget it.
 const STREAMS: &[&str] = &["text/event-stream", ""];
 
+/// Asks for the one model that a server has, whatever its name.
+pub(crate) const ONLY: &str = "default";
+
 /// A server that speaks OpenAI's format.
 #[derive(Debug)]
 pub struct OpenAi {
@@ -55,9 +58,9 @@ impl OpenAi {
         Ok(self.door.request(method, &format!("{}{path}", self.base_url))?.bearer(self.api_key.expose()))
     }
 
-    /// The name to ask for: the configured one, or the first of the server's list when there is none.
+    /// The name to ask for: the configured one; for [`ONLY`] the first of the server's list.
     async fn model<'a>(&'a self, configured: &'a str) -> Result<&'a str, ModelGatewayError> {
-        if !configured.is_empty() {
+        if configured != ONLY {
             return Ok(configured);
         }
         let ask = async {
@@ -120,7 +123,7 @@ impl Provider for OpenAi {
     }
 
     fn probe(&self, whole: Instant) -> BoxFuture<'_, astrolabe_kernel::Result<()>> {
-        self.door.probe(self.request(Method::GET, "/models"), whole).boxed()
+        self.door.probe(self.request(Method::GET, "/models"), whole, &[401, 403]).boxed()
     }
 }
 

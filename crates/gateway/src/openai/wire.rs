@@ -206,13 +206,15 @@ pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Defaul
 /// The text and the code of an error as providers send it: `{"error":{"message","type","code"}}`, `{"error":"…"}`, `{"message":"…"}` or
 /// plain text. At most 300 characters: it goes to the log.
 pub fn error_text(body: &[u8]) -> String {
-    let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = match json.get("error").unwrap_or(&json) {
+    let json: Value = serde_json::from_slice(body).unwrap_or_default();
+    // Google sends errors of a stream as a list.
+    let json = json.get(0).unwrap_or(&json);
+    let text = match json.get("error").unwrap_or(json) {
         serde_json::Value::String(text) => text.clone(),
         error @ serde_json::Value::Object(_) => {
             let field =
                 |name: &str| error.get(name).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).filter(|t| t != "null");
-            match (field("code").or_else(|| field("type")), field("message")) {
+            match (field("code").or_else(|| field("type")), field("message").or_else(|| field("Message"))) {
                 (Some(code), Some(message)) => format!("{code}: {message}"),
                 (Some(text), None) | (None, Some(text)) => text,
                 (None, None) => String::from_utf8_lossy(body).into_owned(),

@@ -13,7 +13,7 @@ use astrolabe_kernel::Result;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
 
-pub(crate) use self::http::{Door, read_whole};
+pub(crate) use self::http::{Door, is_context_overflow, path_segment, read_whole};
 pub use self::reply::ReplyStream;
 use crate::{
     chat::{ChatReply, ChatRequest, EmbedReply, EmbedRequest},

@@ -173,6 +173,11 @@ impl Out {
         self.ended = true;
     }
 
+    /// Whether anything of the reply has been given.
+    pub(crate) fn has_started(&self) -> bool {
+        self.bytes > 0
+    }
+
     /// The provider failed or broke off.
     pub(crate) fn broken(&self, detail: impl Into<String>) -> ModelGatewayError {
         ModelGatewayError::ProviderServerError { status: None, started: self.bytes > 0, detail: detail.into() }
@@ -258,6 +263,7 @@ impl ReplyStream {
     async fn fill(&mut self) {
         while self.out.ready.is_empty() && self.failed.is_none() && !self.out.is_ended() && !self.over {
             self.failed = self.read().await.err();
+            self.over |= self.failed.is_some();
         }
     }
 

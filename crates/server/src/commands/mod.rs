@@ -19,6 +19,7 @@ pub mod openapi;
 mod progress;
 pub mod reindex;
 pub mod restore;
+pub mod scripted;
 pub mod search;
 pub mod seed;
 pub mod serve;
