@@ -205,6 +205,14 @@ pub struct ModelsConfig {
     pub dir: PathBuf,
 }
 
+/// The section `usage`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsageConfig {
+    /// The operator's list of prices; empty for the one that is built in.
+    pub prices: PathBuf,
+}
+
 /// Every section, checked.
 #[derive(Clone)]
 pub struct Config {
@@ -222,6 +230,8 @@ pub struct Config {
     pub jobs: JobsConfig,
     /// Model weights.
     pub models: ModelsConfig,
+    /// `usage`.
+    pub usage: UsageConfig,
     /// How long what nobody reads any more is kept.
     pub retention: Retention,
     /// The issuer outside.
@@ -306,6 +316,7 @@ impl Config {
             database,
             jobs,
             models: settings.section("models")?,
+            usage: settings.section("usage")?,
             retention,
             audit,
             oidc,

@@ -289,11 +289,12 @@ async fn what_another_process_spent_counts_after_the_next_look() {
     let other =
         Ledger::open(books.test.kernel.clone(), &books.test.folder.path().join("other"), Prices::parse(PRICES).unwrap()).await.unwrap();
     let wanted = |input| Wanted { alias: "a", provider: "p", model: "small", tokens: Usage { input, ..Usage::default() } };
+    drop(books.ledger.begin(books.who("ann"), wanted(1)).await.unwrap());
     let call = other.begin(books.who("ann"), wanted(90)).await.unwrap();
     call.attempt("p", "small").unwrap().finish(Outcome::Ok, Some(Usage { input: 90, ..Usage::default() }));
     drop(call);
     other.flush().await.unwrap();
-    books.ledger.begin(books.who("ann"), wanted(90)).await.unwrap();
+    drop(books.ledger.begin(books.who("ann"), wanted(90)).await.unwrap());
     books.ledger.refresh().await;
     assert!(books.ledger.begin(books.who("ann"), wanted(90)).await.is_err());
 }
