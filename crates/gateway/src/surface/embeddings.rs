@@ -89,8 +89,10 @@ pub async fn create_embeddings(
     if body.dimensions == Some(0) {
         return Err(Error::field("dimensions", "must be at least 1"));
     }
-    let inputs = EmbeddingBody::inputs(body.input)?;
-    let local = surface.0.embedders.iter().find(|embedder| embedder.name == body.model);
+    let mut inputs = EmbeddingBody::inputs(body.input)?;
+    let mut guard = surface.0.guardrails.call(&body.model, caller.principal.tenant);
+    inputs.iter_mut().try_for_each(|text| guard.input(text))?;
+    let local = surface.0.embedders.iter().find(|embedder| (embedder.name)().is_some_and(|name| name == body.model));
     let reply = match local {
         Some(_) if body.dimensions.is_some() => return Err(Error::field("dimensions", "this model has vectors of one length")),
         Some(local) => (local.embed)(inputs).await?,

@@ -31,9 +31,8 @@ pub(crate) fn shape(error: &Error, status: u16) -> Bytes {
         _ => "server_error",
     };
     let param = error.fields().first().map(|field| field.field.as_str());
-    let name = match status {
-        401 => "invalid_api_key",
-        _ if error.code() == code::NOT_FOUND && param == Some("model") => "model_not_found",
+    let name = match param {
+        Some("model") if error.code() == code::NOT_FOUND => "model_not_found",
         _ => error.code().name,
     };
     json!({"error": {"message": error.message(), "type": kind, "param": param, "code": name}}).to_string().into()

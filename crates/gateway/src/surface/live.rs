@@ -1,6 +1,6 @@
 //! One call of a chat model for somebody outside: guardrails and budget before it, the routes, the books after it.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use astrolabe_kernel::{Error, Principal, Result, Timestamp};
 use bytes::Bytes;
@@ -14,10 +14,11 @@ use super::{
     splice::spliced,
 };
 use crate::{
-    chat::{ChatDelta, ChatReply, ChatRequest, Usage},
+    chat::{ChatDelta, ChatReply, ChatRequest, ToolCallDelta, Usage},
     conversation::normalise,
     error::ModelGatewayError,
     gateway::{Meter, Wishes},
+    guardrails::{Guard, stream::StreamGuard},
     provider::{Call, ReplyStream},
     routing::{Alias, Held, Won, travel},
     tokens,
@@ -52,6 +53,8 @@ enum Begun {
 pub(crate) struct Books {
     meter: Meter,
     attempt: Option<Attempt>,
+    /// What looks at the reply; nothing when no rule does.
+    guard: Option<Guard>,
     /// Holds the call's budget back.
     _call: Option<usage::Call>,
     place: Held,
@@ -68,6 +71,13 @@ impl Books {
         self.meter.finished(&usage.unwrap_or_default());
         if let Some(attempt) = self.attempt.take() {
             attempt.finish(Outcome::Ok, usage);
+        }
+    }
+
+    /// A guardrail stopped the reply.
+    fn blocked(&mut self) {
+        if let Some(attempt) = self.attempt.take() {
+            attempt.finish(Outcome::Blocked, None);
         }
     }
 
@@ -93,36 +103,96 @@ pub(crate) struct Live {
     first: Option<ChatDelta>,
     reply: ReplyStream,
     books: Books,
+    guarded: Option<Guarded>,
+    /// Pieces that are given before the reply is read on.
+    ready: VecDeque<ChatDelta>,
     over: bool,
 }
 
+/// What holds pieces back until the rules have seen enough of them.
+struct Guarded {
+    guard: Guard,
+    stream: StreamGuard,
+    /// Calls are given whole: what was masked in the request is put back into JSON.
+    calls: Vec<ToolCallDelta>,
+}
+
+impl Guarded {
+    /// Takes a piece; what may go on is put behind `ready`.
+    fn take(&mut self, delta: ChatDelta, ready: &mut VecDeque<ChatDelta>) -> Result<()> {
+        let text = match &delta {
+            ChatDelta::Text(text) => self.stream.push(text)?,
+            ChatDelta::ToolCall(piece) => {
+                match self.calls.iter_mut().find(|call| call.index == piece.index) {
+                    Some(call) => call.arguments.push_str(&piece.arguments),
+                    None => self.calls.push(piece.clone()),
+                }
+                return Ok(());
+            }
+            ChatDelta::End(_) => self.stream.finish()?,
+        };
+        ready.extend((!text.is_empty()).then_some(ChatDelta::Text(text)));
+        if let ChatDelta::End(_) = delta {
+            for mut call in self.calls.drain(..) {
+                self.guard.arguments(&mut call.arguments);
+                ready.push_back(ChatDelta::ToolCall(call));
+            }
+            ready.push_back(delta);
+        }
+        Ok(())
+    }
+}
+
 impl Live {
+    fn new(first: ChatDelta, reply: ReplyStream, mut books: Books) -> Self {
+        let guarded = books.guard.take().map(|guard| Guarded { stream: guard.stream(), guard, calls: Vec::new() });
+        Self { first: Some(first), reply, books, guarded, ready: VecDeque::new(), over: false }
+    }
+
     /// The next piece; nothing after the end or an error.
     pub(crate) async fn next(&mut self) -> Option<Result<ChatDelta>> {
-        if self.over {
-            return None;
-        }
-        let next = match self.first.take() {
-            Some(first) => Ok(Some(first)),
-            None => self.reply.next().await,
-        };
-        match next {
-            Ok(Some(delta)) => {
-                match &delta {
-                    ChatDelta::Text(text) => self.books.wrote(text),
-                    ChatDelta::ToolCall(piece) => self.books.wrote(&piece.arguments),
-                    ChatDelta::End(end) => self.books.finished(Some(end.usage)),
+        loop {
+            if let Some(delta) = self.ready.pop_front() {
+                return Some(Ok(delta));
+            }
+            if self.over {
+                return None;
+            }
+            let next = match self.first.take() {
+                Some(first) => Ok(Some(first)),
+                None => self.reply.next().await,
+            };
+            let delta = match next {
+                Ok(Some(delta)) => delta,
+                Ok(None) => {
+                    self.over = true;
+                    return None;
                 }
-                Some(Ok(delta))
+                Err(error) => {
+                    self.over = true;
+                    self.books.failed(&error);
+                    return Some(Err(told(error)));
+                }
+            };
+            match &delta {
+                ChatDelta::Text(text) => self.books.wrote(text),
+                ChatDelta::ToolCall(piece) => self.books.wrote(&piece.arguments),
+                ChatDelta::End(_) => {}
             }
-            Ok(None) => {
+            let usage = if let ChatDelta::End(end) = &delta { Some(end.usage) } else { None };
+            if let Some(guarded) = &mut self.guarded
+                && let Err(error) = guarded.take(delta.clone(), &mut self.ready)
+            {
                 self.over = true;
-                None
+                self.ready.clear();
+                self.books.blocked();
+                return Some(Err(error));
             }
-            Err(error) => {
-                self.over = true;
-                self.books.failed(&error);
-                Some(Err(told(error)))
+            if usage.is_some() {
+                self.books.finished(usage);
+            }
+            if self.guarded.is_none() {
+                return Some(Ok(delta));
             }
         }
     }
@@ -141,15 +211,21 @@ impl Surface {
                 books.finished(usage);
                 Answer::Whole(body)
             }
-            Begun::TypedWhole(reply) => {
+            Begun::TypedWhole(mut reply) => {
+                if let Some(guard) = books.guard.take() {
+                    if let Err(error) = guard.output(&mut reply.text) {
+                        books.blocked();
+                        return Err(error);
+                    }
+                    reply.tool_calls.iter_mut().for_each(|call| guard.arguments(&mut call.arguments));
+                }
                 books.finished(Some(reply.usage));
                 Answer::Whole(encode::whole(&envelope, &reply))
             }
             Begun::Forward { first, forward } => Answer::Stream(passed_on(first, forward, books)),
             Begun::Typed { first, reply } => {
                 debug_assert!(stream, "only streams come in pieces");
-                let live = Live { first: Some(first), reply, books, over: false };
-                Answer::Stream(written(live, envelope))
+                Answer::Stream(written(Live::new(first, reply, books), envelope))
             }
         })
     }
@@ -161,7 +237,7 @@ impl Surface {
     pub(crate) async fn live(&self, asked: Asked) -> Result<Live> {
         let asked = Asked { raw: None, stream: true, ..asked };
         match self.begin(asked).await? {
-            (Begun::Typed { first, reply }, books) => Ok(Live { first: Some(first), reply, books, over: false }),
+            (Begun::Typed { first, reply }, books) => Ok(Live::new(first, reply, books)),
             _ => Err(Error::internal("a reply that is read was passed on")),
         }
     }
@@ -169,8 +245,12 @@ impl Surface {
     async fn begin(&self, asked: Asked) -> Result<(Begun, Books)> {
         let gateway = &self.0.gateway;
         let Asked { principal, alias, mut request, raw, stream, envelope, key, deadline } = asked;
-        let (alias, raw, envelope) = (&*alias, raw.as_ref(), &envelope);
-        // Before the call: guardrails look at `request` here, and take `raw` away where they change it or have to read the reply.
+        let (alias, envelope) = (&*alias, &envelope);
+        let mut guard = self.0.guardrails.call(&alias.name, principal.tenant);
+        // Rules may change what is sent, and have to read what comes back, so both are written anew.
+        let raw = raw.as_ref().filter(|_| guard.is_idle());
+        guard.request(&mut request)?;
+        let guard = (!guard.is_idle()).then_some(guard);
         let call = match (&self.0.ledger, alias.routes.first()) {
             (Some(ledger), Some(route)) => {
                 let output = u64::from(request.max_tokens.or(route.parameters.max_tokens).unwrap_or(0));
@@ -242,7 +322,7 @@ impl Surface {
         })
         .await;
         match won {
-            Ok(Won { value: (begun, attempt), place }) => Ok((begun, Books { meter, attempt, _call: call, place })),
+            Ok(Won { value: (begun, attempt), place }) => Ok((begun, Books { meter, attempt, guard, _call: call, place })),
             Err(error) => {
                 meter.failed(&error);
                 gateway.learn(alias, &error);

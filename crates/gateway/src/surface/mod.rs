@@ -37,13 +37,13 @@ use futures_util::{
 };
 
 use self::{responses::Responses, runs::Runs};
-use crate::{chat::EmbedReply, gateway::Gateway, usage::Ledger};
+use crate::{chat::EmbedReply, gateway::Gateway, guardrails::Guardrails, usage::Ledger};
 
 /// Models of this process that embed: the name, and the function that does it.
 #[derive(Clone)]
 pub struct LocalEmbedder {
-    /// The name that callers ask for.
-    pub name: String,
+    /// The name that callers ask for; nothing while there is no model.
+    pub name: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// Embeds texts; `model_not_configured` while there is no model.
     pub embed: Arc<dyn Fn(Vec<String>) -> BoxFuture<'static, Result<EmbedReply>> + Send + Sync>,
 }
@@ -56,6 +56,7 @@ struct Inner {
     kernel: Kernel,
     gateway: Gateway,
     ledger: Option<Ledger>,
+    guardrails: Guardrails,
     embedders: Vec<LocalEmbedder>,
     runs: Arc<Runs>,
     responses: Responses,
@@ -63,8 +64,14 @@ struct Inner {
 
 impl Surface {
     /// The API of these models. Without a ledger nothing is counted and no budget holds.
-    pub fn new(kernel: Kernel, gateway: Gateway, ledger: Option<Ledger>, embedders: Vec<LocalEmbedder>) -> Self {
-        Self(Arc::new(Inner { kernel, gateway, ledger, embedders, runs: Arc::default(), responses: Responses::default() }))
+    pub fn new(
+        kernel: Kernel,
+        gateway: Gateway,
+        ledger: Option<Ledger>,
+        guardrails: Guardrails,
+        embedders: Vec<LocalEmbedder>,
+    ) -> Self {
+        Self(Arc::new(Inner { kernel, gateway, ledger, guardrails, embedders, runs: Arc::default(), responses: Responses::default() }))
     }
 
     fn now_s(&self) -> i64 {

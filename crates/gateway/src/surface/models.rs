@@ -36,7 +36,7 @@ pub struct ModelList {
 impl Surface {
     fn models(&self) -> Vec<Model> {
         let mut names = self.0.gateway.names();
-        names.extend(self.0.embedders.iter().map(|embedder| embedder.name.clone()));
+        names.extend(self.0.embedders.iter().filter_map(|embedder| (embedder.name)()));
         names.sort();
         names.dedup();
         names.into_iter().map(|id| Model { id, object: "model", created: 0, owned_by: "astrolabe" }).collect()
