@@ -142,7 +142,9 @@ impl From<ModelGatewayError> for astrolabe_kernel::Error {
             ModelGatewayError::NotConfigured => Self::new(code::MODEL_NOT_CONFIGURED, message),
             ModelGatewayError::Invalid(error) | ModelGatewayError::Refused { error, .. } => error,
             ModelGatewayError::Unavailable { retry_after } => Self::new(code::OVERLOADED, message).with_retry_after(retry_after),
-            ModelGatewayError::ContextOverflow { detail } | ModelGatewayError::Filtered { detail } => Self::field("messages", message).with_internal(detail),
+            ModelGatewayError::ContextOverflow { detail } | ModelGatewayError::Filtered { detail } => {
+                Self::field("messages", message).with_internal(detail)
+            }
             ModelGatewayError::ProviderTimeout { .. } => Self::new(code::UPSTREAM_TIMEOUT, message),
             ModelGatewayError::ProviderOverloaded { retry_after } => {
                 Self::new(code::OVERLOADED, message).with_retry_after(retry_after.unwrap_or(Duration::from_secs(1)))

@@ -219,7 +219,11 @@ mod tests {
         let opened = (0..200).any(|i| match often.admit() {
             Err(_) => true,
             Ok(pass) => {
-                if i % 4 == 0 { pass.succeeded() } else { pass.failed(None) }
+                if i % 4 == 0 {
+                    pass.succeeded()
+                } else {
+                    pass.failed(None)
+                }
                 false
             }
         });

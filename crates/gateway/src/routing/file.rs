@@ -306,12 +306,8 @@ mod tests {
 
     #[test]
     fn parameters_are_moved_into_the_limits() {
-        let parameters = Parameters {
-            max_tokens: Some(100),
-            temperature: Some((0.2, 1.0)),
-            default_temperature: Some(0.5),
-            top_p: Some((0.1, 0.9)),
-        };
+        let parameters =
+            Parameters { max_tokens: Some(100), temperature: Some((0.2, 1.0)), default_temperature: Some(0.5), top_p: Some((0.1, 0.9)) };
         for (wish, made) in [(None, 100), (Some(7), 7), (Some(0), 1), (Some(1_000), 100)] {
             assert_eq!(parameters.max_tokens(wish), Some(made));
         }

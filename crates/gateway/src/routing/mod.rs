@@ -113,17 +113,13 @@ impl Upstream {
 }
 
 impl Route {
-    fn new(
-        upstream: &Arc<Upstream>,
-        model: &str,
-        parameters: Parameters,
-        weight: u32,
-        order: u32,
-        fallback_on: Vec<Reason>,
-    ) -> Arc<Self> {
-        let id = mix(upstream.name.bytes().chain([0]).chain(model.bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        }));
+    fn new(upstream: &Arc<Upstream>, model: &str, parameters: Parameters, weight: u32, order: u32, fallback_on: Vec<Reason>) -> Arc<Self> {
+        let id = mix(upstream
+            .name
+            .bytes()
+            .chain([0])
+            .chain(model.bytes())
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)));
         let breaker = upstream.breaker(model);
         Arc::new(Self { upstream: Arc::clone(upstream), model: model.to_owned(), parameters, weight, order, fallback_on, breaker, id })
     }
@@ -206,7 +202,9 @@ impl Held {
     pub(crate) fn broke(&self, error: &ModelGatewayError) {
         if matches!(
             error,
-            ModelGatewayError::ProviderServerError { .. } | ModelGatewayError::Protocol { .. } | ModelGatewayError::ProviderTimeout { stage: Stage::Idle }
+            ModelGatewayError::ProviderServerError { .. }
+                | ModelGatewayError::Protocol { .. }
+                | ModelGatewayError::ProviderTimeout { stage: Stage::Idle }
         ) {
             self.breaker.broke();
         }
@@ -239,7 +237,13 @@ pub(crate) async fn travel<'a, T>(
             Ok((value, place)) => return Ok(Won { value, place }),
             Err(error) if Reason::of(&error).is_some_and(|reason| i + 1 < count && route.fallback_on.contains(&reason)) => {
                 metrics::counter!("model_fallbacks_total", "alias" => alias.name.clone(), "kind" => error.kind()).increment(1);
-                tracing::info!(alias = alias.name, provider = route.upstream.name, model = route.model, kind = error.kind(), "the next route is tried");
+                tracing::info!(
+                    alias = alias.name,
+                    provider = route.upstream.name,
+                    model = route.model,
+                    kind = error.kind(),
+                    "the next route is tried"
+                );
                 error
             }
             Err(error) => return Err(error),
@@ -301,7 +305,13 @@ async fn try_route<'a, T>(
         };
         metrics::counter!("model_retries_total", "model" => route.model.clone(), "kind" => error.kind()).increment(1);
         metrics::histogram!("model_backoff_seconds", "provider" => upstream.name.clone()).record(wait.as_secs_f64());
-        tracing::info!(provider = upstream.name, model = route.model, kind = error.kind(), wait_ms = wait.as_millis() as u64, "the model is asked again");
+        tracing::info!(
+            provider = upstream.name,
+            model = route.model,
+            kind = error.kind(),
+            wait_ms = wait.as_millis() as u64,
+            "the model is asked again"
+        );
         tokio::time::sleep(wait).await;
     }
     Err(ModelGatewayError::ProviderTimeout { stage: Stage::Whole })

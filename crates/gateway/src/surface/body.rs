@@ -7,9 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::chat::{
-    ChatRequest, Image, Message, Part, ReasoningEffort, ResponseFormat, Role, Tool, ToolCall, ToolChoice, ToolResult,
-};
+use crate::chat::{ChatRequest, Image, Message, Part, ReasoningEffort, ResponseFormat, Role, Tool, ToolCall, ToolChoice, ToolResult};
 
 /// Tools of a request, as OpenAI limits them.
 const MAX_TOOLS: usize = 128;
@@ -180,8 +178,10 @@ impl ChatBody {
     /// `invalid_json`; `invalid_request` naming the field.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self> {
         match serde_json::from_slice(bytes) {
-            // Told by the first byte, because serde takes a list for an object.
-            Ok(body) if bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{') => Ok(body),
+            // The first byte tells a list, which serde takes for an object; U+0000 no database takes.
+            Ok(body) if bytes.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{') && !bytes.windows(6).any(|w| w == b"\\u0000") => {
+                Ok(body)
+            }
             _ => parse_json(bytes),
         }
     }
@@ -306,7 +306,12 @@ pub(super) fn tool_of(function: ToolFunction, at: &str, names: &mut HashSet<Stri
         Some(schema @ Value::Object(_)) => schema,
         Some(_) => return wrong(format!("{at}.parameters"), "must be a JSON Schema of an object"),
     };
-    Ok(Tool { name: function.name, description: function.description.unwrap_or_default(), parameters, strict: function.strict == Some(true) })
+    Ok(Tool {
+        name: function.name,
+        description: function.description.unwrap_or_default(),
+        parameters,
+        strict: function.strict == Some(true),
+    })
 }
 
 /// The choice among tools, in the format of chat completions and that of responses, which differ in one level.

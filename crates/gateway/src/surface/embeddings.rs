@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::{Surface, deadline, errors::{no_such_model, told}};
+use super::{
+    Surface, deadline,
+    errors::{no_such_model, told},
+};
 use crate::{
     chat::{EmbedReply, EmbedRequest, Usage},
     error::ModelGatewayError,

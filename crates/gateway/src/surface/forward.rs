@@ -350,7 +350,9 @@ mod tests {
 
     #[test]
     fn what_breaks_the_protocol_is_an_error() {
-        for bad in [&b"data: {\"choices\":[\n\n"[..], b"data: nonsense\n\n", b"data: \xff\n\n", b"data: [DONE]\n\n", b"data: {\"choices\":7}\n\n"] {
+        for bad in
+            [&b"data: {\"choices\":[\n\n"[..], b"data: nonsense\n\n", b"data: \xff\n\n", b"data: [DONE]\n\n", b"data: {\"choices\":7}\n\n"]
+        {
             assert!(matches!(read(&[bad], true), Err(ModelGatewayError::Protocol { .. })), "{}", String::from_utf8_lossy(bad));
         }
         let long = vec![b'x'; MAX_EVENT + 1];

@@ -282,8 +282,7 @@ impl Surface {
                         Some(raw) => {
                             let body = spliced(raw, &route.model, &route.parameters, counts)?;
                             let first = if stream { limits.first } else { limits.whole };
-                            let response =
-                                limits.wait(first, crate::error::Stage::FirstToken, provider.forward(body, stream)).await??;
+                            let response = limits.wait(first, crate::error::Stage::FirstToken, provider.forward(body, stream)).await??;
                             match stream {
                                 true => {
                                     let (first, forward) = Forward::open(response, limits, envelope.shows_usage).await?;

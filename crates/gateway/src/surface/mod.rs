@@ -30,11 +30,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures_util::{
-    StreamExt,
-    future::BoxFuture,
-    stream::BoxStream,
-};
+use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
 
 use self::{responses::Responses, runs::Runs};
 use crate::{chat::EmbedReply, gateway::Gateway, guardrails::Guardrails, usage::Ledger};
@@ -64,13 +60,7 @@ struct Inner {
 
 impl Surface {
     /// The API of these models. Without a ledger nothing is counted and no budget holds.
-    pub fn new(
-        kernel: Kernel,
-        gateway: Gateway,
-        ledger: Option<Ledger>,
-        guardrails: Guardrails,
-        embedders: Vec<LocalEmbedder>,
-    ) -> Self {
+    pub fn new(kernel: Kernel, gateway: Gateway, ledger: Option<Ledger>, guardrails: Guardrails, embedders: Vec<LocalEmbedder>) -> Self {
         Self(Arc::new(Inner { kernel, gateway, ledger, guardrails, embedders, runs: Arc::default(), responses: Responses::default() }))
     }
 
@@ -115,7 +105,8 @@ impl IntoResponse for Answer {
 
 /// When the caller stops waiting, as the headers say: ours in seconds, or what OpenAI's clients send about their own time-outs.
 fn deadline(headers: &HeaderMap, now: Timestamp) -> Result<Option<Timestamp>> {
-    let seconds = |name: &str| headers.get(name).map(|value| value.to_str().ok()?.trim().parse::<f64>().ok().filter(|s| *s > 0.0 && *s < 1e6));
+    let seconds =
+        |name: &str| headers.get(name).map(|value| value.to_str().ok()?.trim().parse::<f64>().ok().filter(|s| *s > 0.0 && *s < 1e6));
     let given = match seconds("x-request-timeout") {
         Some(None) => return Err(Error::new(code::INVALID_HEADER, "x-request-timeout: must be a number of seconds above 0")),
         Some(given) => given,

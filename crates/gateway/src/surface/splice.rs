@@ -108,13 +108,16 @@ mod tests {
         let body = Bytes::from_static(b" { \"model\" : \"m\", \"x\": 1.50,\"messages\":[ ] }");
         let same = spliced(&body, "m", &Parameters::default(), false).unwrap();
         assert_eq!(same.as_ptr(), body.as_ptr());
-        assert_eq!(made(" {\"messages\" :[\"model\"],\"model\": \"a\" }", "b\"c", &Parameters::default(), false),
-            " {\"messages\" :[\"model\"],\"model\": \"b\\\"c\" }");
+        assert_eq!(
+            made(" {\"messages\" :[\"model\"],\"model\": \"a\" }", "b\"c", &Parameters::default(), false),
+            " {\"messages\" :[\"model\"],\"model\": \"b\\\"c\" }"
+        );
     }
 
     #[test]
     fn values_are_replaced_wherever_they_stand_and_added_where_they_do_not() {
-        let limits = Parameters { max_tokens: Some(10), temperature: Some((0.5, 1.0)), default_temperature: Some(0.75), top_p: Some((0.0, 0.5)) };
+        let limits =
+            Parameters { max_tokens: Some(10), temperature: Some((0.5, 1.0)), default_temperature: Some(0.75), top_p: Some((0.0, 0.5)) };
         for body in [
             json!({"temperature": 2, "model": "a", "top_p": 0.9, "max_tokens": 99, "messages": []}),
             json!({"messages": [], "model": "a", "temperature": null, "max_tokens": null, "stream_options": null}),
@@ -131,7 +134,11 @@ mod tests {
             };
             assert_eq!(value["temperature"], temperature, "{body}");
             assert_eq!(value["stream_options"], json!({"include_usage": true}));
-            assert_eq!(value.as_object().unwrap().len(), made(&body.to_string(), "b", &limits, true).matches("\":").count() - 1, "no key twice");
+            assert_eq!(
+                value.as_object().unwrap().len(),
+                made(&body.to_string(), "b", &limits, true).matches("\":").count() - 1,
+                "no key twice"
+            );
         }
     }
 }

@@ -91,7 +91,12 @@ pub const METRICS: &[Metric] = &[
     histogram("model_request_duration_seconds", &["model", "outcome"], LONG, "Seconds that replies of chat models took"),
     counter("model_errors_total", &["model", "kind"], "Replies of chat models that failed, by the kind of failure"),
     counter("model_retries_total", &["model", "kind"], "Requests to chat models that were repeated after a wait"),
-    histogram("model_provider_duration_seconds", &["provider", "outcome"], LONG, "Seconds until providers of models began to answer, or failed, by outcome"),
+    histogram(
+        "model_provider_duration_seconds",
+        &["provider", "outcome"],
+        LONG,
+        "Seconds until providers of models began to answer, or failed, by outcome",
+    ),
     histogram("model_backoff_seconds", &["provider"], WAITED_FOR, "Seconds that were waited before a request to a provider was repeated"),
     counter("model_fallbacks_total", &["alias", "kind"], "Calls that went on to the next route of an alias, by the kind of failure"),
     counter("model_queue_refused_total", &["provider"], "Calls that found no place at a provider, nor in the queue before it"),

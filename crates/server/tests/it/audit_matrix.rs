@@ -15,7 +15,15 @@ use crate::support::{Reply, TestApp};
 
 /// Operations that change nothing although they are no GET: a search, whose reading is recorded in another way, calls of models, which the ledger records, and what only says how a policy
 /// would decide.
-const NOTHING_CHANGED: &[&str] = &["POST /v1/chat/completions", "POST /v1/embeddings", "POST /v1/responses", "POST /v1/responses/{id}/cancel", "POST /api/v1/search", "POST /api/v1/policies/simulate", "POST /api/v1/policies/{id}/simulate"];
+const NOTHING_CHANGED: &[&str] = &[
+    "POST /v1/chat/completions",
+    "POST /v1/embeddings",
+    "POST /v1/responses",
+    "POST /v1/responses/{id}/cancel",
+    "POST /api/v1/search",
+    "POST /api/v1/policies/simulate",
+    "POST /api/v1/policies/{id}/simulate",
+];
 
 /// Operations whose entry is of somebody else than the local administrator, who has no password; `accounts.rs` looks at them.
 const OF_OTHERS: &[&str] =

@@ -221,7 +221,9 @@ fn input_of(input: Value) -> Result<Vec<Message>> {
             "function_call_output" => {
                 let content = match item.get("output") {
                     Some(Value::String(text)) => text.clone(),
-                    Some(Value::Array(_)) => Message { role: Role::User, content: parts_of(item.get("output").cloned(), false, false, &at("output"))? }.text(),
+                    Some(Value::Array(_)) => {
+                        Message { role: Role::User, content: parts_of(item.get("output").cloned(), false, false, &at("output"))? }.text()
+                    }
                     _ => return wrong(at("output"), "must be a text"),
                 };
                 out.push(Message::tool_results([ToolResult { call_id: needed(&item, "call_id")?, content, is_error: false }]));

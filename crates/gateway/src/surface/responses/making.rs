@@ -192,7 +192,8 @@ impl Making {
                 (if cut.is_some() { "response.incomplete" } else { "response.completed" }, shown, Some(reply))
             }
             (error, collected) => {
-                let error = error.or_else(|| collected.err().map(errors::told)).unwrap_or_else(|| Error::internal("a reply without an end"));
+                let error =
+                    error.or_else(|| collected.err().map(errors::told)).unwrap_or_else(|| Error::internal("a reply without an end"));
                 ("response.failed", self.frame.shown("failed", &self.output, None, Some(&error), None), None)
             }
         };

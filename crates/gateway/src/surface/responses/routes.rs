@@ -70,7 +70,6 @@ pub async fn create_response(
 
 async fn start(surface: Surface, caller: May<right::UseModels>, headers: HeaderMap, mut body: ResponseBody) -> Result<Answer> {
     let now = surface.0.kernel.now();
-    let alias = surface.0.gateway.alias(&body.model).ok_or_else(|| no_such_model(&body.model))?;
     let before = match &body.previous_response_id {
         Some(id) => match surface.0.responses.of(&caller.principal, id, now) {
             Ok(kept) => Vec::clone(&kept.messages),
@@ -78,13 +77,15 @@ async fn start(surface: Surface, caller: May<right::UseModels>, headers: HeaderM
         },
         None => Vec::new(),
     };
+    let alias = surface.0.gateway.alias(&body.model).ok_or_else(|| no_such_model(&body.model))?;
     let (streams, background, keep) = (body.stream == Some(true), body.background == Some(true), body.store != Some(false));
     let request = body.to_request(before)?;
     let id = format!("resp_{}", surface.0.kernel.random.token(18));
     let frame = Frame { id: id.clone(), created: surface.now_s(), model: body.model.clone(), echo: echo(&body, &request) };
     let frame = Arc::new(frame);
     let has_instructions = body.instructions.as_ref().is_some_and(|text| !text.is_empty());
-    let messages: Vec<Message> = if keep { request.messages.iter().skip(usize::from(has_instructions)).cloned().collect() } else { Vec::new() };
+    let messages: Vec<Message> =
+        if keep { request.messages.iter().skip(usize::from(has_instructions)).cloned().collect() } else { Vec::new() };
     let envelope = Envelope { id, created: frame.created, model: body.model.clone(), shows_usage: true };
     let asked = Asked {
         principal: caller.principal.clone(),
@@ -264,11 +265,7 @@ pub async fn get_response(State(surface): State<Surface>, caller: May<right::Use
 /// One that is made in the background; what is over stays as it is.
 #[utoipa::path(post, path = "/v1/responses/{id}/cancel", tag = "models", params(("id" = String, Path, description = "The response.")),
     responses((status = 200, description = "Done.", body = Object), CommonProblems, right::UseModels, NotFoundProblem))]
-pub async fn cancel_response(
-    State(surface): State<Surface>,
-    caller: May<right::UseModels>,
-    Path(id): Path<String>,
-) -> Result<Json<Value>> {
+pub async fn cancel_response(State(surface): State<Surface>, caller: May<right::UseModels>, Path(id): Path<String>) -> Result<Json<Value>> {
     let kept = surface.0.responses.of(&caller.principal, &id, surface.0.kernel.now())?;
     if kept.shown["background"] != true {
         return Err(Error::field("id", "only a response that is made in the background can be canceled"));
