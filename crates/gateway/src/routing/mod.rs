@@ -166,8 +166,8 @@ impl Table {
         let mut aliases = BTreeMap::new();
         if let Some(own) = own {
             aliases.insert(own.name.clone(), Arc::clone(own));
-            // The model's own name means the same.
-            if let Some(route) = own.routes.first().filter(|r| !r.model.is_empty()) {
+            // The model's own name means the same; that of a scripted one is the path of a file.
+            if let Some(route) = own.routes.first().filter(|r| !r.model.is_empty() && !r.model.starts_with(crate::config::SCRIPTED)) {
                 aliases.insert(route.model.clone(), Arc::clone(own));
             }
         }

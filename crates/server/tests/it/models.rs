@@ -3,6 +3,7 @@
 use astrolabe_gateway::scripted::{Script, ScriptedServer};
 use astrolabe_kernel::Lifecycle;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
 use crate::support::{Reply, TestApp};
 
@@ -214,5 +215,29 @@ async fn models_are_listed_and_one_that_cannot_embed_here_says_so() {
         body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         let reply = world.app.post("/v1/embeddings").json(body).send().await;
         assert_eq!((reply.status, reply.json()["error"]["param"].as_str()), (400, Some(param)), "{}", reply.text());
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_stops_the_model_within_a_tenth_of_a_second() {
+    for (rules, stream) in
+        [("fault = \"hang\"", false), ("fault = \"hang\"", true), ("answer = \"a b\"\nfault = \"hang\"\nfault_after = 1", true)]
+    {
+        let world = World::new(&format!("[[rules]]\n{rules}")).await;
+        let address = world.app.listen().await;
+        let body = with(json!({"stream": stream})).to_string();
+        let token = world.app.app.token.expose();
+        let request = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        world.provider.until_open(1).await;
+        let begun = tokio::time::Instant::now();
+        drop(socket);
+        world.provider.until_open(0).await;
+        assert!(begun.elapsed() < std::time::Duration::from_millis(100), "{rules} {stream}: {:?}", begun.elapsed());
     }
 }
