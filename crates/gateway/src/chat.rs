@@ -1,62 +1,255 @@
-//! The words of a conversation with a model, and the rules that make a conversation one that every provider accepts.
+//! The words of a conversation with a model: what is asked, what comes back, and what it cost. They are our own; each provider's
+//! adapter says them in its wire format. [`crate::conversation`] has the rules that a conversation keeps.
 
-use astrolabe_kernel::{Error, Result, Timestamp};
+use astrolabe_kernel::Timestamp;
 use serde::{Deserialize, Serialize};
-
-/// Bytes of text that a conversation may have; some half a million tokens, more than any model reads.
-pub const MAX_CONVERSATION: usize = 2 * 1024 * 1024;
-
-/// Messages that a conversation may have before they are joined.
-pub const MAX_MESSAGES: usize = 2_000;
+use serde_json::Value;
 
 /// Who says a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// We, to the model: what it is to do.
     System,
-    /// The person, or we on the person's behalf.
+    /// The person, or we on the person's behalf; results of tools are said by this side too.
     User,
     /// The model.
     Assistant,
 }
 
 /// One message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// Who says it.
     pub role: Role,
-    /// What is said, as plain text or Markdown.
+    /// What is said, in this order.
+    pub content: Vec<Part>,
+}
+
+/// A part of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// Plain text or Markdown; in messages of every role.
+    Text(String),
+    /// A picture; in messages of the user.
+    Image(Image),
+    /// The model wants a tool to be called; in messages of the assistant.
+    ToolCall(ToolCall),
+    /// What a tool said; in the message of the user that follows the call.
+    ToolResult(ToolResult),
+}
+
+/// A picture for the model to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Image {
+    /// The picture itself.
+    Inline {
+        /// What it is.
+        kind: ImageKind,
+        /// Its bytes in standard base64 with padding (RFC 4648, section 4), as every wire format wants them.
+        base64: String,
+    },
+    /// An address from which the provider fetches it. Only OpenAI's format knows it; the other adapters refuse it.
+    Url(String),
+}
+
+/// The kinds of pictures that every provider reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageKind {
+    /// PNG.
+    Png,
+    /// JPEG.
+    Jpeg,
+    /// GIF.
+    Gif,
+    /// WebP.
+    Webp,
+}
+
+impl ImageKind {
+    /// The media type, such as `image/png`.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+            Self::Gif => "image/gif",
+            Self::Webp => "image/webp",
+        }
+    }
+
+    /// The kind of a media type; nothing when it is none of ours.
+    pub fn from_media_type(text: &str) -> Option<Self> {
+        match text {
+            "image/png" => Some(Self::Png),
+            "image/jpeg" | "image/jpg" => Some(Self::Jpeg),
+            "image/gif" => Some(Self::Gif),
+            "image/webp" => Some(Self::Webp),
+            _ => None,
+        }
+    }
+}
+
+impl Image {
+    /// The picture of a `data:` address as OpenAI's format has it (RFC 2397, with base64); nothing when it is another address or
+    /// another kind of data.
+    pub fn from_data_url(url: &str) -> Option<Self> {
+        let (kind, base64) = url.strip_prefix("data:")?.split_once(";base64,")?;
+        Some(Self::Inline { kind: ImageKind::from_media_type(&kind.to_ascii_lowercase())?, base64: base64.to_owned() })
+    }
+}
+
+/// A call that the model wants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// Joins the call and its result; unique within a conversation. Made by us when the provider makes none.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// The arguments as JSON text. In a reply it is what the model wrote, which may break the tool's schema or be no JSON at all.
+    pub arguments: String,
+    /// Text of the provider that has to come back with the call (Gemini's `thoughtSignature`), meaningless to everybody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+}
+
+/// What a tool said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolResult {
+    /// The call's id.
+    pub call_id: String,
+    /// Text, often JSON.
     pub content: String,
+    /// Whether the tool failed and `content` says how.
+    pub is_error: bool,
 }
 
 impl Message {
     /// A message of ours to the model.
-    pub fn system(content: impl Into<String>) -> Self {
-        Self { role: Role::System, content: content.into() }
+    pub fn system(text: impl Into<String>) -> Self {
+        Self::text_of(Role::System, text.into())
     }
 
     /// A message of the person.
-    pub fn user(content: impl Into<String>) -> Self {
-        Self { role: Role::User, content: content.into() }
+    pub fn user(text: impl Into<String>) -> Self {
+        Self::text_of(Role::User, text.into())
     }
 
     /// A message of the model.
-    pub fn assistant(content: impl Into<String>) -> Self {
-        Self { role: Role::Assistant, content: content.into() }
+    pub fn assistant(text: impl Into<String>) -> Self {
+        Self::text_of(Role::Assistant, text.into())
+    }
+
+    /// What the tools said, in answer to the message before.
+    pub fn tool_results(results: impl IntoIterator<Item = ToolResult>) -> Self {
+        Self { role: Role::User, content: results.into_iter().map(Part::ToolResult).collect() }
+    }
+
+    fn text_of(role: Role, text: String) -> Self {
+        Self { role, content: vec![Part::Text(text)] }
+    }
+
+    /// Its texts, joined by empty lines; results of tools and pictures are no text.
+    pub fn text(&self) -> String {
+        let texts: Vec<&str> =
+            self.content.iter().filter_map(|p| if let Part::Text(text) = p { Some(text.as_str()) } else { None }).collect();
+        texts.join("\n\n")
     }
 }
 
-/// What is asked of a model.
-#[derive(Debug, Clone, Default)]
+/// A tool that the model may ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tool {
+    /// 1 to 64 letters, digits, `_` and `-`.
+    pub name: String,
+    /// What it does, for the model; empty when nothing is said.
+    pub description: String,
+    /// A JSON Schema of an object.
+    pub parameters: Value,
+    /// Whether the provider shall hold the model to the schema. Not every schema and provider can.
+    pub strict: bool,
+}
+
+/// Whether the model may, must or may not ask for tools.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ToolChoice {
+    /// As it likes.
+    #[default]
+    Auto,
+    /// It answers in text.
+    None,
+    /// It asks for one or more.
+    Required,
+    /// It asks for this one.
+    Tool(String),
+}
+
+/// What the text of the reply is to be.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum ResponseFormat {
+    /// Text.
+    #[default]
+    Text,
+    /// Some JSON object.
+    JsonObject,
+    /// JSON after a schema. It is asked for, not guaranteed: check what comes.
+    JsonSchema {
+        /// 1 to 64 letters, digits, `_` and `-`.
+        name: String,
+        /// What it is for, for the model.
+        description: Option<String>,
+        /// The JSON Schema.
+        schema: Value,
+        /// Whether the provider shall hold the model to it.
+        strict: bool,
+    },
+}
+
+/// How much a reasoning model is to think.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReasoningEffort {
+    /// As little as the model can.
+    Minimal,
+    /// Little.
+    Low,
+    /// The usual.
+    Medium,
+    /// Much.
+    High,
+}
+
+/// What is asked of a model. A field that says nothing is not sent, and the model does as it likes.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChatRequest {
-    /// The conversation; see [`normalise`] for what is made of it.
+    /// The conversation; see [`crate::conversation::normalise`] for what is made of it.
     pub messages: Vec<Message>,
-    /// Tokens the reply may have; clamped to 1 and the configured limit, which also serves when nothing is said. Not sent without one.
+    /// Tools that the model may ask for; their names differ.
+    pub tools: Vec<Tool>,
+    /// Whether it may; says nothing without tools.
+    pub tool_choice: ToolChoice,
+    /// Whether several calls may come in one reply.
+    pub parallel_tool_calls: Option<bool>,
+    /// What the text is to be.
+    pub response_format: ResponseFormat,
+    /// Tokens the reply may have, those of its thoughts included.
     pub max_tokens: Option<u32>,
-    /// Clamped to 0 and 2; the configured value when nothing, or no number, is said. Not sent without one.
+    /// 0 to 2.
     pub temperature: Option<f32>,
-    /// The moment after which nobody waits for the reply any more, retries included.
+    /// Above 0, up to 1.
+    pub top_p: Option<f32>,
+    /// -2 to 2.
+    pub frequency_penalty: Option<f32>,
+    /// -2 to 2.
+    pub presence_penalty: Option<f32>,
+    /// Texts that end the reply, at most four.
+    pub stop: Vec<String>,
+    /// Asks for the same reply to the same request, where the provider can.
+    pub seed: Option<i64>,
+    /// How much a reasoning model is to think.
+    pub reasoning_effort: Option<ReasoningEffort>,
+    /// Who asks, in letters that mean nothing outside; providers use it against abuse.
+    pub user: Option<String>,
+    /// The moment after which nobody waits for the reply any more, retries included. Never sent.
     pub deadline: Option<Timestamp>,
 }
 
@@ -68,6 +261,8 @@ pub enum FinishReason {
     Stop,
     /// The limit of tokens was reached; the text is cut.
     Length,
+    /// The model waits for the results of the tools that it asked for.
+    ToolCalls,
     /// The provider withheld the rest.
     ContentFilter,
     /// Something else; the text may be incomplete.
@@ -75,42 +270,57 @@ pub enum FinishReason {
 }
 
 impl FinishReason {
-    /// The provider's word as ours.
-    pub fn from_wire(word: &str) -> Self {
-        match word {
-            "stop" | "eos" | "end_turn" => Self::Stop,
-            "length" | "max_tokens" => Self::Length,
-            "content_filter" => Self::ContentFilter,
-            _ => Self::Other,
+    /// The word of OpenAI's format.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop | Self::Other => "stop",
+            Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
+            Self::ContentFilter => "content_filter",
         }
     }
 }
 
 /// Tokens that a reply cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Usage {
-    /// Tokens read.
-    pub prompt_tokens: u64,
-    /// Tokens written.
-    pub completion_tokens: u64,
-    /// Whether the provider said nothing and the figures are ours: one token per four characters, rounded up.
+    /// Tokens read, those of `cached` included.
+    pub input: u64,
+    /// Tokens written, those of `reasoning` included.
+    pub output: u64,
+    /// Tokens of `input` that the provider knew already.
+    pub cached: u64,
+    /// Tokens of `output` that were thoughts and not reply.
+    pub reasoning: u64,
+    /// Whether the provider did not count and the figures are ours: [`crate::tokens`].
     pub estimated: bool,
 }
 
-impl Usage {
-    /// The estimate for a provider that does not count.
-    pub fn estimate(prompt_chars: usize, completion_chars: usize) -> Self {
-        Self { prompt_tokens: prompt_chars.div_ceil(4) as u64, completion_tokens: completion_chars.div_ceil(4) as u64, estimated: true }
-    }
-}
-
-/// A piece of a reply. A stream gives any number of texts, then one end, then nothing.
+/// A piece of a reply. A stream gives any number of texts and pieces of calls, then one end, then nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChatDelta {
     /// Text to add to the reply; never empty.
     Text(String),
+    /// A piece of a call.
+    ToolCall(ToolCallDelta),
     /// The reply is complete.
     End(ChatEnd),
+}
+
+/// A piece of a call. The first one of an index has id and name; the arguments of all are put together.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ToolCallDelta {
+    /// Which call of the reply: 0, 1, … in the order in which they began. Below [`crate::collect::MAX_TOOL_CALLS`].
+    pub index: usize,
+    /// The call's id, in its first piece.
+    pub id: Option<String>,
+    /// The tool, in its first piece.
+    pub name: Option<String>,
+    /// More of the arguments; may be empty.
+    pub arguments: String,
+    /// See [`ToolCall::signature`].
+    pub signature: Option<String>,
 }
 
 /// What is known when a reply is complete.
@@ -127,8 +337,10 @@ pub struct ChatEnd {
 /// A whole reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChatReply {
-    /// The text.
+    /// The text; empty when the model only asks for tools.
     pub text: String,
+    /// The calls that the model wants, in order.
+    pub tool_calls: Vec<ToolCall>,
     /// Why it ended.
     pub finish_reason: FinishReason,
     /// What it cost.
@@ -137,96 +349,32 @@ pub struct ChatReply {
     pub model: String,
 }
 
-/// Makes a conversation that every provider accepts: control characters are dropped, line ends become `\n`, outer white space and
-/// empty messages go, all system messages become one at the front, neighbours of one role are joined by an empty line.
-///
-/// # Errors
-/// `invalid_request` when the last message is not the user's, or the conversation is too long.
-pub fn normalise(messages: &[Message]) -> Result<Vec<Message>> {
-    if messages.len() > MAX_MESSAGES {
-        return Err(Error::field("messages", format!("send at most {MAX_MESSAGES} messages")));
+impl ChatReply {
+    /// The reply as a message, for the next request of the conversation.
+    pub fn into_message(self) -> Message {
+        let text = (!self.text.is_empty()).then_some(Part::Text(self.text));
+        Message { role: Role::Assistant, content: text.into_iter().chain(self.tool_calls.into_iter().map(Part::ToolCall)).collect() }
     }
-    let mut system = String::new();
-    let mut out: Vec<Message> = Vec::with_capacity(messages.len() + 1);
-    for message in messages {
-        let content = clean(&message.content);
-        let content = content.trim();
-        if content.is_empty() {
-            continue;
-        }
-        match (message.role, out.last_mut()) {
-            (Role::System, _) => append(&mut system, content),
-            (role, Some(last)) if last.role == role => append(&mut last.content, content),
-            (role, _) => out.push(Message { role, content: content.to_owned() }),
-        }
-    }
-    if out.last().is_none_or(|last| last.role != Role::User) {
-        return Err(Error::field("messages", "the last message that is not empty must have the role user"));
-    }
-    if !system.is_empty() {
-        out.insert(0, Message::system(system));
-    }
-    let length: usize = out.iter().map(|m| m.content.len()).sum();
-    if length > MAX_CONVERSATION {
-        return Err(Error::field("messages", format!("shorten the conversation to at most {MAX_CONVERSATION} bytes")));
-    }
-    Ok(out)
 }
 
-fn append(text: &mut String, more: &str) {
-    if !text.is_empty() {
-        text.push_str("\n\n");
-    }
-    text.push_str(more);
+/// Texts that are to become vectors.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EmbedRequest {
+    /// 1 to 2,048 texts, none of them empty.
+    pub inputs: Vec<String>,
+    /// Numbers per vector, where the model offers a choice.
+    pub dimensions: Option<u32>,
+    /// The moment after which nobody waits any more.
+    pub deadline: Option<Timestamp>,
 }
 
-fn clean(text: &str) -> String {
-    text.replace("\r\n", "\n")
-        .chars()
-        .map(|c| if c == '\r' { '\n' } else { c })
-        .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_conversation_becomes_one_that_every_provider_accepts() {
-        let made = normalise(&[
-            Message::user(" first\r\nline\0 "),
-            Message::system("be brief"),
-            Message::user("\u{7}second"),
-            Message::assistant("  "),
-            Message::assistant("yes"),
-            Message::system("be kind"),
-            Message::user("third"),
-        ])
-        .unwrap();
-        assert_eq!(
-            made,
-            [
-                Message::system("be brief\n\nbe kind"),
-                Message::user("first\nline\n\nsecond"),
-                Message::assistant("yes"),
-                Message::user("third")
-            ]
-        );
-    }
-
-    #[test]
-    fn a_conversation_that_does_not_end_with_the_user_is_refused() {
-        for messages in [vec![], vec![Message::system("a")], vec![Message::user("a"), Message::assistant("b")], vec![Message::user(" \0")]]
-        {
-            assert_eq!(normalise(&messages).unwrap_err().fields()[0].field, "messages");
-        }
-    }
-
-    #[test]
-    fn a_conversation_has_a_limit() {
-        assert!(normalise(&[Message::user("x".repeat(MAX_CONVERSATION))]).is_ok());
-        assert!(normalise(&[Message::user("x".repeat(MAX_CONVERSATION + 1))]).is_err());
-        assert!(normalise(&vec![Message::user("x"); MAX_MESSAGES + 1]).is_err());
-    }
+/// The vectors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmbedReply {
+    /// One per text, in the order of the texts, all of one length, of finite numbers; not necessarily of length one.
+    pub vectors: Vec<Vec<f32>>,
+    /// What they cost; only `input` says something.
+    pub usage: Usage,
+    /// The model as the provider names it.
+    pub model: String,
 }

@@ -1,23 +1,44 @@
 //! Models behind one door.
 //!
-//! Reading order: [`chat`] has the words (conversation, reply, usage), [`config`] the settings, [`error`] what can go wrong;
-//! [`gateway`] is the handle that the rest of the product calls; [`openai`] speaks to a provider over the network; [`scripted`] is
-//! a provider that follows a file of rules, for tests, demonstrations and work on the product without a model.
+//! Reading order: [`chat`] has the words (request, reply, usage), [`conversation`] the rules of a conversation, [`config`] the settings,
+//! [`error`] what can go wrong; [`provider`] is the seam behind which [`openai`] speaks a wire format; [`gateway`] is the handle that the
+//! rest of the product calls; [`scripted`] is a provider that follows a file of rules, for tests, demonstrations and work on the product
+//! without a model.
+//!
+//! [`guardrails`] look at what goes in and comes out, [`usage`] has the books and the budgets.
 //!
 //! A call is repeated only before its first text has reached the caller. Everything that a provider sends is data: bounded in size,
 //! checked in form, never trusted.
 
+pub mod bedrock;
 pub mod chat;
+pub mod collect;
 pub mod config;
+#[cfg(test)]
+mod contract;
+pub mod conversation;
 pub mod error;
 pub mod gateway;
+pub mod gemini;
+pub mod guardrails;
 pub mod openai;
+pub mod provider;
 pub mod retry;
+pub mod routing;
 pub mod scripted;
+pub mod sse;
+pub mod surface;
 #[cfg(test)]
 mod tests;
+pub mod tokens;
+pub mod usage;
 
-pub use chat::{ChatDelta, ChatEnd, ChatReply, ChatRequest, FinishReason, Message, Role, Usage};
+use astrolabe_kernel::db::{Migration, Migrations};
+pub use chat::{ChatDelta, ChatEnd, ChatReply, ChatRequest, EmbedReply, EmbedRequest, FinishReason, Message, Role, Usage};
 pub use config::GatewayConfig;
 pub use error::ModelGatewayError;
 pub use gateway::{ChatStream, Gateway, Status};
+
+/// This domain's tables.
+pub const MIGRATIONS: Migrations =
+    Migrations { domain: "gateway", steps: &[Migration { version: 1, name: "usage", sql: include_str!("../migrations/0001_usage.sql") }] };

@@ -59,6 +59,7 @@ async fn pieces(gateway: &Gateway) -> (Vec<String>, Result<FinishReason, ModelGa
         assert!(end.is_none(), "nothing comes after the end");
         match piece {
             Ok(ChatDelta::Text(text)) => texts.push(text),
+            Ok(ChatDelta::ToolCall(piece)) => panic!("{piece:?}"),
             Ok(ChatDelta::End(e)) => end = Some(Ok(e.finish_reason)),
             Err(e) => end = Some(Err(e)),
         }
@@ -75,7 +76,7 @@ async fn a_reply_streams_in_pieces_and_ends_with_what_it_cost() {
     assert_eq!(end.unwrap(), FinishReason::Stop);
     let whole = gateway.chat(ask("hello")).await.unwrap();
     assert_eq!(whole.text, "Zażółć gęślą jaźń 🚀");
-    assert_eq!(whole.usage, Usage { prompt_tokens: 7, completion_tokens: 5, estimated: false });
+    assert_eq!(whole.usage, Usage { input: 7, output: 5, ..Usage::default() });
     assert_eq!(whole.model, "test-model");
 }
 
@@ -91,14 +92,14 @@ async fn a_reply_is_the_same_however_its_bytes_are_cut_and_dressed() {
     ] {
         let whole = reply(&format!("[[rules]]\nanswer = \"Zażółć gęślą jaźń\\n\\n日本 🚀\"\n{dress}")).await.unwrap();
         assert_eq!(whole.text, "Zażółć gęślą jaźń\n\n日本 🚀", "{dress}");
-        assert_eq!(whole.usage, Usage { prompt_tokens: 3, completion_tokens: 5, estimated: false }, "{dress}");
+        assert_eq!(whole.usage, Usage { input: 3, output: 5, ..Usage::default() }, "{dress}");
     }
 }
 
 #[tokio::test]
 async fn a_provider_that_does_not_count_gets_an_estimate_that_says_so() {
     let whole = reply("[[rules]]\nanswer = \"12345678\"\nno_usage = true\nfinish_reason = \"length\"").await.unwrap();
-    assert_eq!(whole.usage, Usage { prompt_tokens: 4, completion_tokens: 2, estimated: true });
+    assert_eq!(whole.usage, Usage { input: 11, output: 3, estimated: true, ..Usage::default() });
     assert_eq!(whole.finish_reason, FinishReason::Length);
 }
 
@@ -114,7 +115,7 @@ async fn what_is_sent_is_normalised_and_clamped() {
     let gateway = gateway_with(&server, PACE, |c| (c.max_tokens, c.temperature) = (100, 0.2));
     let messages = vec![Message::user("a\0"), Message::user("b"), Message::system("s")];
     for (max_tokens, temperature) in [(Some(5000), Some(9.0)), (Some(0), Some(-1.0)), (None, Some(f32::NAN)), (Some(7), Some(0.5))] {
-        gateway.chat(ChatRequest { messages: messages.clone(), max_tokens, temperature, deadline: None }).await.unwrap();
+        gateway.chat(ChatRequest { messages: messages.clone(), max_tokens, temperature, ..ChatRequest::default() }).await.unwrap();
     }
     let sent = server.bodies();
     assert_eq!(sent[0]["messages"], serde_json::json!([{"role": "system", "content": "s"}, {"role": "user", "content": "a\n\nb"}]));
@@ -245,7 +246,7 @@ async fn what_is_not_the_protocol_is_an_error_and_not_a_hang() {
 #[tokio::test]
 async fn dropping_a_stream_tells_the_provider_to_stop() {
     let server = serve("[[rules]]\nanswer = \"a b c\"\nfault = \"hang\"\nfault_after = 1").await;
-    let gateway = gateway_with(&server, PACE, |c| c.concurrency = 1);
+    let gateway = gateway_with(&server, PACE, |c| (c.concurrency, c.queue) = (1, 0));
     let mut stream = gateway.chat_stream(ask("hello")).await.unwrap();
     assert_eq!(stream.next().await.unwrap().unwrap(), ChatDelta::Text("a ".to_owned()));
     server.until_open(1).await;

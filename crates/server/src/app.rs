@@ -5,7 +5,11 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use astrolabe_agents::{Agents, OwnMetrics, runs::RAG_ONLY, tools::ToolName};
-use astrolabe_gateway::{Gateway, GatewayConfig};
+use astrolabe_gateway::{
+    Gateway, GatewayConfig,
+    guardrails::Guardrails,
+    usage::{self, Ledger, prices::Prices},
+};
 use astrolabe_kernel::{
     Clock, Db, Error, Kernel, Lifecycle, Random, Result,
     audit::{Reads, Sealer, SigningKey, archive::Archive, erase::AuditPayloads},
@@ -31,7 +35,7 @@ use crate::{
 
 /// The tables of every domain, in the order of their making.
 pub const MIGRATIONS: &[Migrations] =
-    &[KERNEL, astrolabe_platform::MIGRATIONS, astrolabe_knowledge::MIGRATIONS, astrolabe_agents::MIGRATIONS];
+    &[KERNEL, astrolabe_platform::MIGRATIONS, astrolabe_gateway::MIGRATIONS, astrolabe_knowledge::MIGRATIONS, astrolabe_agents::MIGRATIONS];
 
 /// How often things that are past their time are removed.
 const HOUSEKEEPING: Duration = Duration::from_secs(3600);
@@ -168,6 +172,10 @@ pub struct App {
     pub agents: Agents,
     /// The chat model, when there is one.
     pub gateway: Gateway,
+    /// What calls of models cost, and what is left of budgets.
+    pub ledger: Ledger,
+    /// The rules about what goes to models and what they answer.
+    pub guardrails: Guardrails,
     /// What was applied when the app was opened.
     pub plan: Plan,
     registry: Registry,
@@ -197,6 +205,14 @@ impl App {
         astrolabe_gateway::scripted::start_if_configured(&mut model, &here, &kernel.lifecycle).await?;
         let gateway = Gateway::from_config(model, kernel.egress.clone(), kernel.clock.clone(), kernel.random.clone())?;
 
+        let prices = match parts.config.usage.prices.as_os_str().is_empty() {
+            true => Prices::built_in()?,
+            false => Prices::with_file(&parts.config.usage.prices)?,
+        };
+        // Whatever a process that died has not told the database comes first.
+        let ledger = Ledger::open(kernel.clone(), &parts.data_dir.join("usage"), prices).await?;
+        let guardrails = Guardrails::new(&parts.config.settings.section("guardrails")?)?;
+
         let config: KnowledgeConfig = parts.config.settings.section("knowledge")?;
         let knowledge = Knowledge::open(kernel.clone(), config, parts.paths(), parts.extractor.clone(), gateway.clone())?;
         let mut registry = Registry::default();
@@ -213,6 +229,7 @@ impl App {
         people.add(accounts::personal::Memberships);
         knowledge.personal_data(&mut people);
         agents.personal_data(&mut people);
+        people.add(usage::personal::Usage);
         people.add(KeptAnswers);
         // Last, for what the others did may be in it.
         people.add(AuditPayloads { kernel: kernel.clone() });
@@ -262,6 +279,8 @@ impl App {
             knowledge,
             agents,
             gateway,
+            ledger,
+            guardrails,
             plan,
             registry,
             sealer,
@@ -273,6 +292,7 @@ impl App {
         self.kernel.stay_alive();
         self.kernel.watch_reads();
         self.sealer.start();
+        self.ledger.start();
         self.gateway.watch(&self.kernel.lifecycle);
         if let Some(issuer) = self.identity.issuer().cloned() {
             self.kernel.lifecycle.spawn("oidc keys at start", async move { issuer.warm().await });

@@ -21,6 +21,10 @@ pub const SCHEMA: Schema = Schema {
     defaults: include_str!("config.default.toml"),
     secrets: &[
         "model.api_key",
+        "model.google_api_key",
+        "model.bedrock_api_key",
+        "model.aws_secret_access_key",
+        "model.aws_session_token",
         "tools.tickets_token",
         "tools.restart_webhook_token",
         "oidc.client_secret",
@@ -39,6 +43,15 @@ pub const SCHEMA: Schema = Schema {
         ("JWT_SECRET_KEY", "identity.jwt_secret_key"),
         ("OPENAI_API_KEY", "model.api_key"),
         ("VLLM_URL", "model.base_url"),
+        ("MODEL_PROVIDER", "model.provider"),
+        ("GOOGLE_API_KEY", "model.google_api_key"),
+        ("BEDROCK_REGION", "model.bedrock_region"),
+        ("BEDROCK_MODEL", "model.bedrock_model"),
+        ("AWS_BEARER_TOKEN_BEDROCK", "model.bedrock_api_key"),
+        ("AWS_REGION", "model.aws_region"),
+        ("AWS_ACCESS_KEY_ID", "model.aws_access_key_id"),
+        ("AWS_SECRET_ACCESS_KEY", "model.aws_secret_access_key"),
+        ("AWS_SESSION_TOKEN", "model.aws_session_token"),
         ("TICKETS_URL", "tools.tickets_url"),
         ("PROMETHEUS_URL", "tools.prometheus_url"),
     ],
@@ -55,10 +68,6 @@ pub const UNUSED_ENV: &[&str] = &[
     "S3_AUDIT_BUCKET",
     "ES_URL",
     "ES_INDEX_AUDIT",
-    "MODEL_PROVIDER",
-    "BEDROCK_REGION",
-    "BEDROCK_MODEL",
-    "GOOGLE_API_KEY",
     "NEO4J_URI",
     "NEO4J_PASSWORD",
     "DATABASE_URL_CLOUD",
@@ -210,6 +219,14 @@ pub struct ModelsConfig {
     pub dir: PathBuf,
 }
 
+/// The section `usage`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsageConfig {
+    /// The operator's list of prices; empty for the one that is built in.
+    pub prices: PathBuf,
+}
+
 /// Every section, checked.
 #[derive(Clone)]
 pub struct Config {
@@ -227,6 +244,8 @@ pub struct Config {
     pub jobs: JobsConfig,
     /// Model weights.
     pub models: ModelsConfig,
+    /// `usage`.
+    pub usage: UsageConfig,
     /// How long what nobody reads any more is kept.
     pub retention: Retention,
     /// The issuer outside.
@@ -315,6 +334,7 @@ impl Config {
             database,
             jobs,
             models: settings.section("models")?,
+            usage: settings.section("usage")?,
             retention,
             audit,
             oidc,

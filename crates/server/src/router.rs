@@ -82,6 +82,7 @@ pub fn signed_in(app: &App) -> Routes {
         .merge(astrolabe_platform::routes(app.platform.clone()))
         .merge(astrolabe_platform::audit::routes(app.console.clone()))
         .merge(astrolabe_platform::privacy::routes(app.privacy.clone()))
+        .merge(astrolabe_gateway::usage::routes::routes(app.ledger.clone()))
         .merge(astrolabe_knowledge::routes(app.knowledge.clone()))
         .merge(astrolabe_agents::routes(app.agents.clone()))
         .layer(from_fn_with_state(keys, idempotency::once))

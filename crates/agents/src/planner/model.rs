@@ -52,6 +52,7 @@ impl Agents {
             max_tokens: Some(400),
             temperature: Some(0.0),
             deadline: Some(self.kernel.now().plus(TIME_LIMIT)),
+            ..ChatRequest::default()
         };
         let reply = self.gateway.chat(request).await?;
         check(agent, input, &reply.text)

@@ -1,35 +1,9 @@
-//! The JSON on the wire. Reading is generous (unknown fields are ignored, absent ones have defaults), because providers differ;
-//! writing keeps to the fields that all of them know.
+//! The JSON that comes back. Unknown fields are ignored and absent ones have defaults, because providers differ.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
-use crate::chat::{FinishReason, Message, Usage};
-
-/// The body of `POST /chat/completions`.
-#[derive(Debug, Serialize)]
-pub struct CompletionRequest<'a> {
-    /// The model's name at the provider.
-    pub model: &'a str,
-    /// The conversation.
-    pub messages: &'a [Message],
-    /// Whether the reply comes as events.
-    pub stream: bool,
-    /// Asks for the usage in the last event.
-    pub stream_options: StreamOptions,
-    /// Tokens the reply may have.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_tokens: Option<u32>,
-    /// 0 to 2.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub temperature: Option<f32>,
-}
-
-/// Options of a streamed reply.
-#[derive(Debug, Serialize)]
-pub struct StreamOptions {
-    /// Whether an event with the usage is wanted.
-    pub include_usage: bool,
-}
+use crate::chat::{FinishReason, Usage};
 
 /// One event of a streamed reply, or a whole reply: they differ in `delta` and `message` alone.
 #[derive(Debug, Default, Deserialize)]
@@ -38,14 +12,14 @@ pub struct Completion {
     #[serde(default)]
     pub model: Option<String>,
     /// The alternatives; we ask for one. Empty in the event that carries the usage.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub choices: Vec<Choice>,
     /// What the reply cost.
     #[serde(default)]
     pub usage: Option<WireUsage>,
-    /// A failure in the middle of a stream.
+    /// A failure in the middle of a stream, or behind a status of success.
     #[serde(default)]
-    pub error: Option<serde_json::Value>,
+    pub error: Option<Value>,
 }
 
 /// One alternative.
@@ -63,53 +37,184 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// The text of it, empty when there is none.
-    pub fn text(&mut self) -> String {
-        let content = self.delta.take().or_else(|| self.message.take());
-        content.and_then(|c| c.content).unwrap_or_default()
-    }
-
     /// Why it ended, when it has.
     pub fn finish(&self) -> Option<FinishReason> {
-        self.finish_reason.as_deref().filter(|r| !r.is_empty()).map(FinishReason::from_wire)
+        self.finish_reason.as_deref().filter(|r| !r.is_empty()).map(finish_of)
+    }
+}
+
+/// The provider's word as ours.
+fn finish_of(word: &str) -> FinishReason {
+    match word {
+        "stop" | "eos" | "eos_token" | "end_turn" | "stop_sequence" => FinishReason::Stop,
+        "length" | "max_tokens" => FinishReason::Length,
+        "tool_calls" | "function_call" | "tool_use" => FinishReason::ToolCalls,
+        "content_filter" => FinishReason::ContentFilter,
+        _ => FinishReason::Other,
     }
 }
 
 /// A message or a piece of one.
 #[derive(Debug, Default, Deserialize)]
 pub struct Content {
-    /// Its text.
+    /// Its text: a string, or parts of which some have text.
     #[serde(default)]
-    pub content: Option<String>,
+    pub content: Option<TextOrParts>,
+    /// What the model says instead of an answer that it will not give.
+    #[serde(default)]
+    pub refusal: Option<String>,
+    /// Calls, or pieces of them.
+    #[serde(default, deserialize_with = "or_default")]
+    pub tool_calls: Vec<WireToolCall>,
+}
+
+impl Content {
+    /// The text of it, empty when there is none.
+    pub fn text(&mut self) -> String {
+        let text = match self.content.take() {
+            None => String::new(),
+            Some(TextOrParts::Text(text)) => text,
+            Some(TextOrParts::Parts(parts)) => parts.into_iter().filter_map(|p| p.text).collect(),
+        };
+        match self.refusal.take() {
+            Some(refusal) if text.is_empty() => refusal,
+            _ => text,
+        }
+    }
+}
+
+/// Text as a string or as parts.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum TextOrParts {
+    /// A string.
+    Text(String),
+    /// Parts, as Mistral sends them.
+    Parts(Vec<TextPart>),
+}
+
+/// A part of a text.
+#[derive(Debug, Deserialize)]
+pub struct TextPart {
+    /// The text, when it is a part with one.
+    #[serde(default)]
+    pub text: Option<String>,
+}
+
+/// A call, or a piece of one.
+#[derive(Debug, Default, Deserialize)]
+pub struct WireToolCall {
+    /// Which call of the reply; some servers leave it out, or send 0 with every one.
+    #[serde(default)]
+    pub index: Option<u64>,
+    /// The call's id, in its first piece.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// Name and arguments.
+    #[serde(default, deserialize_with = "or_default")]
+    pub function: WireFunction,
+}
+
+/// Name and arguments of a call.
+#[derive(Debug, Default, Deserialize)]
+pub struct WireFunction {
+    /// The tool, in the first piece.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// JSON as text, or from some servers the JSON itself.
+    #[serde(default)]
+    pub arguments: Option<Value>,
 }
 
 /// What a reply cost.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct WireUsage {
     /// Tokens read.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub prompt_tokens: u64,
     /// Tokens written.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub completion_tokens: u64,
+    /// Of the tokens read.
+    #[serde(default, deserialize_with = "or_default")]
+    pub prompt_tokens_details: PromptDetails,
+    /// Of the tokens written.
+    #[serde(default, deserialize_with = "or_default")]
+    pub completion_tokens_details: CompletionDetails,
+}
+
+/// Of the tokens read.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct PromptDetails {
+    /// Those that were known already.
+    #[serde(default, deserialize_with = "or_default")]
+    pub cached_tokens: u64,
+}
+
+/// Of the tokens written.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct CompletionDetails {
+    /// Those that were thoughts.
+    #[serde(default, deserialize_with = "or_default")]
+    pub reasoning_tokens: u64,
 }
 
 impl From<WireUsage> for Usage {
     fn from(usage: WireUsage) -> Self {
-        Self { prompt_tokens: usage.prompt_tokens, completion_tokens: usage.completion_tokens, estimated: false }
+        Self {
+            input: usage.prompt_tokens,
+            output: usage.completion_tokens,
+            cached: usage.prompt_tokens_details.cached_tokens,
+            reasoning: usage.completion_tokens_details.reasoning_tokens,
+            estimated: false,
+        }
     }
+}
+
+impl From<Usage> for WireUsage {
+    fn from(usage: Usage) -> Self {
+        Self {
+            prompt_tokens: usage.input,
+            completion_tokens: usage.output,
+            prompt_tokens_details: PromptDetails { cached_tokens: usage.cached },
+            completion_tokens_details: CompletionDetails { reasoning_tokens: usage.reasoning },
+        }
+    }
+}
+
+/// The answer of `GET /models`.
+#[derive(Debug, Default, Deserialize)]
+pub struct ModelList {
+    /// The models.
+    #[serde(default, deserialize_with = "or_default")]
+    pub data: Vec<ListedModel>,
+}
+
+/// A model of a list.
+#[derive(Debug, Default, Deserialize)]
+pub struct ListedModel {
+    /// Its name.
+    #[serde(default)]
+    pub id: String,
+}
+
+/// Takes `null` for the default: many servers write it where others leave the field out.
+pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// The text and the code of an error as providers send it: `{"error":{"message","type","code"}}`, `{"error":"…"}`, `{"message":"…"}` or
 /// plain text. At most 300 characters: it goes to the log.
 pub fn error_text(body: &[u8]) -> String {
-    let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let text = match json.get("error").unwrap_or(&json) {
+    let json: Value = serde_json::from_slice(body).unwrap_or_default();
+    // Google sends errors of a stream as a list.
+    let json = json.get(0).unwrap_or(&json);
+    let text = match json.get("error").unwrap_or(json) {
         serde_json::Value::String(text) => text.clone(),
         error @ serde_json::Value::Object(_) => {
             let field =
                 |name: &str| error.get(name).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).filter(|t| t != "null");
-            match (field("code").or_else(|| field("type")), field("message")) {
+            match (field("code").or_else(|| field("type")), field("message").or_else(|| field("Message"))) {
                 (Some(code), Some(message)) => format!("{code}: {message}"),
                 (Some(text), None) | (None, Some(text)) => text,
                 (None, None) => String::from_utf8_lossy(body).into_owned(),

@@ -1,8 +1,13 @@
 //! A provider that follows a file of rules: the stand-in for a model in tests, demonstrations and work on the product. It is part of
-//! the product (`model.name = "scripted/FILE"`), speaks the real wire format over a real socket, and misbehaves on request.
+//! the product (`model.name = "scripted/FILE"`), speaks the real wire formats over a real socket, and misbehaves on request.
 //!
-//! [`rules`] is the file, [`template`] how answers quote the conversation, [`plan`] what is put on the wire, [`server`] the socket.
+//! [`rules`] is the file, [`template`] how answers quote the conversation, [`asked`] a request whatever its format, [`plan`] what is put on
+//! the wire, [`server`] the socket; `openai`, `bedrock` and `gemini` are the formats, read as strictly as the providers read them.
 
+pub mod asked;
+mod bedrock;
+mod gemini;
+mod openai;
 pub mod plan;
 pub mod rules;
 pub mod server;
@@ -29,6 +34,11 @@ pub async fn start_if_configured(config: &mut GatewayConfig, folder: &Path, life
     };
     let script = Script::read(&folder.join(file))?;
     let server = ScriptedServer::start(script, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), lifecycle).await?;
-    config.base_url = server.base_url();
+    // `model.provider` says which of its formats is spoken.
+    config.base_url = match config.provider.trim().to_ascii_lowercase().as_str() {
+        "bedrock" => server.root(),
+        "gemini" | "google" => server.gemini_url(),
+        _ => server.base_url(),
+    };
     Ok(Some(server))
 }

@@ -13,6 +13,18 @@
 //! retry_after = "2"
 //! ```
 //!
+//! A rule with calls has the model ask for tools, and one that serves `after_tools` continues when they have answered:
+//!
+//! ```toml
+//! [[rules]]
+//! after_tools = true
+//! answer = "It says {{result}}."
+//!
+//! [[rules]]
+//! calls = [{ name = "weather", arguments = '{"city":"{{match 1}}"}' }]
+//! matches = 'in (\w+)'
+//! ```
+//!
 //! The first rule that fits and is not used up serves. When none does, the answer is a 400.
 
 use std::path::Path;
@@ -37,10 +49,14 @@ pub struct Script {
 pub struct Rule {
     contains: String,
     matches: Option<Regex>,
+    /// Whether it serves only a conversation that ends with the results of tools.
+    pub after_tools: bool,
     /// How often it serves; always when nothing is said.
     pub times: Option<u32>,
     /// The answer.
     pub answer: Template,
+    /// The calls that the answer asks for: the tools and their arguments as JSON.
+    pub calls: Vec<(String, Template)>,
     /// What else it says.
     pub behaviour: Behaviour,
 }
@@ -79,6 +95,12 @@ pub struct Behaviour {
     pub fault: Option<Fault>,
     /// Pieces before the fault.
     pub fault_after: usize,
+    /// Sends so many bytes of the body and breaks the connection.
+    pub cut_bytes: Option<usize>,
+    /// Sends so many bytes of the body and ends in good order.
+    pub end_bytes: Option<usize>,
+    /// The header `content-type` of the answer, instead of the right one.
+    pub content_type: Option<String>,
 }
 
 /// What can go wrong in an answer.
@@ -101,6 +123,10 @@ pub enum Fault {
     LongLine,
     /// Answers with a page of HTML and status 200.
     Html,
+    /// Sends text that has the character NUL.
+    Nul,
+    /// Sends a message whose checksum is wrong, in the format that has one; elsewhere an event that is not JSON.
+    WrongChecksum,
 }
 
 #[derive(Deserialize)]
@@ -120,12 +146,24 @@ struct FileRule {
     #[serde(default)]
     times: Option<u32>,
     #[serde(default)]
+    after_tools: bool,
+    #[serde(default)]
     answer: String,
+    #[serde(default)]
+    calls: Vec<FileCall>,
     #[serde(flatten)]
     behaviour: Behaviour,
     /// What no field above took: a key that is misspelled would otherwise do nothing, silently.
     #[serde(flatten)]
     unknown: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileCall {
+    name: String,
+    #[serde(default)]
+    arguments: String,
 }
 
 /// The keys of [`Behaviour`], for the message about one that is unknown.
@@ -145,6 +183,9 @@ const BEHAVIOUR_KEYS: &[&str] = &[
     "retry_after",
     "fault",
     "fault_after",
+    "cut_bytes",
+    "end_bytes",
+    "content_type",
 ];
 
 impl Script {
@@ -178,7 +219,10 @@ impl Script {
 impl FileRule {
     fn ready(self) -> Result<Rule, String> {
         if let Some(key) = self.unknown.keys().next() {
-            return Err(format!("there is no key {key}; the keys are contains, matches, times, answer, {}", BEHAVIOUR_KEYS.join(", ")));
+            return Err(format!(
+                "there is no key {key}; the keys are contains, matches, after_tools, times, answer, calls, {}",
+                BEHAVIOUR_KEYS.join(", ")
+            ));
         }
         if let Some(status) = self.behaviour.status
             && !(400..=599).contains(&status)
@@ -190,14 +234,18 @@ impl FileRule {
         }
         let matches = self.matches.as_deref().map(Regex::new).transpose().map_err(|e| format!("matches: {e}"))?;
         let answer = Template::parse(&self.answer).map_err(|e| format!("answer: {e}"))?;
-        Ok(Rule { contains: self.contains.to_lowercase(), matches, times: self.times, answer, behaviour: self.behaviour })
+        let call = |c: FileCall| Ok((c.name, Template::parse(if c.arguments.is_empty() { "{}" } else { &c.arguments })?));
+        let calls = self.calls.into_iter().map(call).collect::<Result<_, String>>().map_err(|e| format!("calls: {e}"))?;
+        let (contains, after_tools) = (self.contains.to_lowercase(), self.after_tools);
+        Ok(Rule { contains, matches, after_tools, times: self.times, answer, calls, behaviour: self.behaviour })
     }
 }
 
 impl Rule {
     /// What the rule's expression captured in the message: the whole match, then its groups. Nothing when the rule does not fit.
-    pub fn fit(&self, message: &str) -> Option<Vec<String>> {
-        if !message.to_lowercase().contains(&self.contains) {
+    /// `lower` is the message in small letters.
+    pub fn fit(&self, message: &str, lower: &str) -> Option<Vec<String>> {
+        if !lower.contains(&self.contains) {
             return None;
         }
         match &self.matches {
@@ -216,10 +264,10 @@ mod tests {
     #[test]
     fn a_rule_fits_by_its_words_and_by_its_expression() {
         let script = Script::from_toml("[[rules]]\ncontains = \"VACATION\"\nmatches = '(\\d+) days'\n[[rules]]\nanswer = \"x\"").unwrap();
-        assert_eq!(script.rules[0].fit("Vacation of 26 days?").unwrap(), ["26 days", "26"]);
-        assert!(script.rules[0].fit("vacation?").is_none());
-        assert!(script.rules[0].fit("26 days").is_none());
-        assert!(script.rules[1].fit("").is_some());
+        assert_eq!(script.rules[0].fit("Vacation of 26 days?", "vacation of 26 days?").unwrap(), ["26 days", "26"]);
+        assert!(script.rules[0].fit("vacation?", "vacation?").is_none());
+        assert!(script.rules[0].fit("26 days", "26 days").is_none());
+        assert!(script.rules[1].fit("", "").is_some());
     }
 
     #[test]

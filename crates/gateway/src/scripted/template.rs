@@ -1,9 +1,10 @@
 //! Answers that quote the conversation, so that a script can cite passages rightly and wrongly.
 //!
-//! `{{user}}` is the last message of the user, `{{match N}}` what group N of the rule's expression captured (0: the whole match),
+//! `{{user}}` is the last text of the user, `{{result}}` what tools said in the last message, `{{match N}}` what group N of the rule's expression captured (0: the whole match),
 //! `{{passage N}}` the text that stands behind `[N]` at the beginning of a line, up to the next such line or the end of the message, and
 //! `{{sentence N}}` the first sentence of that passage.
 
+use super::asked::Asked;
 use crate::chat::Message;
 
 /// An answer with places to fill.
@@ -14,6 +15,7 @@ pub struct Template(Vec<Part>);
 enum Part {
     Text(String),
     User,
+    Result,
     Match(usize),
     Passage(usize),
     Sentence(usize),
@@ -33,10 +35,11 @@ impl Template {
             let mut words = place.split_whitespace();
             let part = match (words.next(), words.next().map(str::parse), words.next()) {
                 (Some("user"), None, None) => Part::User,
+                (Some("result"), None, None) => Part::Result,
                 (Some("match"), Some(Ok(n)), None) => Part::Match(n),
                 (Some("passage"), Some(Ok(n)), None) => Part::Passage(n),
                 (Some("sentence"), Some(Ok(n)), None) => Part::Sentence(n),
-                _ => return Err(format!("{{{{{place}}}}} is none of user, match N, passage N, sentence N")),
+                _ => return Err(format!("{{{{{place}}}}} is none of user, result, match N, passage N, sentence N")),
             };
             parts.push(part);
             rest = after;
@@ -46,10 +49,12 @@ impl Template {
     }
 
     /// Fills the places. What is not there leaves nothing.
-    pub fn fill(&self, messages: &[Message], user: &str, captures: &[String]) -> String {
+    pub fn fill(&self, asked: &Asked, captures: &[String]) -> String {
+        let messages = &asked.messages;
         let part = |part: &Part| match part {
             Part::Text(text) => text.clone(),
-            Part::User => user.to_owned(),
+            Part::User => asked.user(),
+            Part::Result => asked.results().unwrap_or_default(),
             Part::Match(n) => captures.get(*n).cloned().unwrap_or_default(),
             Part::Passage(n) => passage(messages, *n).unwrap_or_default(),
             Part::Sentence(n) => passage(messages, *n).map(|p| sentence(&p)).unwrap_or_default(),
@@ -62,7 +67,8 @@ impl Template {
 fn passage(messages: &[Message], n: usize) -> Option<String> {
     let marker = format!("[{n}]");
     messages.iter().find_map(|message| {
-        let mut lines = message.content.lines().skip_while(|line| !line.starts_with(&marker));
+        let text = message.text();
+        let mut lines = text.lines().skip_while(|line| !line.starts_with(&marker));
         let first = lines.next()?.strip_prefix(&marker)?;
         let more = lines.take_while(|line| !is_marked(line));
         Some(std::iter::once(first).chain(more).collect::<Vec<_>>().join("\n").trim().to_owned())
@@ -103,7 +109,8 @@ mod tests {
             ),
             Message::user("how many days?"),
         ];
-        let fill = |text: &str| Template::parse(text).unwrap().fill(&messages, "how many days?", &["days".to_owned()]);
+        let asked = Asked { messages: messages.into(), ..Asked::default() };
+        let fill = |text: &str| Template::parse(text).unwrap().fill(&asked, &["days".to_owned()]);
         assert_eq!(fill("{{sentence 1}} [1]"), "Employees get 26 days. [1]");
         assert_eq!(fill("{{passage 2}}|{{sentence 2}}|{{passage 3}}|"), "Short\nNo mark here|Short\nNo mark here||");
         assert_eq!(fill("{{ user }} {{match 0}} {{match 1}}{"), "how many days? days {");

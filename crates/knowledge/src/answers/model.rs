@@ -47,6 +47,8 @@ pub(super) async fn answer(knowledge: &Knowledge, results: &Results, answer: &mu
                 let ready = checker.ready(false);
                 recorder.push(&ready).await?;
             }
+            // No tools were offered.
+            Ok(ChatDelta::ToolCall(_)) => {}
             Ok(ChatDelta::End(end)) => {
                 finished = end.finish_reason == FinishReason::Stop;
                 break;
