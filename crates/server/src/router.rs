@@ -113,6 +113,13 @@ fn models(app: &App) -> Surface {
     Surface::new(app.kernel.clone(), app.gateway.clone(), Some(app.ledger.clone()), app.guardrails.clone(), vec![local])
 }
 
+/// The paths of a process that only runs jobs: probes and metrics.
+pub fn probes(app: &App) -> Router {
+    let (router, _) = system::routes(app.system.clone()).into_parts();
+    let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
+    layers(router, &app.config, app.kernel.clock.clone(), app.kernel.random.clone())
+}
+
 /// The paths of a process whose data directory is not open yet: probes answer, everything else says to come back.
 pub fn warming(system: System, config: &Config, clock: Clock, random: Random) -> Router {
     let (router, _) = system::routes(system).into_parts();
