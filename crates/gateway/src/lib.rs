@@ -5,6 +5,8 @@
 //! rest of the product calls; [`scripted`] is a provider that follows a file of rules, for tests, demonstrations and work on the product
 //! without a model.
 //!
+//! [`guardrails`] look at what goes in and comes out, [`usage`] has the books and the budgets.
+//!
 //! A call is repeated only before its first text has reached the caller. Everything that a provider sends is data: bounded in size,
 //! checked in form, never trusted.
 
@@ -18,16 +20,25 @@ pub mod conversation;
 pub mod error;
 pub mod gateway;
 pub mod gemini;
+pub mod guardrails;
 pub mod openai;
 pub mod provider;
 pub mod retry;
+pub mod routing;
 pub mod scripted;
 pub mod sse;
+pub mod surface;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod usage;
 
+use astrolabe_kernel::db::{Migration, Migrations};
 pub use chat::{ChatDelta, ChatEnd, ChatReply, ChatRequest, EmbedReply, EmbedRequest, FinishReason, Message, Role, Usage};
 pub use config::GatewayConfig;
 pub use error::ModelGatewayError;
 pub use gateway::{ChatStream, Gateway, Status};
+
+/// This domain's tables.
+pub const MIGRATIONS: Migrations =
+    Migrations { domain: "gateway", steps: &[Migration { version: 1, name: "usage", sql: include_str!("../migrations/0001_usage.sql") }] };

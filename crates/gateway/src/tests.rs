@@ -246,7 +246,7 @@ async fn what_is_not_the_protocol_is_an_error_and_not_a_hang() {
 #[tokio::test]
 async fn dropping_a_stream_tells_the_provider_to_stop() {
     let server = serve("[[rules]]\nanswer = \"a b c\"\nfault = \"hang\"\nfault_after = 1").await;
-    let gateway = gateway_with(&server, PACE, |c| c.concurrency = 1);
+    let gateway = gateway_with(&server, PACE, |c| (c.concurrency, c.queue) = (1, 0));
     let mut stream = gateway.chat_stream(ask("hello")).await.unwrap();
     assert_eq!(stream.next().await.unwrap().unwrap(), ChatDelta::Text("a ".to_owned()));
     server.until_open(1).await;

@@ -141,6 +141,12 @@ codes! {
     POLICY_REFUSED = "policy_refused", Forbidden, "Refused by a policy", "Ask an administrator of the tenant about the policy that the detail names";
     FEATURE_OFF = "feature_off", Forbidden, "Turned off for this tenant", "Ask an administrator of the tenant to turn on the flag that the detail names";
     RATE_LIMITED = "rate_limited", Limited, "Too many requests", "Repeat after the time in Retry-After";
+    BUDGET_EXCEEDED = "budget_exceeded", Limited, "The budget is used up", "Wait until the period ends, or ask an administrator of the tenant for more";
+    INPUT_REFUSED = "input_refused", Invalid, "Refused by a guardrail", "Take out what the detail names; an administrator can change the rule";
+    INPUT_TOO_LONG = "input_too_long", TooLarge, "Too long for the model", "Shorten the conversation to the limit that the detail names";
+    PERSONAL_DATA_REFUSED = "personal_data_refused", Invalid, "Personal data or secrets in the text", "Take out the kind of data that the detail names";
+    OUTPUT_REFUSED = "output_refused", Upstream, "The answer was stopped by a guardrail", "Ask in another way; an administrator can change the rule that the detail names";
+    OUTPUT_INVALID = "output_invalid", Upstream, "The answer does not keep to the schema", "Simplify the schema, or use a model that is held to it";
     OVERLOADED = "overloaded", Unavailable, "Overloaded", "Repeat after the time in Retry-After";
     WARMING_UP = "warming_up", Unavailable, "Service warming up", "Repeat after the time in Retry-After";
     MAINTENANCE = "maintenance", Unavailable, "Read-only for maintenance", "Repeat after the time in Retry-After; reading works meanwhile";

@@ -133,6 +133,7 @@ rights! {
     ReadQuality = "read_quality", Viewer, false, "Read question sets and their results";
     ManageQuality = "manage_quality", Editor, false, "Change and run question sets, read the feedback of others";
     RunAgents = "run_agents", Viewer, false, "Run agents and read one's own runs; each tool has roles of its own";
+    UseModels = "use_models", Viewer, false, "Call chat and embedding models by themselves";
     ReadTickets = "read_tickets", Viewer, false, "Read tickets";
     OpenTickets = "open_tickets", Viewer, false, "Open tickets";
     ManageTickets = "manage_tickets", Editor, false, "Change tickets";
@@ -143,6 +144,8 @@ rights! {
     ManageKeys = "manage_keys", TenantAdmin, false, "See and revoke everybody's API keys in the tenant";
     ManagePolicies = "manage_policies", TenantAdmin, false, "Write the tenant's policies and try them out";
     ManageSettings = "manage_settings", TenantAdmin, false, "Change the tenant's settings and feature flags";
+    ReadUsage = "read_usage", TenantAdmin, false, "See what models cost the tenant, by day, model and person";
+    ManageBudgets = "manage_budgets", TenantAdmin, false, "Set budgets for the tenant, its people, keys and agents";
     ManageTenants = "manage_tenants", Admin, false, "Make and change tenants";
     ManageInstallation = "manage_installation", Admin, false, "Rebuild the index, switch to maintenance, rotate signing keys";
 }

@@ -11,7 +11,6 @@ pub mod access;
 pub mod accounts;
 pub mod api_keys;
 pub mod audit;
-mod etag;
 mod fresh;
 pub mod identity;
 pub mod jobs;
@@ -37,7 +36,10 @@ use astrolabe_kernel::{
     policy::Action,
     principal::TenantId,
 };
-use astrolabe_kernel::{http::Routes, routes};
+use astrolabe_kernel::{
+    http::{Routes, etag},
+    routes,
+};
 
 use self::{access::Verdicts, accounts::passwords::Passwords, identity::Identity};
 

@@ -35,6 +35,7 @@ use crate::{classes, system::VERSION};
         (name = "tickets", description = "Tickets that people and agents open."),
         (name = "policies", description = "Conditions beside roles: who may do what, when and from where."),
         (name = "settings", description = "The tenant's name, time zone and feature flags; the installation's maintenance switch."),
+        (name = "usage", description = "What models cost, by day, model and person, and the budgets."),
         (name = "jobs", description = "Background work: what waits, runs and failed."),
         (name = "privacy", description = "One person's data: handed over, and erased."),
         (name = "audit", description = "Who did what; every entry is in a signed chain."),

@@ -5,7 +5,11 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use astrolabe_agents::{Agents, OwnMetrics, runs::RAG_ONLY, tools::ToolName};
-use astrolabe_gateway::{Gateway, GatewayConfig};
+use astrolabe_gateway::{
+    Gateway, GatewayConfig,
+    guardrails::Guardrails,
+    usage::{self, Ledger, prices::Prices},
+};
 use astrolabe_kernel::{
     Clock, Db, Error, Kernel, Lifecycle, Random, Result,
     audit::{Reads, Sealer, SigningKey, archive::Archive, erase::AuditPayloads},
@@ -24,14 +28,14 @@ use astrolabe_knowledge::{Knowledge, KnowledgeConfig, Paths, feedback::FEEDBACK,
 use astrolabe_platform::{Catalogue, Platform, accounts, api_keys, audit::Console, identity::Identity, privacy::Privacy, sessions};
 
 use crate::{
-    config::Config,
+    config::{Config, Role},
     data_dir::DataDir,
     system::{Dependency, Named, Opened, SchemaState, System},
 };
 
 /// The tables of every domain, in the order of their making.
 pub const MIGRATIONS: &[Migrations] =
-    &[KERNEL, astrolabe_platform::MIGRATIONS, astrolabe_knowledge::MIGRATIONS, astrolabe_agents::MIGRATIONS];
+    &[KERNEL, astrolabe_platform::MIGRATIONS, astrolabe_gateway::MIGRATIONS, astrolabe_knowledge::MIGRATIONS, astrolabe_agents::MIGRATIONS];
 
 /// How often things that are past their time are removed.
 const HOUSEKEEPING: Duration = Duration::from_secs(3600);
@@ -168,6 +172,10 @@ pub struct App {
     pub agents: Agents,
     /// The chat model, when there is one.
     pub gateway: Gateway,
+    /// What calls of models cost, and what is left of budgets.
+    pub ledger: Ledger,
+    /// The rules about what goes to models and what they answer.
+    pub guardrails: Guardrails,
     /// What was applied when the app was opened.
     pub plan: Plan,
     registry: Registry,
@@ -197,6 +205,14 @@ impl App {
         astrolabe_gateway::scripted::start_if_configured(&mut model, &here, &kernel.lifecycle).await?;
         let gateway = Gateway::from_config(model, kernel.egress.clone(), kernel.clock.clone(), kernel.random.clone())?;
 
+        let prices = match parts.config.usage.prices.as_os_str().is_empty() {
+            true => Prices::built_in()?,
+            false => Prices::with_file(&parts.config.usage.prices)?,
+        };
+        // Whatever a process that died has not told the database comes first.
+        let ledger = Ledger::open(kernel.clone(), &parts.data_dir.join("usage"), prices).await?;
+        let guardrails = Guardrails::new(&parts.config.settings.section("guardrails")?)?;
+
         let config: KnowledgeConfig = parts.config.settings.section("knowledge")?;
         let knowledge = Knowledge::open(kernel.clone(), config, parts.paths(), parts.extractor.clone(), gateway.clone())?;
         let mut registry = Registry::default();
@@ -213,6 +229,7 @@ impl App {
         people.add(accounts::personal::Memberships);
         knowledge.personal_data(&mut people);
         agents.personal_data(&mut people);
+        people.add(usage::personal::Usage);
         people.add(KeptAnswers);
         // Last, for what the others did may be in it.
         people.add(AuditPayloads { kernel: kernel.clone() });
@@ -262,6 +279,8 @@ impl App {
             knowledge,
             agents,
             gateway,
+            ledger,
+            guardrails,
             plan,
             registry,
             sealer,
@@ -273,11 +292,16 @@ impl App {
         self.kernel.stay_alive();
         self.kernel.watch_reads();
         self.sealer.start();
+        self.ledger.start();
         self.gateway.watch(&self.kernel.lifecycle);
         if let Some(issuer) = self.identity.issuer().cloned() {
             self.kernel.lifecycle.spawn("oidc keys at start", async move { issuer.warm().await });
         }
-        let runner_config = RunnerConfig { workers: self.config.jobs.workers, ..RunnerConfig::default() };
+        let runner_config = RunnerConfig {
+            workers: if self.does(Role::Worker) { self.config.jobs.workers } else { 0 },
+            per_tenant: i64::from(self.config.jobs.per_tenant),
+            ..RunnerConfig::default()
+        };
         let owner = format!("{}-{}", std::process::id(), self.kernel.random.token(6));
         let runner = Runner::new(self.kernel.clone(), self.registry.clone(), runner_config, owner);
         let knowledge = self.knowledge.clone();
@@ -288,15 +312,22 @@ impl App {
                 Err(error) => tracing::error!(error = ?error, "the search index could not be opened; no jobs are run"),
             }
         });
-        let (kernel, retention, privacy) = (self.kernel.clone(), self.config.retention.clone(), self.privacy.clone());
-        let (platform, identity, agents) = (self.platform.clone(), self.identity.clone(), self.agents.clone());
-        self.kernel.lifecycle.spawn("housekeeping", async move {
-            keep_house(&kernel, &retention, &platform, &privacy, &identity, &agents).await;
-        });
+        if self.does(Role::Worker) {
+            let (kernel, retention, privacy) = (self.kernel.clone(), self.config.retention.clone(), self.privacy.clone());
+            let (platform, identity, agents) = (self.platform.clone(), self.identity.clone(), self.agents.clone());
+            self.kernel.lifecycle.spawn("housekeeping", async move {
+                keep_house(&kernel, &retention, &platform, &privacy, &identity, &agents).await;
+            });
+        }
         if self.kernel.db.dialect() == Dialect::Postgres {
             let (kernel, knowledge, agents) = (self.kernel.clone(), self.knowledge.clone(), self.agents.clone());
             self.kernel.lifecycle.spawn("abandoned work", async move { watch_others(&kernel, &knowledge, &agents).await });
         }
+    }
+
+    /// Whether this process has a role.
+    pub fn does(&self, role: Role) -> bool {
+        self.config.server.roles.contains(&role)
     }
 
     /// Workers without threads of their own, for tests that drain the queue by hand.

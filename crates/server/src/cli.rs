@@ -102,6 +102,8 @@ enum Command {
     Keys(commands::keys::Keys),
     /// Look at tokens the way the server does.
     Token(commands::token::Token),
+    /// List, add and verify the models that run in this process.
+    Models(commands::models::Models),
     /// Show the settings in force.
     Config(commands::config::ConfigCommand),
     /// Print the OpenAPI description.
@@ -221,6 +223,7 @@ fn run(context: &Context, command: Command) -> Result<Done> {
         Command::Tenant(c) => block_on(commands::tenant::run(context, &c)),
         Command::Keys(c) => block_on(commands::keys::run(context, &c)),
         Command::Token(c) => commands::token::run(context, &c),
+        Command::Models(c) => commands::models::run(context, &c),
         Command::Config(c) => commands::config::run(context, &c),
         Command::Openapi(c) => block_on(commands::openapi::run(context, &c)),
         Command::Completions(c) => commands::completions::run(&c),

@@ -79,6 +79,8 @@ pub const UNUSED_ENV: &[&str] = &[
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerConfig {
+    /// What this process does.
+    pub roles: Vec<Role>,
     /// What the server is for; `production` refuses to start without an issuer and with defaults that everybody knows.
     pub environment: String,
     /// Where to listen, `host:port`.
@@ -189,12 +191,24 @@ pub struct DatabaseConfig {
     pub allow_unsafe_durability: bool,
 }
 
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It answers requests: the API and the page.
+    Api,
+    /// It runs jobs, and keeps house.
+    Worker,
+}
+
 /// The section `jobs`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobsConfig {
     /// Jobs at the same time.
     pub workers: usize,
+    /// Jobs of one tenant at the same time in the whole installation; 0 for any number.
+    pub per_tenant: u32,
 }
 
 /// The section `models`.
@@ -203,6 +217,14 @@ pub struct JobsConfig {
 pub struct ModelsConfig {
     /// The folder with models.
     pub dir: PathBuf,
+}
+
+/// The section `usage`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsageConfig {
+    /// The operator's list of prices; empty for the one that is built in.
+    pub prices: PathBuf,
 }
 
 /// Every section, checked.
@@ -222,6 +244,8 @@ pub struct Config {
     pub jobs: JobsConfig,
     /// Model weights.
     pub models: ModelsConfig,
+    /// `usage`.
+    pub usage: UsageConfig,
     /// How long what nobody reads any more is kept.
     pub retention: Retention,
     /// The issuer outside.
@@ -286,10 +310,14 @@ impl Config {
         for origin in &server.cors_origins {
             check_origin(origin)?;
         }
+        if server.roles.is_empty() {
+            return Err(Error::new(code::INVALID_CONFIG, "server.roles: is empty; name api, worker, or both"));
+        }
         let limits: LimitsConfig = settings.section("limits")?;
         limits::validate(&limits)?;
         let jobs: JobsConfig = settings.section("jobs")?;
         within("jobs.workers", jobs.workers as u64, 1, 256)?;
+        within("jobs.per_tenant", u64::from(jobs.per_tenant), 0, 10_000)?;
         let database: DatabaseConfig = settings.section("database")?;
         within("database.connections", u64::from(database.connections), 1, 1000)?;
         settings.section::<astrolabe_knowledge::KnowledgeConfig>("knowledge")?.validate()?;
@@ -306,6 +334,7 @@ impl Config {
             database,
             jobs,
             models: settings.section("models")?,
+            usage: settings.section("usage")?,
             retention,
             audit,
             oidc,

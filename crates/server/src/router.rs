@@ -82,11 +82,19 @@ pub fn signed_in(app: &App) -> Routes {
         .merge(astrolabe_platform::routes(app.platform.clone()))
         .merge(astrolabe_platform::audit::routes(app.console.clone()))
         .merge(astrolabe_platform::privacy::routes(app.privacy.clone()))
+        .merge(astrolabe_gateway::usage::routes::routes(app.ledger.clone()))
         .merge(astrolabe_knowledge::routes(app.knowledge.clone()))
         .merge(astrolabe_agents::routes(app.agents.clone()))
         .layer(from_fn_with_state(keys, idempotency::once))
         .layer(from_fn_with_state(app.console.clone(), refusals))
         .layer(Extension(app.kernel.policies.clone()))
+}
+
+/// The paths of a process that only runs jobs: probes and metrics.
+pub fn probes(app: &App) -> Router {
+    let (router, _) = system::routes(app.system.clone()).into_parts();
+    let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
+    layers(router, &app.config, app.kernel.clock.clone(), app.kernel.random.clone())
 }
 
 /// The paths of a process whose data directory is not open yet: probes answer, everything else says to come back.

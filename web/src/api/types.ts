@@ -43,6 +43,19 @@ export type NewApiKey = Schemas["NewApiKey"];
 /** A key that was made just now, with its secret. */
 export type MadeApiKey = Schemas["MadeApiKey"];
 
+/** What models cost. */
+export type UsageReport = Schemas["UsageReport"];
+/** Sums of usage. */
+export type UsageSum = Schemas["UsageSum"];
+/** By what usage is summed up. */
+export type UsageBy = Schemas["By"];
+/** A budget. */
+export type Budget = Schemas["Budget"];
+/** A budget and how much of it is used. */
+export type BudgetState = Schemas["BudgetState"];
+/** A budget to make. */
+export type NewBudget = Schemas["NewBudget"];
+
 /** A state of a document, and of the job that reads it. */
 export type DocumentState = Schemas["JobState"];
 /** States of a document on its way into the index, in the order of that way. */

@@ -39,7 +39,11 @@ export function Layout() {
       <a className={css.skip} href="#content">
         {t("app.skip")}
       </a>
-      <Header signedIn={me.data != null} manages={me.data?.principal.rights.includes("manage_users") ?? false} />
+      <Header
+        signedIn={me.data != null}
+        manages={me.data?.principal.rights.includes("manage_users") ?? false}
+        counts={me.data?.principal.rights.includes("read_usage") ?? false}
+      />
       <StatusBanner />
       <main id="content" tabIndex={-1} className={css.main}>
         {me.data ? (
@@ -64,7 +68,7 @@ export function Layout() {
 const NEXT_THEME: Readonly<Record<Theme, Theme>> = { auto: "light", light: "dark", dark: "auto" };
 const THEME_ICON: Readonly<Record<Theme, IconName>> = { auto: "auto", light: "sun", dark: "moon" };
 
-function Header({ signedIn, manages }: { signedIn: boolean; manages: boolean }) {
+function Header({ signedIn, manages, counts }: { signedIn: boolean; manages: boolean; counts: boolean }) {
   const { t, language, setLanguage } = useI18n();
   const theme = useTheme();
   const client = useQueryClient();
@@ -82,6 +86,7 @@ function Header({ signedIn, manages }: { signedIn: boolean; manages: boolean }) 
           <Link to="/documents">{t("nav.documents")}</Link>
           <Link to="/quality">{t("nav.quality")}</Link>
           <Link to="/activity">{t("nav.activity")}</Link>
+          {counts && <Link to="/usage">{t("nav.usage")}</Link>}
           {manages && <Link to="/people">{t("nav.people")}</Link>}
         </nav>
       )}

@@ -102,7 +102,13 @@ const people = createRoute({
   component: lazyRouteComponent(() => import("../features/people/people-page.tsx"), "PeoplePage"),
 });
 
-const routeTree = root.addChildren([people, ask, documents, source, reader, quality, questionSet, activity, account]);
+const usage = createRoute({
+  getParentRoute: () => root,
+  path: "/usage",
+  component: lazyRouteComponent(() => import("../features/usage/usage-page.tsx"), "UsagePage"),
+});
+
+const routeTree = root.addChildren([usage, people, ask, documents, source, reader, quality, questionSet, activity, account]);
 
 /** Makes the router; without a history it is the browser's address bar. */
 export function createAppRouter(history?: RouterHistory) {

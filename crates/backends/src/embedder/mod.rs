@@ -12,6 +12,7 @@ mod manifest;
 mod peak;
 mod pool;
 mod rows;
+mod shelf;
 mod team;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ use self::{
 pub use self::{
     manifest::{MANIFEST_FILE, Manifest, ManifestEntry, ModelKind},
     peak::{Peak, peak},
+    shelf::{NewModel, Verdict},
     tokenizer::Token,
 };
 

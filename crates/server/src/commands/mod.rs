@@ -15,6 +15,7 @@ pub mod keys;
 pub mod login_link;
 pub mod maintenance;
 pub mod migrate;
+pub mod models;
 pub mod openapi;
 mod progress;
 pub mod reindex;

@@ -129,6 +129,8 @@ async fn fill(app: &TestApp, key: &str, into: &mut BTreeMap<&'static str, String
     let set_run = id(&post(&format!("/api/v1/question-sets/{set}/runs"), json!({})).await);
     app.drain().await;
     let ticket = id(&post("/api/v1/tickets", json!({"title": "The moon base leaks"})).await);
+    let budget = json!({"scope": "agent", "subject": "moon", "period": "day", "unit": "tokens", "amount": 1});
+    let budget = id(&post("/api/v1/budgets", budget).await);
     into.extend([
         ("source", source),
         ("document", document["id"].as_str().unwrap().to_owned()),
@@ -139,6 +141,7 @@ async fn fill(app: &TestApp, key: &str, into: &mut BTreeMap<&'static str, String
         ("question set", set),
         ("question set run", set_run),
         ("ticket", ticket),
+        ("budget", budget),
     ]);
 }
 
@@ -292,6 +295,7 @@ fn places() -> Vec<Place> {
         "asks",
         "audit",
         "dead-letters",
+        "budgets",
         "feedback",
         "jobs",
         "policies",
@@ -305,7 +309,13 @@ fn places() -> Vec<Place> {
         "users",
     ] {
         let path: &'static str = Box::leak(format!("/api/v1/{path}?").into_boxed_str());
-        all.push(place(Method::GET, path, "cursor", &["source", "ask", "job", "ticket", "user", "key", "question set", "run"], query));
+        all.push(place(
+            Method::GET,
+            path,
+            "cursor",
+            &["source", "ask", "job", "ticket", "user", "key", "question set", "run", "budget"],
+            query,
+        ));
     }
     all
 }

@@ -30,6 +30,9 @@ const ACTIONS: &[(&str, &str)] = &[
     ("POST /api/v1/asks/{id}/feedback", "feedback.give"),
     ("DELETE /api/v1/documents/{id}", "documents.delete"),
     ("POST /api/v1/documents/{id}/retry", "documents.retry"),
+    ("POST /api/v1/budgets", "budgets.create"),
+    ("PUT /api/v1/budgets/{id}", "budgets.update"),
+    ("DELETE /api/v1/budgets/{id}", "budgets.delete"),
     ("POST /api/v1/feedback/{id}/question", "feedback.question"),
     ("POST /api/v1/index/rebuild", "index.rebuild"),
     ("POST /api/v1/jobs/{id}/cancel", "jobs.cancel"),
@@ -65,6 +68,10 @@ const ACTIONS: &[(&str, &str)] = &[
     ("PATCH /api/v1/tickets/{id}", "tickets.update"),
     ("POST /v1/agents/run", "agents.run"),
 ];
+
+fn budget() -> Value {
+    json!({"scope": "user", "subject": "*", "period": "day", "unit": "micro_usd", "amount": 5_000_000})
+}
 
 fn policy() -> Value {
     json!({"name": "no restarts", "text": "forbid (principal, action == Action::\"tool:restart_service\", resource);"})
@@ -245,6 +252,16 @@ impl World {
             "DELETE /api/v1/policies/{id}" => {
                 let made = id(&app.post("/api/v1/policies").json(policy()).send().await);
                 (app.call(method, &path.replace("{id}", &made)).send().await, made)
+            }
+            "POST /api/v1/budgets" => {
+                let reply = app.post(path).json(budget()).send().await;
+                let subject = id(&reply);
+                (reply, subject)
+            }
+            "PUT /api/v1/budgets/{id}" | "DELETE /api/v1/budgets/{id}" => {
+                let made = id(&app.post("/api/v1/budgets").json(budget()).send().await);
+                let call = app.call(method.clone(), &path.replace("{id}", &made));
+                (if method == Method::PUT { call.json(budget()) } else { call }.send().await, made)
             }
             "POST /api/v1/tenants" => {
                 let reply = app.post(path).json(json!({"slug": "acme"})).send().await;

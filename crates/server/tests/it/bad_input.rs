@@ -23,8 +23,12 @@ async fn bodies(app: &TestApp) -> Vec<(Method, String, serde_json::Value)> {
     let user = made("/api/v1/users", json!({"email": "anna@example.com"})).await;
     let text = "forbid (principal, action == Action::\"tool:restart_service\", resource);";
     let policy = made("/api/v1/policies", json!({"name": "no restarts", "text": text})).await;
+    let budget = json!({"scope": "user", "subject": "text", "period": "day", "unit": "tokens", "amount": 1});
+    let made_budget = made("/api/v1/budgets", json!({"scope": "tenant", "period": "day", "unit": "tokens", "amount": 1})).await;
     let asked = json!({"principal": {"id": "user:text", "role": "viewer"}, "action": "run_agents"});
     vec![
+        (Method::POST, "/api/v1/budgets".to_owned(), budget.clone()),
+        (Method::PUT, format!("/api/v1/budgets/{made_budget}"), budget),
         (Method::POST, "/api/v1/policies".to_owned(), json!({"name": "text", "text": text})),
         (Method::PUT, format!("/api/v1/policies/{policy}"), json!({"name": "text", "text": text})),
         (Method::POST, "/api/v1/policies/simulate".to_owned(), asked.clone()),

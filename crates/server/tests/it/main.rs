@@ -35,3 +35,4 @@ mod settings;
 mod support;
 mod system;
 mod tokens;
+mod usage;

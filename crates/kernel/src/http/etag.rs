@@ -1,13 +1,14 @@
 //! Versions of what two people may edit at once (RFC 9110, 8.8.3 and 13.1.1).
 
-use astrolabe_kernel::{Error, Result, error::code};
 use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 
+use crate::{Error, Result, error::code};
+
 /// An answer with the version as its `ETag`.
-pub(crate) fn with(version: i64, body: impl IntoResponse) -> Response {
+pub fn with(version: i64, body: impl IntoResponse) -> Response {
     let mut response = body.into_response();
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}\"")) {
         response.headers_mut().insert(header::ETAG, tag);
@@ -19,7 +20,7 @@ pub(crate) fn with(version: i64, body: impl IntoResponse) -> Response {
 ///
 /// # Errors
 /// `precondition_failed`, with the present `ETag`.
-pub(crate) fn check(headers: &HeaderMap, version: i64) -> Result<()> {
+pub fn check(headers: &HeaderMap, version: i64) -> Result<()> {
     let tag = format!("\"{version}\"");
     match headers.get(header::IF_MATCH) {
         Some(wanted) if !wanted.to_str().is_ok_and(|w| w.split(',').map(str::trim).any(|w| w == "*" || w == tag)) => {
