@@ -448,6 +448,30 @@ mod tests {
     }
 
     #[test]
+    fn the_names_that_operators_know_are_a_complete_choice_of_a_model() {
+        let aws = [("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", "hunter2"), ("AWS_SESSION_TOKEN", "hunter2")];
+        let bedrock = [("BEDROCK_MODEL", "amazon.nova-lite-v1:0"), ("BEDROCK_REGION", "eu-central-1")];
+        let with_aws = [&bedrock[..], &aws[..]].concat();
+        let with_key = [&bedrock[..1], &[("AWS_REGION", "eu-west-1"), ("AWS_BEARER_TOKEN_BEDROCK", "hunter2")]].concat();
+        let all = [&[("MODEL_PROVIDER", "gemini"), ("OPENAI_API_KEY", "hunter2"), ("GOOGLE_API_KEY", "hunter2")], &with_aws[..]].concat();
+        for (env, model) in [
+            (&[("OPENAI_API_KEY", "hunter2")][..], "gpt-4.1-mini"),
+            (&[("GOOGLE_API_KEY", "hunter2")], "gemini-2.5-flash"),
+            (&[("VLLM_URL", "http://127.0.0.1:8000")], "default"),
+            (&with_aws, "amazon.nova-lite-v1:0"),
+            (&with_key, "amazon.nova-lite-v1:0"),
+            (&all, "gemini-2.5-flash"),
+            (&[], ""),
+        ] {
+            let config = Config::load(None, env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(), &[]).unwrap();
+            let gateway: astrolabe_gateway::GatewayConfig = config.settings.section("model").unwrap();
+            gateway.validate().unwrap();
+            assert_eq!((gateway.model(), gateway.is_configured()), (model, !env.is_empty()), "{env:?}");
+            assert!(!serde_json::to_string(&config.settings.show()).unwrap().contains("hunter2"), "{env:?}");
+        }
+    }
+
+    #[test]
     fn the_names_that_operators_know_set_the_issuer_and_the_secret_which_is_not_shown() {
         let env = |pairs: &[(&str, &str)]| pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect::<Vec<_>>();
         let set = [

@@ -1,6 +1,6 @@
 //! Refusals, failures and broken replies.
 
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 
 use super::*;
 use crate::{
@@ -141,40 +141,42 @@ async fn cut_everywhere(format: Format, stream: bool) {
     const MOST: usize = 2_500;
     let way = ["cut_bytes", "end_bytes"];
     let rule = |way: &str, at: usize| format!("[[rules]]\ncontains = \"<{way} {at}>\"\n{RULE}\n{way} = {at}\n");
-    let rules: String = (0..MOST).flat_map(|at| way.map(|way| rule(way, at))).collect();
-    let (server, adapter) = format.with(&rules).await;
-    let outcome = |way: &'static str, at: usize| {
-        let (adapter, request) = (Arc::clone(&adapter), ChatRequest { tools: vec![weather()], ..ask(&format!("<{way} {at}>")) });
-        async move {
-            let result = if stream {
+    // A whole reply is one text, of which most cuts are alike.
+    let places: Vec<usize> = (0..MOST).step_by(if stream { 1 } else { 3 }).collect();
+    let (mut failed, mut complete) = (0, 0);
+    for places in places.chunks(200) {
+        let rules: String = places.iter().flat_map(|at| way.map(|way| rule(way, *at))).collect();
+        let (_server, adapter) = format.with(&rules).await;
+        let outcome = |way: &'static str, at: usize| {
+            let (adapter, request) = (Arc::clone(&adapter), ChatRequest { tools: vec![weather()], ..ask(&format!("<{way} {at}>")) });
+            async move {
+                if !stream {
+                    return (way, at, whole(&*adapter, &request).await);
+                }
                 let (pieces, end) = pieces(&*adapter, &request, limits()).await;
                 let text: String = pieces.iter().filter_map(|p| if let ChatDelta::Text(t) = p { Some(t.as_str()) } else { None }).collect();
                 assert!("Zażółć jaźń".starts_with(&text), "{format:?} {way} {at}: {text}");
-                end.map(|()| collected(pieces))
-            } else {
-                whole(&*adapter, &request).await
-            };
-            (way, at, result)
-        }
-    };
-    let tries = (0..MOST).flat_map(|at| way.map(|way| (way, at)));
-    let mut tries = stream::iter(tries).map(|(way, at)| outcome(way, at)).buffered(16);
-    let (mut failed, mut complete) = (0, 0);
-    while let Some((way, at, result)) = tries.next().await {
-        match result {
-            Ok(reply) => {
-                assert_eq!(said(&reply), said(&recorded), "{format:?} {way} {at}");
-                complete += 1;
-                // The recorded bytes are over: from here on nothing is missing.
-                if way == "cut_bytes" && complete > 20 {
-                    break;
-                }
+                (way, at, end.map(|()| collected(pieces)))
             }
-            Err(ModelGatewayError::ProviderServerError { .. } | ModelGatewayError::Protocol { .. }) => failed += 1,
-            Err(other) => panic!("{format:?} {way} {at}: {other:?}"),
+        };
+        let tries = places.iter().flat_map(|at| way.map(|way| (way, *at)));
+        let mut tries = futures_util::stream::iter(tries).map(|(way, at)| outcome(way, at)).buffered(16);
+        while let Some((way, at, result)) = tries.next().await {
+            match result {
+                Ok(reply) => {
+                    assert_eq!(said(&reply), said(&recorded), "{format:?} {way} {at}");
+                    complete += 1;
+                }
+                Err(ModelGatewayError::ProviderServerError { .. } | ModelGatewayError::Protocol { .. }) => failed += 1,
+                Err(other) => panic!("{format:?} {way} {at}: {other:?}"),
+            }
+        }
+        // The recorded bytes are over: from here on nothing is missing.
+        if complete > 100 {
+            break;
         }
     }
-    assert!(failed > 400 && complete > 0, "{format:?}: {failed} failed, {complete} complete, {} asked", server.requests());
+    assert!(failed > 200 && complete > 0, "{format:?}: {failed} failed, {complete} complete");
 }
 
 #[tokio::test]
