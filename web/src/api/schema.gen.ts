@@ -318,6 +318,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/budgets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List budgets, newest first, with what is used of them. */
+        get: operations["list_budgets"];
+        put?: never;
+        /**
+         * Make a budget.
+         * @description In force in this process at once, and everywhere within two seconds. There is one budget for each scope, subject, period and unit; a tenant has
+         *     at most 500.
+         */
+        post: operations["create_budget"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/budgets/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read a budget. `ETag` is its version. */
+        get: operations["get_budget"];
+        /**
+         * Replace a budget: what is absent gets its default.
+         * @description With `If-Match` and the `ETag` that was read, a change that somebody made in the meantime is not overwritten.
+         */
+        put: operations["replace_budget"];
+        post?: never;
+        /** Delete a budget. */
+        delete: operations["delete_budget"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/documents/{id}": {
         parameters: {
             query?: never;
@@ -1190,6 +1234,46 @@ export interface paths {
         patch: operations["update_ticket"];
         trace?: never;
     };
+    "/api/v1/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sum up what models cost.
+         * @description From the records of the requests to providers, which appear here within a second. Days are those of UTC.
+         */
+        get: operations["get_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/usage/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export what models cost.
+         * @description The same sums as lines of comma-separated values (RFC 4180) with a line of headings.
+         */
+        get: operations["export_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/users": {
         parameters: {
             query?: never;
@@ -1560,6 +1644,11 @@ export interface components {
             /** @description Whether it may act anywhere. */
             state: components["schemas"]["State"];
         };
+        /**
+         * @description What happens when a budget is used up.
+         * @enum {string}
+         */
+        Action: "warn" | "block";
         /** @description A person that was added. */
         AddedMember: components["schemas"]["Member"] & {
             /**
@@ -1694,6 +1783,57 @@ export interface components {
             /** @description `freshness`, or `tag:` and the tag. */
             from: string;
         };
+        /** @description A budget. */
+        Budget: {
+            /** @description What happens when it is used up. */
+            action: components["schemas"]["Action"];
+            /**
+             * Format: int64
+             * @description How much: micro-USD or tokens.
+             */
+            amount: number;
+            /** @description When it was made. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Who made it. */
+            created_by: string;
+            /** @description Its id. */
+            id: components["schemas"]["budId_Budget"];
+            /** @description How long it lasts. */
+            period: components["schemas"]["Period"];
+            /** @description Whose spending it is about. */
+            scope: components["schemas"]["Scope"];
+            /** @description Person, key or agent; `*` for everyone of that scope; empty for the tenant. */
+            subject: string;
+            /** @description What is counted. */
+            unit: components["schemas"]["Unit"];
+            /** @description When it was changed the last time. */
+            updated_at: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description Grows with every change; the `ETag`.
+             */
+            version: number;
+            /**
+             * Format: int64
+             * @description From how many per cent on it is noted that little is left.
+             */
+            warn_at: number;
+        };
+        /** @description A budget and how much of it is used. */
+        BudgetState: components["schemas"]["Budget"] & {
+            /**
+             * Format: int64
+             * @description What is used in this day or month, in the budget's unit; of a budget for everyone (`*`) by whoever used most.
+             */
+            used: number;
+        };
+        /** @example bud_01JD3V9M7Q4R8T2W6X0Y5Z1ABC */
+        budId_Budget: string;
+        /**
+         * @description By what usage is summed up.
+         * @enum {string}
+         */
+        By: "day" | "model" | "provider" | "alias" | "person" | "key" | "agent";
         /** @description A capability role. */
         CapabilityView: {
             /** @description Its name. */
@@ -2310,6 +2450,35 @@ export interface components {
             /** @description The rights that it is for; all of the owner's when absent or null. */
             scopes?: components["schemas"]["Right"][] | null;
         };
+        /** @description What may be spent. */
+        NewBudget: {
+            /** @description What happens when it is used up. */
+            action?: components["schemas"]["Action"];
+            /**
+             * Format: int64
+             * @description How much: micro-USD (`5000000` are five dollars) or tokens.
+             * @example 5000000
+             */
+            amount: number;
+            /** @description How long it lasts. */
+            period: components["schemas"]["Period"];
+            /** @description Whose spending it is about. */
+            scope: components["schemas"]["Scope"];
+            /**
+             * @description The id of the person (`user:usr_…`) or key (`key_…`), or the agent's name; `*` gives everyone of that scope as much. Absent for the tenant.
+             * @example *
+             */
+            subject?: string;
+            /** @description What is counted. */
+            unit: components["schemas"]["Unit"];
+            /**
+             * Format: int64
+             * @description From how many per cent on it is noted that little is left.
+             * @default 80
+             * @example 80
+             */
+            warn_at: number;
+        };
         /**
          * @description Feedback to give.
          * @example {
@@ -2538,6 +2707,19 @@ export interface components {
                 /** @description The request's trace. */
                 trace_id: string;
             }[];
+            /** @description Pass it as `cursor` to get the next page; null on the last page. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_BudgetState: {
+            /** @description The items, in the list's order. */
+            items: (components["schemas"]["Budget"] & {
+                /**
+                 * Format: int64
+                 * @description What is used in this day or month, in the budget's unit; of a budget for everyone (`*`) by whoever used most.
+                 */
+                used: number;
+            })[];
             /** @description Pass it as `cursor` to get the next page; null on the last page. */
             next_cursor?: string | null;
         };
@@ -3026,6 +3208,11 @@ export interface components {
              */
             password: string;
         };
+        /**
+         * @description How long a budget lasts. Both begin at midnight UTC.
+         * @enum {string}
+         */
+        Period: "day" | "month";
         /** @description A condition beside the roles. */
         Policy: {
             /** @description When it was made. */
@@ -3411,7 +3598,7 @@ export interface components {
          * @description What an operation may ask of its caller. The variants are the table of `docs/generated/access.md`.
          * @enum {string}
          */
-        Right: "own_account" | "read_knowledge" | "ask_questions" | "write_knowledge" | "read_quality" | "manage_quality" | "run_agents" | "read_tickets" | "open_tickets" | "manage_tickets" | "read_jobs" | "manage_jobs" | "read_audit" | "manage_users" | "manage_keys" | "manage_policies" | "manage_settings" | "manage_tenants" | "manage_installation";
+        Right: "own_account" | "read_knowledge" | "ask_questions" | "write_knowledge" | "read_quality" | "manage_quality" | "run_agents" | "read_tickets" | "open_tickets" | "manage_tickets" | "read_jobs" | "manage_jobs" | "read_audit" | "manage_users" | "manage_keys" | "manage_policies" | "manage_settings" | "read_usage" | "manage_budgets" | "manage_tenants" | "manage_installation";
         /** @description How many of some questions came out right. */
         RightOf: {
             /**
@@ -3548,6 +3735,11 @@ export interface components {
                 [key: string]: number;
             };
         };
+        /**
+         * @description Whose spending a budget is about.
+         * @enum {string}
+         */
+        Scope: "tenant" | "user" | "key" | "agent";
         /**
          * @description Which sides of the index a search asks.
          * @enum {string}
@@ -4077,6 +4269,11 @@ export interface components {
          * @enum {string}
          */
         ToolName: "create_ticket" | "get_metrics" | "restart_service" | "get_weather";
+        /**
+         * @description What is counted.
+         * @enum {string}
+         */
+        Unit: "micro_usd" | "tokens";
         /** @description What became of an upload, file by file. */
         Uploaded: {
             /** @description The documents that were made or found, in the order of their files. */
@@ -4093,6 +4290,69 @@ export interface components {
              *     ]
              */
             file: string[];
+        };
+        /** @description What models cost. */
+        UsageReport: {
+            /** @description By what it is summed up. */
+            by: components["schemas"]["By"];
+            /** @description The first day, in UTC. */
+            from: string;
+            /** @description Days in their order, days without usage left out; everything else with the most expensive first, at most 1000. */
+            items: components["schemas"]["UsageSum"][];
+            /** @description All days and everybody together; its `key` is empty. */
+            total: components["schemas"]["UsageSum"];
+            /** @description The last day, in UTC. */
+            until: string;
+        };
+        /** @description Sums of usage. */
+        UsageSum: {
+            /**
+             * Format: int64
+             * @description Tokens read that the provider knew already.
+             */
+            cached_tokens: number;
+            /**
+             * Format: int64
+             * @description Millionths of a US dollar, after the price list of the day.
+             */
+            cost_micro_usd: number;
+            /**
+             * Format: int64
+             * @description Those whose tokens we counted, because the provider did not.
+             */
+            estimated: number;
+            /**
+             * Format: int64
+             * @description Those of them that were not answered in full.
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description Tokens read by models, `cached_tokens` included.
+             */
+            input_tokens: number;
+            /** @description What they are the sums of: a day, a model, the id of a person, …; empty where there was none, such as no agent. */
+            key: string;
+            /**
+             * Format: int64
+             * @description Tokens written by models, `reasoning_tokens` included.
+             */
+            output_tokens: number;
+            /**
+             * Format: int64
+             * @description Tokens written that were thoughts.
+             */
+            reasoning_tokens: number;
+            /**
+             * Format: int64
+             * @description Requests to providers, repeated ones included.
+             */
+            requests: number;
+            /**
+             * Format: int64
+             * @description Those of models without a price; `cost_micro_usd` leaves them out.
+             */
+            unpriced: number;
         };
         /** @description A tool that was called. */
         UsedTool: {
@@ -6431,6 +6691,672 @@ export interface operations {
             };
             /** @description The caller lacks the right `read_audit` (from the role tenant_admin on), or its origin or the host name is not allowed. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_budgets: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `next_cursor` of the page before; absent for the first page.
+                 * @example src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC
+                 */
+                cursor?: string;
+                /**
+                 * @description How many items at most.
+                 * @example 20
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_BudgetState"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `read_usage` (from the role tenant_admin on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_budget: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewBudget"];
+            };
+        };
+        responses: {
+            /** @description Made. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Budget"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `manage_budgets` (from the role tenant_admin on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It collides with the present state, or the idempotency key was used for something else. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit that the detail names. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The kind of content is not accepted. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The idempotency key was used for a different request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_budget: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["budId_Budget"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The budget. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BudgetState"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `read_usage` (from the role tenant_admin on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replace_budget: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The `ETag` of the budget as it was read.
+                 * @example "1"
+                 */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: components["schemas"]["budId_Budget"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewBudget"];
+            };
+        };
+        responses: {
+            /** @description The budget as it is now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Budget"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `manage_budgets` (from the role tenant_admin on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It collides with the present state, or the idempotency key was used for something else. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody changed it since it was read; `If-Match` names another version. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit that the detail names. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The kind of content is not accepted. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_budget: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The `ETag` of the budget as it was read.
+                 * @example "1"
+                 */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: components["schemas"]["budId_Budget"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `manage_budgets` (from the role tenant_admin on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Somebody changed it since it was read; `If-Match` names another version. */
+            412: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15243,6 +16169,240 @@ export interface operations {
             };
             /** @description The kind of content is not accepted. */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_usage: {
+        parameters: {
+            query?: {
+                /**
+                 * @description By what; by day when absent.
+                 * @example model
+                 */
+                by?: "day" | "model" | "provider" | "alias" | "person" | "key" | "agent";
+                /**
+                 * @description The first day, in UTC; 29 days before `until` when absent.
+                 * @example 2026-01-01
+                 */
+                from?: string;
+                /**
+                 * @description The last day, in UTC; today when absent. A report has at most 400 days.
+                 * @example 2026-01-31
+                 */
+                until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sums. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageReport"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `read_usage` (from the role tenant_admin on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    export_usage: {
+        parameters: {
+            query?: {
+                /**
+                 * @description By what; by day when absent.
+                 * @example model
+                 */
+                by?: "day" | "model" | "provider" | "alias" | "person" | "key" | "agent";
+                /**
+                 * @description The first day, in UTC; 29 days before `until` when absent.
+                 * @example 2026-01-01
+                 */
+                from?: string;
+                /**
+                 * @description The last day, in UTC; today when absent. A report has at most 400 days.
+                 * @example 2026-01-31
+                 */
+                until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sums. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `read_usage` (from the role tenant_admin on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
                 headers: {
                     [name: string]: unknown;
                 };
