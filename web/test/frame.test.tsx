@@ -130,6 +130,7 @@ test("activity lists jobs and audit entries", async () => {
     kind: "ingest_document",
     subject: "doc_1",
     state: "failed",
+    version: 3,
     attempts: 1,
     max_attempts: 5,
     done: 0,

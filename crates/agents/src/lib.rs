@@ -24,6 +24,8 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 pub use tools::ToolsConfig;
 
+use crate::agents::AgentName;
+
 /// This domain's tables.
 pub const MIGRATIONS: Migrations = Migrations {
     domain: "agents",
@@ -46,6 +48,8 @@ pub struct Agents {
     pub(crate) gateway: Gateway,
     pub(crate) config: Arc<ToolsConfig>,
     pub(crate) own_metrics: OwnMetrics,
+    /// Agents that plan no tools.
+    pub(crate) rag_only: Arc<[AgentName]>,
     /// One for each run that is worked on or waits.
     pub(crate) places: Arc<Semaphore>,
     /// One for each run that is worked on.
@@ -53,13 +57,16 @@ pub struct Agents {
 }
 
 /// The section `agents` of the configuration.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgentsConfig {
     /// Runs that are worked on at the same time.
     pub max_runs: usize,
     /// Runs that may wait for one of those to end; further ones are refused.
     pub max_queued: usize,
+    /// Agents that answer from the documents and plan no tools, whatever the tenant's flag says.
+    #[serde(default)]
+    pub rag_only: Vec<AgentName>,
 }
 
 impl Agents {
@@ -80,7 +87,7 @@ impl Agents {
         }
         let places = Arc::new(Semaphore::new(limits.max_runs + limits.max_queued));
         let slots = Arc::new(Semaphore::new(limits.max_runs));
-        Ok(Self { kernel, knowledge, gateway, config: Arc::new(tools), own_metrics, places, slots })
+        Ok(Self { kernel, knowledge, gateway, config: Arc::new(tools), own_metrics, rag_only: limits.rag_only.into(), places, slots })
     }
 }
 

@@ -61,8 +61,12 @@ pub struct GatewayConfig {
     pub max_tokens: u32,
     /// 0 to 2; what a request without a wish gets. Below 0 says nothing to the provider: reasoning models refuse the parameter.
     pub temperature: f32,
-    /// Replies in flight at once; further ones are refused with `overloaded`.
+    /// Replies in flight at once, at most; fewer while the provider complains.
     pub concurrency: usize,
+    /// Callers that wait for one of those; further ones are refused with `overloaded`.
+    pub queue: usize,
+    /// A file with further providers and aliases, read again when it changes ([`crate::routing`]). Empty: none.
+    pub routes_file: String,
 }
 
 /// The wire formats.
@@ -99,6 +103,8 @@ impl Default for GatewayConfig {
             max_tokens: 0,
             temperature: -1.0,
             concurrency: 32,
+            queue: 128,
+            routes_file: String::new(),
         }
     }
 }
@@ -246,6 +252,9 @@ impl GatewayConfig {
         }
         if !(1..=100_000).contains(&self.concurrency) {
             return bad("model.concurrency: must be between 1 and 100000");
+        }
+        if self.queue > 100_000 {
+            return bad("model.queue: must be between 0 and 100000");
         }
         if [self.timeout_s, self.first_token_timeout_s, self.idle_timeout_s].iter().any(|s| !(1..=86_400).contains(s)) {
             return bad("model.timeout_s, model.first_token_timeout_s and model.idle_timeout_s: must be between 1 and 86400");

@@ -34,6 +34,16 @@ pub enum ModelGatewayError {
         /// When it wants to be asked again, if it said so.
         retry_after: Option<Duration>,
     },
+    /// The provider failed again and again and is left alone for a moment.
+    Unavailable {
+        /// When it is tried again.
+        retry_after: Duration,
+    },
+    /// A filter of the provider refused what was asked.
+    Filtered {
+        /// The provider's words.
+        detail: String,
+    },
     /// The provider could not be reached, failed (5xx) or broke off.
     ProviderServerError {
         /// The HTTP status, when there was one.
@@ -70,6 +80,8 @@ impl ModelGatewayError {
             Self::Invalid(_) => "invalid",
             Self::ProviderTimeout { .. } => "timeout",
             Self::ProviderOverloaded { .. } => "overloaded",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Filtered { .. } => "filtered",
             Self::ProviderServerError { .. } => "server_error",
             Self::Refused { .. } => "refused",
             Self::ContextOverflow { .. } => "context_overflow",
@@ -81,6 +93,7 @@ impl ModelGatewayError {
     pub fn suggested_sleep(&self) -> Option<Duration> {
         match self {
             Self::ProviderOverloaded { retry_after } => Some(retry_after.unwrap_or(Duration::from_secs(1)).min(LONGEST_RETRY_AFTER)),
+            Self::Unavailable { retry_after } => Some((*retry_after).min(LONGEST_RETRY_AFTER)),
             _ => None,
         }
     }
@@ -104,6 +117,8 @@ impl fmt::Display for ModelGatewayError {
             Self::ProviderTimeout { stage: Stage::Idle } => f.write_str("the model stopped in the middle of its answer"),
             Self::ProviderTimeout { stage: Stage::Whole } => f.write_str("the model did not finish its answer in time"),
             Self::ProviderOverloaded { .. } => f.write_str("the model has too much to do"),
+            Self::Unavailable { .. } => f.write_str("the model fails again and again and is left alone for a moment"),
+            Self::Filtered { .. } => f.write_str("a filter of the model's provider refused the conversation"),
             Self::ProviderServerError { started: true, .. } => f.write_str("the model broke off in the middle of its answer"),
             Self::ProviderServerError { status: Some(status), .. } => write!(f, "the model's provider failed with status {status}"),
             Self::ProviderServerError { .. } => f.write_str("the model's provider cannot be reached or broke the connection"),
@@ -126,7 +141,10 @@ impl From<ModelGatewayError> for astrolabe_kernel::Error {
         match error {
             ModelGatewayError::NotConfigured => Self::new(code::MODEL_NOT_CONFIGURED, message),
             ModelGatewayError::Invalid(error) | ModelGatewayError::Refused { error, .. } => error,
-            ModelGatewayError::ContextOverflow { detail } => Self::field("messages", message).with_internal(detail),
+            ModelGatewayError::Unavailable { retry_after } => Self::new(code::OVERLOADED, message).with_retry_after(retry_after),
+            ModelGatewayError::ContextOverflow { detail } | ModelGatewayError::Filtered { detail } => {
+                Self::field("messages", message).with_internal(detail)
+            }
             ModelGatewayError::ProviderTimeout { .. } => Self::new(code::UPSTREAM_TIMEOUT, message),
             ModelGatewayError::ProviderOverloaded { retry_after } => {
                 Self::new(code::OVERLOADED, message).with_retry_after(retry_after.unwrap_or(Duration::from_secs(1)))

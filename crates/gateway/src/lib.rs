@@ -24,8 +24,10 @@ pub mod guardrails;
 pub mod openai;
 pub mod provider;
 pub mod retry;
+pub mod routing;
 pub mod scripted;
 pub mod sse;
+pub mod surface;
 #[cfg(test)]
 mod tests;
 pub mod tokens;

@@ -246,7 +246,7 @@ async fn what_is_not_the_protocol_is_an_error_and_not_a_hang() {
 #[tokio::test]
 async fn dropping_a_stream_tells_the_provider_to_stop() {
     let server = serve("[[rules]]\nanswer = \"a b c\"\nfault = \"hang\"\nfault_after = 1").await;
-    let gateway = gateway_with(&server, PACE, |c| c.concurrency = 1);
+    let gateway = gateway_with(&server, PACE, |c| (c.concurrency, c.queue) = (1, 0));
     let mut stream = gateway.chat_stream(ask("hello")).await.unwrap();
     assert_eq!(stream.next().await.unwrap().unwrap(), ChatDelta::Text("a ".to_owned()));
     server.until_open(1).await;
@@ -383,4 +383,32 @@ async fn a_scripted_name_starts_the_provider_and_answers_from_the_file() {
     assert_eq!(reply.text, "Employees get 26 days. [1] and wrongly [9]");
     let error = gateway.chat(ask("something else")).await.unwrap_err();
     assert!(matches!(error, ModelGatewayError::Refused { status: Some(400), .. }), "no rule fits");
+}
+
+#[tokio::test]
+async fn a_scripted_name_is_served_in_the_format_of_the_provider_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("rules.toml"), "[[rules]]\nanswer = \"ok\"").unwrap();
+    for provider in ["", "openai", "vllm", "bedrock", "Gemini", "google"] {
+        let life = Lifecycle::new();
+        let mut config =
+            GatewayConfig { name: "scripted/rules.toml".to_owned(), provider: provider.to_owned(), ..GatewayConfig::default() };
+        start_if_configured(&mut config, folder.path(), &life).await.unwrap().unwrap();
+        let egress = Egress::new(EgressConfig { offline: true, ..EgressConfig::default() }).unwrap();
+        let gateway = Gateway::from_config(config, egress, Clock::System, Random::seeded(1)).unwrap();
+        let reply = gateway.chat(ask("hello")).await.unwrap();
+        assert_eq!((reply.text.as_str(), reply.model.as_str()), ("ok", "scripted/rules.toml"), "{provider}");
+        assert_eq!(gateway.probe().await, Status::Ok, "{provider}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_alone_asks_the_one_model_that_is_there() {
+    let server = serve("[[rules]]\nanswer = \"ok\"").await;
+    let root = server.root();
+    let gateway = gateway_with(&server, PACE, |c| (c.base_url, c.name) = (root, String::new()));
+    for _ in 0..2 {
+        assert_eq!(gateway.chat(ask("hello")).await.unwrap().model, "scripted");
+    }
+    assert_eq!((gateway.model(), server.bodies()[1]["model"].as_str()), ("default", Some("scripted")));
 }

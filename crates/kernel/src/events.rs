@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::{
-    Kernel, Result, Timestamp, Tx, args,
+    Id, Kernel, Result, Timestamp, Tx, args,
     db::{Dialect, FromRow, Row, Wake},
+    jobs::{self, Job},
     principal::TenantId,
 };
 
@@ -105,11 +106,19 @@ impl Tx {
     }
 }
 
+/// What a reader reads.
+enum Source {
+    /// The log of a stream.
+    Log(String),
+    /// A job, whose row is the newest event and all there is: whoever was away sees where it stands, not each step to there.
+    Job(Id<Job>),
+}
+
 /// Reads a stream as it grows.
 pub struct Reader {
     kernel: Kernel,
     tenant: TenantId,
-    stream: String,
+    source: Source,
     after: i64,
     watch: crate::db::StreamWatch,
 }
@@ -118,7 +127,23 @@ impl Reader {
     /// A reader of a tenant's stream that starts behind sequence number `after` (0 for the beginning).
     pub fn new(kernel: &Kernel, tenant: TenantId, stream: String, after: i64) -> Self {
         let watch = kernel.db.wakes().watch(&stream);
-        Self { kernel: kernel.clone(), tenant, stream, after, watch }
+        Self { kernel: kernel.clone(), tenant, source: Source::Log(stream), after, watch }
+    }
+
+    /// A reader of how a job stands: events are its states, and their numbers its versions.
+    pub fn of_job(kernel: &Kernel, tenant: TenantId, job: Id<Job>, after: i64) -> Self {
+        let watch = kernel.db.wakes().watch(&jobs::stream(job));
+        Self { kernel: kernel.clone(), tenant, source: Source::Job(job), after, watch }
+    }
+
+    /// The job as an event; nothing when it has been removed.
+    async fn job(&self, id: Id<Job>) -> Result<Option<Event>> {
+        let job = self.kernel.db.read(self.tenant).await?.job(self.tenant, id).await?;
+        let event = |job: Job| {
+            let data = serde_json::to_string(&job).map_err(crate::Error::internal)?;
+            Ok(Event { seq: job.version, kind: job.state.as_str().to_owned(), data })
+        };
+        job.map(event).transpose()
     }
 
     /// Looks at the end of the stream before reading: a start beyond the end (an id of another life of the database) is brought back to
@@ -127,7 +152,10 @@ impl Reader {
     /// # Errors
     /// Whatever the database says.
     pub async fn settle(&mut self) -> Result<Option<String>> {
-        let head = self.kernel.db.read(self.tenant).await?.stream_head(self.tenant, &self.stream).await?;
+        let head = match &self.source {
+            Source::Log(stream) => self.kernel.db.read(self.tenant).await?.stream_head(self.tenant, stream).await?,
+            Source::Job(id) => self.job(*id).await?.map(|event| (event.seq, event.kind)),
+        };
         let (seq, kind) = head.unwrap_or_default();
         self.after = self.after.clamp(0, seq);
         Ok((seq > 0 && self.after == seq).then_some(kind))
@@ -139,9 +167,10 @@ impl Reader {
     /// Whatever the database says.
     pub async fn next(&mut self) -> Result<Vec<Event>> {
         loop {
-            let mut tx = self.kernel.db.read(self.tenant).await?;
-            let events = tx.events_after(self.tenant, &self.stream, self.after, 200).await?;
-            drop(tx);
+            let events = match &self.source {
+                Source::Log(stream) => self.kernel.db.read(self.tenant).await?.events_after(self.tenant, stream, self.after, 200).await?,
+                Source::Job(id) => self.job(*id).await?.into_iter().filter(|event| event.seq > self.after).collect(),
+            };
             if let Some(last) = events.last() {
                 self.after = last.seq;
                 return Ok(events);

@@ -133,6 +133,7 @@ rights! {
     ReadQuality = "read_quality", Viewer, false, "Read question sets and their results";
     ManageQuality = "manage_quality", Editor, false, "Change and run question sets, read the feedback of others";
     RunAgents = "run_agents", Viewer, false, "Run agents and read one's own runs; each tool has roles of its own";
+    UseModels = "use_models", Viewer, false, "Call chat and embedding models by themselves";
     ReadTickets = "read_tickets", Viewer, false, "Read tickets";
     OpenTickets = "open_tickets", Viewer, false, "Open tickets";
     ManageTickets = "manage_tickets", Editor, false, "Change tickets";

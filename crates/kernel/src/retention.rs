@@ -134,14 +134,7 @@ mod tests {
         let mut tx = kernel.db.write(default_tenant()).await.unwrap();
         for state in ["ready", "canceled", "failed", "queued"] {
             let id = kernel.id();
-            let new = crate::jobs::NewJob {
-                id,
-                tenant: default_tenant(),
-                kind: "k",
-                subject: state,
-                payload: serde_json::json!({}),
-                priority: 0,
-            };
+            let new = crate::jobs::NewJob::new(id, default_tenant(), "k", state, serde_json::json!({}));
             tx.enqueue(new, kernel.now()).await.unwrap();
             let finished = (state != "queued").then(|| kernel.now());
             tx.execute("UPDATE jobs SET state = $1, finished_at = $2 WHERE id = $3", args![state, finished, id]).await.unwrap();

@@ -5,7 +5,7 @@ use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use astrolabe_backends::{
     blob::BlobStore,
-    embedder::{Embedder, Precision},
+    embedder::{Embedder, Precision, Priority},
     index::SearchIndex,
 };
 use astrolabe_gateway::Gateway;
@@ -289,6 +289,23 @@ impl Knowledge {
             Engine::Loading => Err(Error::new(code::WARMING_UP, "the search index is loading").with_retry_after(Duration::from_secs(1))),
             Engine::Failed(why) => Err(Error::new(code::DATA_DIR_UNUSABLE, format!("the search index cannot be used: {why}"))),
         }
+    }
+
+    /// The name of the embedding model of this process; nothing while there is none.
+    pub fn embedding_model(&self) -> Option<String> {
+        self.embedder().map(|embedder| embedder.alias().to_owned())
+    }
+
+    /// The vectors of texts, for callers outside, and the tokens that they have.
+    ///
+    /// # Errors
+    /// `model_not_configured` while there is no model.
+    pub async fn embed(&self, texts: Vec<String>) -> Result<(Vec<Vec<f32>>, u64)> {
+        let none = || Error::new(code::MODEL_NOT_CONFIGURED, "there is no embedding model in this process");
+        let embedder = self.embedder().ok_or_else(none)?;
+        let tokens = texts.iter().map(|text| embedder.count_tokens(text) as u64).sum();
+        let vectors = embedder.embed(texts, Priority::Bulk).await.map_err(Error::internal)?;
+        Ok((vectors, tokens))
     }
 
     /// The embedder, when there is one.

@@ -35,6 +35,7 @@ use crate::{classes, system::VERSION};
         (name = "tickets", description = "Tickets that people and agents open."),
         (name = "policies", description = "Conditions beside roles: who may do what, when and from where."),
         (name = "settings", description = "The tenant's name, time zone and feature flags; the installation's maintenance switch."),
+        (name = "models", description = "Chat and embedding models, in OpenAI's words; errors have OpenAI's shape."),
         (name = "usage", description = "What models cost, by day, model and person, and the budgets."),
         (name = "jobs", description = "Background work: what waits, runs and failed."),
         (name = "privacy", description = "One person's data: handed over, and erased."),

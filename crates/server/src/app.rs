@@ -28,7 +28,7 @@ use astrolabe_knowledge::{Knowledge, KnowledgeConfig, Paths, feedback::FEEDBACK,
 use astrolabe_platform::{Catalogue, Platform, accounts, api_keys, audit::Console, identity::Identity, privacy::Privacy, sessions};
 
 use crate::{
-    config::Config,
+    config::{Config, Role},
     data_dir::DataDir,
     system::{Dependency, Named, Opened, SchemaState, System},
 };
@@ -241,6 +241,7 @@ impl App {
             Platform::new(kernel.clone(), &token, registry.clone(), parts.config.server.is_https(), identity.clone(), catalogue());
 
         system.opened(Opened {
+            job_kinds: registry.kinds().collect(),
             db: kernel.db.clone(),
             schema: SchemaState::after(&plan),
             dependencies: {
@@ -296,7 +297,11 @@ impl App {
         if let Some(issuer) = self.identity.issuer().cloned() {
             self.kernel.lifecycle.spawn("oidc keys at start", async move { issuer.warm().await });
         }
-        let runner_config = RunnerConfig { workers: self.config.jobs.workers, ..RunnerConfig::default() };
+        let runner_config = RunnerConfig {
+            workers: if self.does(Role::Worker) { self.config.jobs.workers } else { 0 },
+            per_tenant: i64::from(self.config.jobs.per_tenant),
+            ..RunnerConfig::default()
+        };
         let owner = format!("{}-{}", std::process::id(), self.kernel.random.token(6));
         let runner = Runner::new(self.kernel.clone(), self.registry.clone(), runner_config, owner);
         let knowledge = self.knowledge.clone();
@@ -307,15 +312,22 @@ impl App {
                 Err(error) => tracing::error!(error = ?error, "the search index could not be opened; no jobs are run"),
             }
         });
-        let (kernel, retention, privacy) = (self.kernel.clone(), self.config.retention.clone(), self.privacy.clone());
-        let (platform, identity, agents) = (self.platform.clone(), self.identity.clone(), self.agents.clone());
-        self.kernel.lifecycle.spawn("housekeeping", async move {
-            keep_house(&kernel, &retention, &platform, &privacy, &identity, &agents).await;
-        });
+        if self.does(Role::Worker) {
+            let (kernel, retention, privacy) = (self.kernel.clone(), self.config.retention.clone(), self.privacy.clone());
+            let (platform, identity, agents) = (self.platform.clone(), self.identity.clone(), self.agents.clone());
+            self.kernel.lifecycle.spawn("housekeeping", async move {
+                keep_house(&kernel, &retention, &platform, &privacy, &identity, &agents).await;
+            });
+        }
         if self.kernel.db.dialect() == Dialect::Postgres {
             let (kernel, knowledge, agents) = (self.kernel.clone(), self.knowledge.clone(), self.agents.clone());
             self.kernel.lifecycle.spawn("abandoned work", async move { watch_others(&kernel, &knowledge, &agents).await });
         }
+    }
+
+    /// Whether this process has a role.
+    pub fn does(&self, role: Role) -> bool {
+        self.config.server.roles.contains(&role)
     }
 
     /// Workers without threads of their own, for tests that drain the queue by hand.

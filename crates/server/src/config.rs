@@ -79,6 +79,8 @@ pub const UNUSED_ENV: &[&str] = &[
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServerConfig {
+    /// What this process does.
+    pub roles: Vec<Role>,
     /// What the server is for; `production` refuses to start without an issuer and with defaults that everybody knows.
     pub environment: String,
     /// Where to listen, `host:port`.
@@ -189,12 +191,24 @@ pub struct DatabaseConfig {
     pub allow_unsafe_durability: bool,
 }
 
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It answers requests: the API and the page.
+    Api,
+    /// It runs jobs, and keeps house.
+    Worker,
+}
+
 /// The section `jobs`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobsConfig {
     /// Jobs at the same time.
     pub workers: usize,
+    /// Jobs of one tenant at the same time in the whole installation; 0 for any number.
+    pub per_tenant: u32,
 }
 
 /// The section `models`.
@@ -296,10 +310,14 @@ impl Config {
         for origin in &server.cors_origins {
             check_origin(origin)?;
         }
+        if server.roles.is_empty() {
+            return Err(Error::new(code::INVALID_CONFIG, "server.roles: is empty; name api, worker, or both"));
+        }
         let limits: LimitsConfig = settings.section("limits")?;
         limits::validate(&limits)?;
         let jobs: JobsConfig = settings.section("jobs")?;
         within("jobs.workers", jobs.workers as u64, 1, 256)?;
+        within("jobs.per_tenant", u64::from(jobs.per_tenant), 0, 10_000)?;
         let database: DatabaseConfig = settings.section("database")?;
         within("database.connections", u64::from(database.connections), 1, 1000)?;
         settings.section::<astrolabe_knowledge::KnowledgeConfig>("knowledge")?.validate()?;
@@ -427,6 +445,30 @@ mod tests {
         assert_eq!(load("server.cors_origins", "https://app.example.com:8443").unwrap().server.origins().cross.len(), 1);
         assert!(load("server.trusted_proxies", "10.0.0.0/33").err().unwrap().message().starts_with("server.trusted_proxies"));
         assert!(load("limits.ask_per_minute", "4000000000").err().unwrap().message().starts_with("limits.ask_per_minute"));
+    }
+
+    #[test]
+    fn the_names_that_operators_know_are_a_complete_choice_of_a_model() {
+        let aws = [("AWS_ACCESS_KEY_ID", "AKID"), ("AWS_SECRET_ACCESS_KEY", "hunter2"), ("AWS_SESSION_TOKEN", "hunter2")];
+        let bedrock = [("BEDROCK_MODEL", "amazon.nova-lite-v1:0"), ("BEDROCK_REGION", "eu-central-1")];
+        let with_aws = [&bedrock[..], &aws[..]].concat();
+        let with_key = [&bedrock[..1], &[("AWS_REGION", "eu-west-1"), ("AWS_BEARER_TOKEN_BEDROCK", "hunter2")]].concat();
+        let all = [&[("MODEL_PROVIDER", "gemini"), ("OPENAI_API_KEY", "hunter2"), ("GOOGLE_API_KEY", "hunter2")], &with_aws[..]].concat();
+        for (env, model) in [
+            (&[("OPENAI_API_KEY", "hunter2")][..], "gpt-4.1-mini"),
+            (&[("GOOGLE_API_KEY", "hunter2")], "gemini-2.5-flash"),
+            (&[("VLLM_URL", "http://127.0.0.1:8000")], "default"),
+            (&with_aws, "amazon.nova-lite-v1:0"),
+            (&with_key, "amazon.nova-lite-v1:0"),
+            (&all, "gemini-2.5-flash"),
+            (&[], ""),
+        ] {
+            let config = Config::load(None, env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(), &[]).unwrap();
+            let gateway: astrolabe_gateway::GatewayConfig = config.settings.section("model").unwrap();
+            gateway.validate().unwrap();
+            assert_eq!((gateway.model(), gateway.is_configured()), (model, !env.is_empty()), "{env:?}");
+            assert!(!serde_json::to_string(&config.settings.show()).unwrap().contains("hunter2"), "{env:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,10 @@
 
 use std::sync::{Arc, OnceLock};
 
+use astrolabe_gateway::{
+    EmbedReply, Usage,
+    surface::{self, LocalEmbedder, Surface},
+};
 use astrolabe_kernel::{
     Clock, Error, Random,
     error::code,
@@ -72,6 +76,7 @@ pub fn full(app: &App) -> (Router, Description) {
     let router = router.fallback(move |request: Request| elsewhere(unknown, request)).method_not_allowed_fallback(method_not_allowed);
     let paces = Pace { patience: app.config.server.body_timeout(), lifecycle: app.kernel.lifecycle.clone() };
     let router = router.layer(from_fn_with_state(paces, pace));
+    let router = router.layer(from_fn(surface::errors::in_openais_shape));
     (layers(router, &app.config, app.kernel.clock.clone(), app.kernel.random.clone()), description)
 }
 
@@ -86,8 +91,33 @@ pub fn signed_in(app: &App) -> Routes {
         .merge(astrolabe_knowledge::routes(app.knowledge.clone()))
         .merge(astrolabe_agents::routes(app.agents.clone()))
         .layer(from_fn_with_state(keys, idempotency::once))
+        .merge(surface::routes(models(app)))
         .layer(from_fn_with_state(app.console.clone(), refusals))
         .layer(Extension(app.kernel.policies.clone()))
+}
+
+/// The API of models for others, with the embedding model of this process.
+fn models(app: &App) -> Surface {
+    let (name, embed) = (app.knowledge.clone(), app.knowledge.clone());
+    let local = LocalEmbedder {
+        name: Arc::new(move || name.embedding_model()),
+        embed: Arc::new(move |texts| {
+            let knowledge = embed.clone();
+            Box::pin(async move {
+                let (vectors, input) = knowledge.embed(texts).await?;
+                let model = knowledge.embedding_model().unwrap_or_default();
+                Ok(EmbedReply { vectors, usage: Usage { input, ..Usage::default() }, model })
+            })
+        }),
+    };
+    Surface::new(app.kernel.clone(), app.gateway.clone(), Some(app.ledger.clone()), app.guardrails.clone(), vec![local])
+}
+
+/// The paths of a process that only runs jobs: probes and metrics.
+pub fn probes(app: &App) -> Router {
+    let (router, _) = system::routes(app.system.clone()).into_parts();
+    let router = router.fallback(not_found).method_not_allowed_fallback(method_not_allowed);
+    layers(router, &app.config, app.kernel.clock.clone(), app.kernel.random.clone())
 }
 
 /// The paths of a process whose data directory is not open yet: probes answer, everything else says to come back.

@@ -159,6 +159,8 @@ pub type Asked<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// What is there to report once the data directory is open.
 pub struct Opened {
+    /// The kinds of jobs that there may be.
+    pub job_kinds: Vec<&'static str>,
     /// The database.
     pub db: Db,
     /// The state of its schema.
@@ -259,11 +261,14 @@ impl System {
         match tokio::time::timeout(PROBE, counts).await {
             Ok(Ok(counts)) => {
                 let now = (opened.now)();
-                for state in ["queued", "running"] {
-                    let of = || counts.iter().filter(move |(_, s, ..)| s == state);
-                    metrics::gauge!("jobs", "state" => state).set(of().map(|(_, _, n, _)| *n as f64).sum::<f64>());
-                    let oldest = of().map(|(.., since)| now.since(*since).as_secs_f64()).fold(0.0, f64::max);
-                    metrics::gauge!("jobs_oldest_age_seconds", "state" => state).set(oldest);
+                // What is no more has to be told as none: a gauge stays at what it was.
+                for kind in &opened.job_kinds {
+                    for state in ["queued", "running", "failed"] {
+                        let count = counts.iter().find(|c| c.kind == *kind && c.state == state);
+                        metrics::gauge!("jobs", "kind" => *kind, "state" => state).set(count.map_or(0.0, |c| c.count as f64));
+                        let age = count.map_or(0.0, |c| now.since(c.oldest).as_secs_f64());
+                        metrics::gauge!("jobs_oldest_age_seconds", "kind" => *kind, "state" => state).set(age);
+                    }
                 }
             }
             Ok(Err(error)) => tracing::warn!(error = ?error, "jobs could not be counted for the metrics"),

@@ -180,7 +180,9 @@ impl Work {
         };
         let plan = if !self.calls.is_empty() {
             self.calls.clone()
-        } else if self.agents.kernel.flags.holds_for(self.caller.principal.tenant, &RAG_ONLY, &self.run.id.to_string()).await? {
+        } else if self.agents.rag_only.contains(&self.run.agent)
+            || self.agents.kernel.flags.holds_for(self.caller.principal.tenant, &RAG_ONLY, &self.run.id.to_string()).await?
+        {
             result.notices.push("rag_only".to_owned());
             Vec::new()
         } else {

@@ -16,7 +16,7 @@ use crate::{
 
 /// Reads one reply.
 #[derive(Debug)]
-pub(super) struct Decoder {
+pub(crate) struct Decoder {
     parser: Parser,
     /// The call of [`JSON_TOOL`] is the reply's text.
     json: bool,
@@ -126,7 +126,7 @@ struct InputDelta {
 
 impl Decoder {
     /// A decoder for the reply to a request that wants JSON, or not.
-    pub(super) fn new(json: bool) -> Self {
+    pub(crate) fn new(json: bool) -> Self {
         Self { parser: Parser::default(), json, blocks: Vec::new(), json_given: false }
     }
 

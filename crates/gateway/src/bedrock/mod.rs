@@ -2,7 +2,7 @@
 //!
 //! [`sign`] proves who asks, [`frames`] reads the binary stream.
 
-mod decode;
+pub(crate) mod decode;
 mod embed;
 pub mod frames;
 mod request;

@@ -1,9 +1,13 @@
 //! Refusals, failures and broken replies.
 
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 
 use super::*;
-use crate::{chat::EmbedRequest, error::Stage};
+use crate::{
+    chat::EmbedRequest,
+    error::Stage,
+    provider::reply::{Decode, Out},
+};
 
 #[tokio::test]
 async fn a_refusal_becomes_the_error_that_says_what_can_be_done() {
@@ -137,40 +141,42 @@ async fn cut_everywhere(format: Format, stream: bool) {
     const MOST: usize = 2_500;
     let way = ["cut_bytes", "end_bytes"];
     let rule = |way: &str, at: usize| format!("[[rules]]\ncontains = \"<{way} {at}>\"\n{RULE}\n{way} = {at}\n");
-    let rules: String = (0..MOST).flat_map(|at| way.map(|way| rule(way, at))).collect();
-    let (server, adapter) = format.with(&rules).await;
-    let outcome = |way: &'static str, at: usize| {
-        let (adapter, request) = (Arc::clone(&adapter), ChatRequest { tools: vec![weather()], ..ask(&format!("<{way} {at}>")) });
-        async move {
-            let result = if stream {
+    // A whole reply is one text, of which most cuts are alike.
+    let places: Vec<usize> = (0..MOST).step_by(if stream { 1 } else { 3 }).collect();
+    let (mut failed, mut complete) = (0, 0);
+    for places in places.chunks(200) {
+        let rules: String = places.iter().flat_map(|at| way.map(|way| rule(way, *at))).collect();
+        let (_server, adapter) = format.with(&rules).await;
+        let outcome = |way: &'static str, at: usize| {
+            let (adapter, request) = (Arc::clone(&adapter), ChatRequest { tools: vec![weather()], ..ask(&format!("<{way} {at}>")) });
+            async move {
+                if !stream {
+                    return (way, at, whole(&*adapter, &request).await);
+                }
                 let (pieces, end) = pieces(&*adapter, &request, limits()).await;
                 let text: String = pieces.iter().filter_map(|p| if let ChatDelta::Text(t) = p { Some(t.as_str()) } else { None }).collect();
                 assert!("Zażółć jaźń".starts_with(&text), "{format:?} {way} {at}: {text}");
-                end.map(|()| collected(pieces))
-            } else {
-                whole(&*adapter, &request).await
-            };
-            (way, at, result)
-        }
-    };
-    let tries = (0..MOST).flat_map(|at| way.map(|way| (way, at)));
-    let mut tries = stream::iter(tries).map(|(way, at)| outcome(way, at)).buffered(16);
-    let (mut failed, mut complete) = (0, 0);
-    while let Some((way, at, result)) = tries.next().await {
-        match result {
-            Ok(reply) => {
-                assert_eq!(said(&reply), said(&recorded), "{format:?} {way} {at}");
-                complete += 1;
-                // The recorded bytes are over: from here on nothing is missing.
-                if way == "cut_bytes" && complete > 20 {
-                    break;
-                }
+                (way, at, end.map(|()| collected(pieces)))
             }
-            Err(ModelGatewayError::ProviderServerError { .. } | ModelGatewayError::Protocol { .. }) => failed += 1,
-            Err(other) => panic!("{format:?} {way} {at}: {other:?}"),
+        };
+        let tries = places.iter().flat_map(|at| way.map(|way| (way, *at)));
+        let mut tries = futures_util::stream::iter(tries).map(|(way, at)| outcome(way, at)).buffered(16);
+        while let Some((way, at, result)) = tries.next().await {
+            match result {
+                Ok(reply) => {
+                    assert_eq!(said(&reply), said(&recorded), "{format:?} {way} {at}");
+                    complete += 1;
+                }
+                Err(ModelGatewayError::ProviderServerError { .. } | ModelGatewayError::Protocol { .. }) => failed += 1,
+                Err(other) => panic!("{format:?} {way} {at}: {other:?}"),
+            }
+        }
+        // The recorded bytes are over: from here on nothing is missing.
+        if complete > 100 {
+            break;
         }
     }
-    assert!(failed > 400 && complete > 0, "{format:?}: {failed} failed, {complete} complete, {} asked", server.requests());
+    assert!(failed > 200 && complete > 0, "{format:?}: {failed} failed, {complete} complete");
 }
 
 #[tokio::test]
@@ -192,5 +198,61 @@ async fn a_stream_of_gemini_that_is_cut_anywhere_is_whole_or_an_error() {
 async fn a_whole_reply_that_is_cut_anywhere_is_whole_or_an_error() {
     for format in FORMATS {
         cut_everywhere(format, false).await;
+    }
+}
+
+type Sample = (Format, Vec<u8>, fn() -> Box<dyn Decode>);
+
+/// A stream of each format, and what reads it.
+fn samples() -> [Sample; 3] {
+    use crate::scripted::plan::{Answer, Step, sample};
+    let calls = [("weather".to_owned(), "{\"city\": \"Łódź\"}".to_owned())];
+    let answer = Answer { number: 1, model: "m", text: "Zażółć jaźń", calls: &calls, usage: Default::default(), include_usage: true };
+    let bytes = |format: &str| {
+        let steps = sample(format, &answer);
+        steps.iter().flat_map(|s| if let Step::Send(bytes) = s { bytes.to_vec() } else { Vec::new() }).collect()
+    };
+    [
+        (Format::OpenAi, bytes("openai"), || Box::<crate::openai::decode::Decoder>::default()),
+        (Format::Bedrock, bytes("bedrock"), || Box::new(crate::bedrock::decode::Decoder::new(false))),
+        (Format::Gemini, bytes("gemini"), || Box::<crate::gemini::decode::Decoder>::default()),
+    ]
+}
+
+/// Bytes of sound replies with some changed, dropped or doubled, by a generator that repeats.
+#[test]
+fn no_damage_to_a_reply_makes_a_decoder_panic() {
+    let random = astrolabe_kernel::Random::seeded(7);
+    let below = |n: usize| usize::try_from(random.below(n as u64)).unwrap();
+    let request = Arc::new(ask("hello"));
+    for (format, sound, make) in samples() {
+        for _ in 0..20_000 {
+            let mut bytes = sound.clone();
+            for _ in 0..=below(3) {
+                let at = below(bytes.len());
+                match below(4) {
+                    0 => bytes[at] = u8::try_from(below(256)).unwrap(),
+                    1 => drop(bytes.drain(at..(at + 1 + below(20)).min(bytes.len()))),
+                    2 => {
+                        let piece = bytes[at..(at + 1 + below(20)).min(bytes.len())].to_vec();
+                        bytes.splice(at..at, piece);
+                    }
+                    _ => bytes.truncate(at.max(1)),
+                }
+                if bytes.is_empty() {
+                    bytes.push(0);
+                }
+            }
+            let (mut decoder, mut out) = (make(), Out::new("m", &request));
+            let cut = below(bytes.len());
+            let _ = decoder
+                .push(&bytes[..cut], &mut out)
+                .and_then(|_| decoder.push(&bytes[cut..], &mut out))
+                .and_then(|_| decoder.finish(&mut out));
+            let _ = make().whole(&bytes, &mut Out::new("m", &request));
+            let pieces: Vec<_> = std::iter::from_fn(|| out.take()).collect();
+            let ends = pieces.iter().filter(|p| matches!(p, ChatDelta::End(_))).count();
+            assert!(ends <= 1 && (ends == 0 || matches!(pieces.last(), Some(ChatDelta::End(_)))), "{format:?}: {pieces:?}");
+        }
     }
 }

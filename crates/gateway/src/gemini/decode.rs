@@ -13,7 +13,7 @@ use crate::{
 
 /// Reads one reply.
 #[derive(Debug, Default)]
-pub(super) struct Decoder {
+pub(crate) struct Decoder {
     parser: Parser,
 }
 

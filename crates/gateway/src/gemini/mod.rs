@@ -1,6 +1,6 @@
 //! Google Gemini's own API: generateContent, streamGenerateContent and batchEmbedContents.
 
-mod decode;
+pub(crate) mod decode;
 mod request;
 
 use astrolabe_kernel::{

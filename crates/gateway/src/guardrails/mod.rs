@@ -18,7 +18,7 @@ mod personal;
 mod personal_numbers;
 mod scan;
 pub mod schema;
-mod stream;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 mod vault;

@@ -2,7 +2,7 @@
 //!
 //! Reading is generous, because these servers differ; writing keeps to the fields that all of them know.
 
-mod decode;
+pub(crate) mod decode;
 mod embed;
 pub(crate) mod request;
 pub mod wire;
@@ -10,8 +10,9 @@ pub mod wire;
 use astrolabe_kernel::{
     Clock,
     config::Secret,
-    egress::{Egress, Method, Request},
+    egress::{Egress, Method, Request, Response},
 };
+use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::{sync::OnceCell, time::Instant};
 
@@ -120,6 +121,19 @@ impl Provider for OpenAi {
             embed::read(&read_whole(&mut response).await?, model, request)
         };
         async move { within(whole, ask).await? }.boxed()
+    }
+
+    fn forwards(&self, model: &str) -> bool {
+        model != ONLY
+    }
+
+    fn forward(&self, body: Bytes, stream: bool) -> BoxFuture<'_, Result<Response, ModelGatewayError>> {
+        async move {
+            let accept = if stream { "text/event-stream" } else { "application/json" };
+            let request = self.request(Method::POST, "/chat/completions")?.header("accept", accept);
+            self.door.send(request.header("content-type", "application/json").body(body), error_text).await
+        }
+        .boxed()
     }
 
     fn probe(&self, whole: Instant) -> BoxFuture<'_, astrolabe_kernel::Result<()>> {

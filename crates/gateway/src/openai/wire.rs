@@ -1,6 +1,11 @@
 //! The JSON that comes back. Unknown fields are ignored and absent ones have defaults, because providers differ.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, Visitor},
+};
 use serde_json::Value;
 
 use crate::chat::{FinishReason, Usage};
@@ -84,13 +89,41 @@ impl Content {
 }
 
 /// Text as a string or as parts.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 pub enum TextOrParts {
     /// A string.
     Text(String),
     /// Parts, as Mistral sends them.
     Parts(Vec<TextPart>),
+}
+
+// By hand: what serde derives for such a type copies every piece of every stream once more.
+impl<'de> Deserialize<'de> for TextOrParts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = TextOrParts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text or a list of parts")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<TextOrParts, E> {
+                Ok(TextOrParts::Text(text.to_owned()))
+            }
+
+            fn visit_string<E: de::Error>(self, text: String) -> Result<TextOrParts, E> {
+                Ok(TextOrParts::Text(text))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, parts: A) -> Result<TextOrParts, A::Error> {
+                Vec::deserialize(de::value::SeqAccessDeserializer::new(parts)).map(TextOrParts::Parts)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// A part of a text.

@@ -9,7 +9,8 @@ pub(crate) mod vectors;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use astrolabe_kernel::Result;
+use astrolabe_kernel::{Result, egress::Response};
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout_at};
 
@@ -46,6 +47,19 @@ pub trait Provider: Send + Sync + fmt::Debug {
         request: &'a EmbedRequest,
         whole: Instant,
     ) -> BoxFuture<'a, Result<EmbedReply, ModelGatewayError>>;
+
+    /// Whether the provider speaks OpenAI's format to this model, so that [`Provider::forward`] can pass a caller's body on.
+    fn forwards(&self, _model: &str) -> bool {
+        false
+    }
+
+    /// Sends a chat completion in OpenAI's format as it is and waits for the head of an answer that is a success.
+    ///
+    /// # Errors
+    /// As [`Provider::complete`].
+    fn forward(&self, _body: Bytes, _stream: bool) -> BoxFuture<'_, Result<Response, ModelGatewayError>> {
+        Box::pin(std::future::ready(Err(crate::error::protocol("the provider has a format of its own"))))
+    }
 
     /// Asks, until `whole`, whether the provider is there and takes the key, as far as that can be known without spending anything.
     ///

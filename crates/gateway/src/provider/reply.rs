@@ -313,7 +313,8 @@ pub(crate) async fn complete(
     streams: &[&str],
 ) -> Result<ChatReply, ModelGatewayError> {
     let mut collector = Collector::default();
-    if media_type(&response) == "application/json" {
+    // No stream was asked for, so what has no type is none.
+    if matches!(media_type(&response).as_str(), "application/json" | "") {
         let body = super::within(limits.whole, read_whole(&mut response)).await??;
         decoder.whole(&body, &mut out)?;
         while let Some(delta) = out.take() {

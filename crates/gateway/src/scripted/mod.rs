@@ -18,7 +18,7 @@ use std::{
     path::Path,
 };
 
-use astrolabe_kernel::{Lifecycle, Result};
+use astrolabe_kernel::{Lifecycle, Result, config::Secret};
 
 pub use self::{rules::Script, server::ScriptedServer};
 use crate::config::GatewayConfig;
@@ -36,7 +36,16 @@ pub async fn start_if_configured(config: &mut GatewayConfig, folder: &Path, life
     let server = ScriptedServer::start(script, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), lifecycle).await?;
     // `model.provider` says which of its formats is spoken.
     config.base_url = match config.provider.trim().to_ascii_lowercase().as_str() {
-        "bedrock" => server.root(),
+        "bedrock" => {
+            // It is no place at AWS; a signature needs one all the same.
+            if config.bedrock_region.is_empty() && config.aws_region.is_empty() {
+                config.bedrock_region = "scripted".to_owned();
+            }
+            if config.aws_access_key_id.is_empty() && config.bedrock_api_key.is_empty() && config.api_key.is_empty() {
+                config.bedrock_api_key = Secret::new("scripted");
+            }
+            server.root()
+        }
         "gemini" | "google" => server.gemini_url(),
         _ => server.base_url(),
     };

@@ -137,6 +137,17 @@ pub fn stream(wire: &dyn Wire, behaviour: &Behaviour, answer: &Answer<'_>) -> Ve
     shortened(steps, behaviour)
 }
 
+/// The steps of a sound stream in a format, for tests of what reads it.
+#[cfg(test)]
+pub(crate) fn sample(format: &str, answer: &Answer<'_>) -> Vec<Step> {
+    let wire: &dyn Wire = match format {
+        "bedrock" => &super::bedrock::BedrockWire,
+        "gemini" => &super::gemini::GeminiWire,
+        _ => &super::openai::OpenAiWire,
+    };
+    stream(wire, &Behaviour::default(), answer)
+}
+
 /// The steps of an answer that is sent as a whole.
 pub fn whole(wire: &dyn Wire, behaviour: &Behaviour, answer: &Answer<'_>) -> Vec<Step> {
     let nul = format!("{}a\0b", answer.text);

@@ -47,6 +47,7 @@ pub const KERNEL: Migrations = Migrations {
         Migration { version: 7, name: "processes", sql: include_str!("../../migrations/0007_processes.sql") },
         Migration { version: 8, name: "replies", sql: include_str!("../../migrations/0008_replies.sql") },
         Migration { version: 30, name: "audit_reading", sql: include_str!("../../migrations/0030_audit_reading.sql") },
+        Migration { version: 40, name: "job_attempts", sql: include_str!("../../migrations/0040_job_attempts.sql") },
     ],
 };
 

@@ -84,7 +84,10 @@ impl<S: Sync, R: Asked> FromRequestParts<S> for May<R> {
 }
 
 /// The idempotency key of a request: 1 to 200 visible ASCII characters, under either name, once.
-pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
+///
+/// # Errors
+/// `invalid_header`.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
     let mut given =
         ["idempotency-key", "x-idempotency-key"].into_iter().flat_map(|name| headers.get_all(name).iter().map(move |v| (name, v)));
     let Some((name, value)) = given.next() else { return Ok(None) };
@@ -109,7 +112,11 @@ impl<S: Sync> FromRequestParts<S> for Trace {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Json<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+/// The bytes of a body that is said to be JSON, unread.
+#[derive(Debug, Clone, Default)]
+pub struct JsonBytes(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
@@ -123,6 +130,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             408 => Error::new(code::TIMED_OUT, "the body did not arrive in time"),
             _ => Error::new(code::INVALID_REQUEST, "the body could not be read"),
         })?;
+        Ok(Self(bytes))
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let JsonBytes(bytes) = JsonBytes::from_request(request, state).await?;
         parse(&bytes).map(Self)
     }
 }

@@ -15,8 +15,7 @@ mod strict;
 mod trace;
 
 pub use client::{ClientAddress, Peer, TrustedProxies, client_address};
-pub(crate) use extract::idempotency_key;
-pub use extract::{Caller, Json, May, Path, Query, parse as parse_json, parse_value};
+pub use extract::{Caller, Json, JsonBytes, May, Path, Query, idempotency_key, parse as parse_json, parse_value};
 pub use head::{MAX_HEADER_BYTES, MAX_HEADERS, MAX_URL, limit_head};
 pub use middleware::{Observer, Origins, guard, observe};
 pub use openapi::{
@@ -28,7 +27,7 @@ pub use pace::{Pace, pace};
 #[doc(hidden)]
 pub use pastey::paste;
 pub(crate) use problem::as_sent;
-pub use problem::{Problem, ShownOnce, method_not_allowed, not_found, refusal};
+pub use problem::{ErrorShape, Problem, ShownOnce, method_not_allowed, not_found, refusal};
 pub use routes::{Describe, Operations, Routes};
-pub use sse::{StreamQuery, event_stream};
+pub use sse::{StreamQuery, event_stream, job_stream};
 pub use trace::Trace;

@@ -60,6 +60,10 @@ pub(crate) fn as_sent(parts: &axum::http::response::Parts, trace: &Trace, path: 
     Some((problem_headers(error), document(error, parts.status, trace, path)))
 }
 
+/// In an answer's extensions: how the body of its error is written, for callers who expect another shape than a problem document.
+#[derive(Clone, Copy)]
+pub struct ErrorShape(pub fn(&Error, u16) -> Bytes);
+
 /// The error that an answer carries, before the outermost middleware has written it as a problem document.
 pub fn refusal(response: &Response) -> Option<&Error> {
     response.extensions().get::<Carried>().map(|Carried(error)| &**error)
@@ -67,10 +71,17 @@ pub fn refusal(response: &Response) -> Option<&Error> {
 
 /// Writes a carried error as a problem document.
 pub(super) fn render(error: &Error, trace: &Trace, path: &str, mut response: Response) -> Response {
-    let document = document(error, response.status(), trace, path);
+    let shape = response.extensions().get::<ErrorShape>().copied();
+    let document = match shape {
+        Some(ErrorShape(shape)) => shape(error, response.status().as_u16()),
+        None => document(error, response.status(), trace, path),
+    };
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_LENGTH);
     headers.extend(problem_headers(error));
+    if shape.is_some() {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
     *response.body_mut() = Body::from(document);
     response
 }

@@ -12,9 +12,10 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::{
-    Error, Kernel, Result,
+    Error, Id, Kernel, Result,
     error::code,
     events::{Event, Reader},
+    jobs::Job,
     principal::TenantId,
 };
 
@@ -95,6 +96,15 @@ pub fn event_stream(
     headers: &HeaderMap,
     terminal: &'static [&'static str],
 ) -> Response {
+    respond(kernel, Reader::new(kernel, tenant, stream, after), after, headers, terminal)
+}
+
+/// Answers with how a job stands, each time that it changes, until it is over; otherwise as [`event_stream`].
+pub fn job_stream(kernel: &Kernel, tenant: TenantId, job: Id<Job>, after: i64, headers: &HeaderMap) -> Response {
+    respond(kernel, Reader::of_job(kernel, tenant, job, after), after, headers, &["ready", "failed", "canceled"])
+}
+
+fn respond(kernel: &Kernel, reader: Reader, after: i64, headers: &HeaderMap, terminal: &'static [&'static str]) -> Response {
     let ndjson = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).is_some_and(|accept| accept.contains("application/x-ndjson"));
     let mut ready = VecDeque::new();
     if !ndjson {
@@ -104,7 +114,6 @@ pub fn event_stream(
             ready.push_back(Bytes::from(format!("id: {after}\n\n")));
         }
     }
-    let reader = Reader::new(kernel, tenant, stream, after);
     let state = State {
         kernel: kernel.clone(),
         reader,

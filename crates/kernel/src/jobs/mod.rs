@@ -4,13 +4,17 @@
 //! States: `queued → running → ready | failed | canceled`. A job that fails by a passing fault goes back to `queued` with a
 //! growing delay until its attempts are used up (`docs/adr/0005-job-queue.md`).
 
+mod claim;
+mod lists;
 mod queue;
 mod runner;
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -19,7 +23,8 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-pub use queue::{JobFilter, NewJob};
+pub use lists::{JobAttempt, JobCount, JobFilter};
+pub use queue::{NewJob, stream};
 pub use runner::{Runner, RunnerConfig};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +32,7 @@ use utoipa::ToSchema;
 
 use crate::{
     Error, Id, Kernel, Result, Timestamp, Tx, args,
-    db::Row,
+    db::{Row, Wake},
     error::code,
     id::Named,
     principal::{Principal, TenantId},
@@ -72,8 +77,15 @@ pub struct Job {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// When its last attempt began.
+    pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// Rises with every change: its place in the stream of the job's events.
+    pub version: i64,
+    /// Who has it, for whoever claimed it; empty for everybody else.
+    #[serde(skip)]
+    pub worker: String,
 }
 
 impl Named for Job {
@@ -162,6 +174,11 @@ pub trait Handler: Send + Sync + 'static {
     /// A transient error ([`Error::is_transient`]) is tried again later; any other ends the job as `failed`.
     fn run<'a>(&'a self, context: &'a Context) -> BoxFuture<'a, Result<()>>;
 
+    /// Jobs of this kind that may run at a time in the whole installation; any number when nothing is said.
+    fn at_a_time(&self) -> Option<i64> {
+        None
+    }
+
     /// Called in the transaction that ends a job as `failed` or `canceled`, to bring its subject to the same end.
     fn ended<'a>(&'a self, tx: &'a mut Tx, job: &'a Job, now: Timestamp) -> BoxFuture<'a, Result<()>>;
 
@@ -185,6 +202,16 @@ impl Registry {
     /// Adds a handler.
     pub fn add(&mut self, handler: Arc<dyn Handler>) {
         self.0.insert(handler.kind(), handler);
+    }
+
+    /// Every kind.
+    pub fn kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.0.keys().copied()
+    }
+
+    /// The kinds that have a limit of their own.
+    fn limits(&self) -> BTreeMap<&'static str, i64> {
+        self.0.iter().filter_map(|(kind, handler)| Some((*kind, handler.at_a_time()?))).collect()
     }
 
     /// The handler of a kind.
@@ -256,11 +283,12 @@ impl Context {
         };
         let held = tx
             .execute(
-                "UPDATE jobs SET updated_at = $1, stage = $2, done = $3, total = $4
+                "UPDATE jobs SET updated_at = $1, stage = $2, done = $3, total = $4, version = version + 1
                  WHERE id = $5 AND fence = $6 AND state = 'running' AND cancel_requested = FALSE",
                 args![now, stage, done, total, self.job.id, self.job.fence],
             )
             .await?;
+        tx.after_commit(Wake::Stream(stream(self.job.id)));
         if held == 1 { Ok(tx) } else { Err(Error::new(code::CONFLICT, "the job was canceled or another worker has it")) }
     }
 
@@ -284,7 +312,7 @@ impl Context {
     /// # Errors
     /// As [`Context::write`], which `tx` is from.
     pub async fn commit_ready(&self, mut tx: Tx) -> Result<()> {
-        if !tx.end(self.job.id, self.job.fence, JobState::Ready, None, self.kernel.now()).await? {
+        if !tx.end(&self.job, JobState::Ready, None, self.kernel.now()).await? {
             return Err(Error::new(code::CONFLICT, "the job was canceled or another worker has it"));
         }
         tx.commit().await?;

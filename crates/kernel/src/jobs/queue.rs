@@ -1,17 +1,23 @@
-//! The job table's statements.
+//! How jobs come into the table and change there.
 
 use std::time::Duration;
 
 use super::{Job, JobError, JobState};
 use crate::{
     Error, Id, Result, Timestamp, Tx, args,
-    db::{Arg, Dialect, FromRow, Row, Wake},
+    db::{FromRow, Row, Wake, is_unique_violation},
     error::code,
     principal::TenantId,
 };
 
-const COLUMNS: &str = "id, tenant_id, kind, subject, payload, state, attempts, deaths, max_attempts, fence, done, total, stage, error_code, error_message, \
-                       created_at, updated_at, finished_at";
+pub(super) const COLUMNS: &str = "id, tenant_id, kind, subject, payload, state, attempts, deaths, max_attempts, fence, done, total, stage, error_code, error_message, \
+                       created_at, updated_at, started_at, finished_at, version";
+
+/// The stream that is woken when a job changes.
+#[must_use]
+pub fn stream(id: Id<Job>) -> String {
+    format!("job:{id}")
+}
 
 impl FromRow for Job {
     fn from_row(row: &Row) -> Result<Self> {
@@ -32,7 +38,10 @@ impl FromRow for Job {
             error: JobError::of_row(row)?,
             created_at: row.time("created_at")?,
             updated_at: row.time("updated_at")?,
+            started_at: row.optional_time("started_at")?,
             finished_at: row.optional_time("finished_at")?,
+            version: row.get("version")?,
+            worker: String::new(),
         })
     }
 }
@@ -50,95 +59,65 @@ pub struct NewJob<'a> {
     pub subject: &'a str,
     /// Its arguments.
     pub payload: serde_json::Value,
-    /// Higher runs first; 0 is usual.
+    /// Higher runs first among those of the tenant; 0 is usual.
     pub priority: i64,
-}
-
-/// Which jobs to list.
-#[derive(Debug, Clone, Default)]
-pub struct JobFilter<'a> {
-    /// Only this state.
-    pub state: Option<JobState>,
-    /// Only this kind.
-    pub kind: Option<&'a str>,
-    /// Only about this subject.
-    pub subject: Option<&'a str>,
+    /// How long it waits at least.
+    pub delay: Duration,
+    /// Of open jobs of a tenant with the same key there is one.
+    pub key: Option<&'a str>,
 }
 
 /// How often a job is started before it is given up.
 const MAX_ATTEMPTS: i64 = 3;
 
+impl<'a> NewJob<'a> {
+    /// A job that runs as soon as a worker is free.
+    #[must_use]
+    pub fn new(id: Id<Job>, tenant: TenantId, kind: &'static str, subject: &'a str, payload: serde_json::Value) -> Self {
+        Self { id, tenant, kind, subject, payload, priority: 0, delay: Duration::ZERO, key: None }
+    }
+}
+
 impl Tx {
-    /// Enqueues a job with this transaction; workers are woken after the commit.
-    pub async fn enqueue(&mut self, job: NewJob<'_>, now: Timestamp) -> Result<()> {
-        self.execute(
-            "INSERT INTO jobs (id, tenant_id, kind, subject, payload, state, priority, attempts, max_attempts, run_at, fence, cancel_requested,
-                               done, total, stage, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, 'queued', $6, 0, $7, $8, 0, FALSE, 0, 0, '', $8, $8)",
-            args![job.id, job.tenant, job.kind, job.subject, job.payload, job.priority, MAX_ATTEMPTS, now],
-        )
-        .await?;
+    /// Enqueues a job with this transaction; workers are woken after the commit. Returns its id, or that of the open job with the same key.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn enqueue(&mut self, job: NewJob<'_>, now: Timestamp) -> Result<Id<Job>> {
+        let made = self
+            .execute(
+                "INSERT INTO jobs (id, tenant_id, kind, subject, payload, state, priority, attempts, max_attempts, run_at, fence, cancel_requested,
+                                   done, total, stage, created_at, updated_at, unique_key)
+                 VALUES ($1, $2, $3, $4, $5, 'queued', $6, 0, $7, $8, 0, FALSE, 0, 0, '', $9, $9, $10)
+                 ON CONFLICT (tenant_id, unique_key) WHERE state IN ('queued', 'running') DO NOTHING",
+                args![
+                    job.id,
+                    job.tenant,
+                    job.kind,
+                    job.subject,
+                    job.payload,
+                    job.priority,
+                    MAX_ATTEMPTS,
+                    now.plus(job.delay),
+                    now,
+                    job.key.map(str::to_owned)
+                ],
+            )
+            .await?;
         self.after_commit(Wake::Jobs);
-        Ok(())
+        match job.key {
+            Some(key) if made == 0 => {
+                let sql = "SELECT id FROM jobs WHERE tenant_id = $1 AND unique_key = $2 AND state IN ('queued', 'running')";
+                let open: Option<Id<Job>> = self.optional::<String>(sql, args![job.tenant, key]).await?.map(|id| id.parse()).transpose()?;
+                open.ok_or_else(|| Error::new(code::CONFLICT, "a job with the same key is ending at this moment"))
+            }
+            _ => Ok(job.id),
+        }
     }
 
     /// A job of a tenant.
     pub async fn job(&mut self, tenant: TenantId, id: Id<Job>) -> Result<Option<Job>> {
         self.optional(format!("SELECT {COLUMNS} FROM jobs WHERE tenant_id = $1 AND id = $2"), args![tenant, id]).await
-    }
-
-    /// A tenant's jobs, newest first, after the cursor (an id, or empty); up to `limit + 1` rows.
-    pub async fn jobs(&mut self, tenant: TenantId, filter: &JobFilter<'_>, after: &str, limit: i64) -> Result<Vec<Job>> {
-        self.all(
-            format!(
-                "SELECT {COLUMNS} FROM jobs WHERE tenant_id = $1 AND ($2 = '' OR id < $2) AND ($3 = '' OR state = $3) AND ($4 = '' OR kind = $4)
-                 AND ($5 = '' OR subject = $5) ORDER BY id DESC LIMIT $6"
-            ),
-            args![
-                tenant,
-                after,
-                filter.state.map_or("", JobState::as_str),
-                filter.kind.unwrap_or(""),
-                filter.subject.unwrap_or(""),
-                limit + 1
-            ],
-        )
-        .await
-    }
-
-    /// Claims the job that should run next: queued and due, or running with a lease that ran out.
-    pub(super) async fn claim(&mut self, owner: &str, now: Timestamp, lease: Duration) -> Result<Option<Job>> {
-        let skip = if self.dialect() == Dialect::Postgres { "FOR UPDATE SKIP LOCKED" } else { "" };
-        let expired: Option<String> = self
-            .optional(
-                format!("SELECT id FROM jobs WHERE state = 'running' AND lease_until < $1 ORDER BY lease_until LIMIT 1 {skip}"),
-                args![now],
-            )
-            .await?;
-        let count = if expired.is_some() { "deaths = deaths + 1" } else { "attempts = attempts + 1" };
-        let id = match expired {
-            Some(id) => Some(id),
-            None => {
-                self.optional(
-                    format!(
-                        "SELECT id FROM jobs WHERE state = 'queued' AND run_at <= $1 ORDER BY priority DESC, run_at, id LIMIT 1 {skip}"
-                    ),
-                    args![now],
-                )
-                .await?
-            }
-        };
-        let Some(id) = id else { return Ok(None) };
-        let job = self
-            .one::<Job>(
-                format!(
-                    "UPDATE jobs SET state = 'running', {count}, fence = fence + 1, lease_owner = $1, lease_until = $2, updated_at = $3
-                     WHERE id = $4 RETURNING {COLUMNS}"
-                ),
-                args![owner, now.plus(lease), now, id],
-            )
-            .await?;
-        Ok(Some(job))
     }
 
     /// Renews a lease. Returns whether the job may go on: it is still ours and nobody canceled it.
@@ -158,22 +137,28 @@ impl Tx {
     }
 
     /// Ends a job that this fence holds. Returns whether it did.
-    pub(super) async fn end(&mut self, id: Id<Job>, fence: i64, state: JobState, error: Option<&JobError>, now: Timestamp) -> Result<bool> {
+    pub(super) async fn end(&mut self, job: &Job, state: JobState, error: Option<&JobError>, now: Timestamp) -> Result<bool> {
         let changed = self
             .execute(
-                "UPDATE jobs SET state = $1, error_code = $2, error_message = $3, lease_owner = NULL, lease_until = NULL, updated_at = $4, finished_at = $4
+                "UPDATE jobs SET state = $1, error_code = $2, error_message = $3, lease_owner = NULL, lease_until = NULL, updated_at = $4, finished_at = $4,
+                        version = version + 1
                  WHERE id = $5 AND fence = $6 AND state = 'running'",
-                args![state.as_str(), error.map(|e| e.code.clone()), error.map(|e| e.message.clone()), now, id, fence],
+                args![state.as_str(), error.map(|e| e.code.clone()), error.map(|e| e.message.clone()), now, job.id, job.fence],
             )
             .await?;
+        if changed == 1 {
+            if state != JobState::Ready {
+                self.keep_attempt(job, state.as_str(), error, now).await?;
+            }
+            self.after_commit(Wake::Stream(stream(job.id)));
+        }
         Ok(changed == 1)
     }
 
     /// Puts a job that this fence holds back to wait until `run_at`. `refund` gives the attempt back: the process stopped, the job did nothing wrong.
     pub(super) async fn requeue(
         &mut self,
-        id: Id<Job>,
-        fence: i64,
+        job: &Job,
         run_at: Timestamp,
         error: Option<&JobError>,
         refund: bool,
@@ -182,12 +167,30 @@ impl Tx {
         let changed = self
             .execute(
                 "UPDATE jobs SET state = 'queued', run_at = $1, error_code = $2, error_message = $3, lease_owner = NULL, lease_until = NULL, updated_at = $4,
-                        attempts = attempts - $5 WHERE id = $6 AND fence = $7 AND state = 'running'",
-                args![run_at, error.map(|e| e.code.clone()), error.map(|e| e.message.clone()), now, i64::from(refund), id, fence],
+                        attempts = attempts - $5, version = version + 1 WHERE id = $6 AND fence = $7 AND state = 'running'",
+                args![run_at, error.map(|e| e.code.clone()), error.map(|e| e.message.clone()), now, i64::from(refund), job.id, job.fence],
             )
             .await?;
+        if changed == 1 {
+            if !refund {
+                self.keep_attempt(job, "tried_again", error, now).await?;
+            }
+            self.after_commit(Wake::Stream(stream(job.id)));
+        }
         self.after_commit(Wake::Jobs);
         Ok(changed == 1)
+    }
+
+    /// Keeps what became of an attempt.
+    async fn keep_attempt(&mut self, job: &Job, outcome: &str, error: Option<&JobError>, now: Timestamp) -> Result<()> {
+        self.execute(
+            "INSERT INTO job_attempts (job_id, fence, tenant_id, worker, outcome, error_code, error_message, started_at, ended_at)
+             SELECT id, fence, tenant_id, COALESCE(lease_owner, $1), $2, $3, $4, COALESCE(started_at, created_at), $5 FROM jobs WHERE id = $6
+             ON CONFLICT DO NOTHING",
+            args![&job.worker, outcome, error.map(|e| e.code.clone()), error.map(|e| e.message.clone()), now, job.id],
+        )
+        .await?;
+        Ok(())
     }
 
     /// Asks for the end of a job. A queued one ends at once (the caller then brings its subject to the same end, with
@@ -199,16 +202,17 @@ impl Tx {
         let ended: Option<Job> = self
             .optional(
                 format!(
-                    "UPDATE jobs SET state = 'canceled', updated_at = $1, finished_at = $1 WHERE tenant_id = $2 AND id = $3 AND state = 'queued' RETURNING {COLUMNS}"
+                    "UPDATE jobs SET state = 'canceled', updated_at = $1, finished_at = $1, version = version + 1 WHERE tenant_id = $2 AND id = $3 AND state = 'queued' RETURNING {COLUMNS}"
                 ),
                 args![now, tenant, id],
             )
             .await?;
+        self.after_commit(Wake::Stream(stream(id)));
         if let Some(job) = ended {
             return Ok(job);
         }
         self.execute(
-            "UPDATE jobs SET cancel_requested = TRUE, updated_at = $1 WHERE tenant_id = $2 AND id = $3 AND state = 'running'",
+            "UPDATE jobs SET cancel_requested = TRUE, updated_at = $1, version = version + 1 WHERE tenant_id = $2 AND id = $3 AND state = 'running'",
             args![now, tenant, id],
         )
         .await?;
@@ -228,13 +232,18 @@ impl Tx {
             .optional(
                 format!(
                     "UPDATE jobs SET state = 'queued', attempts = 0, deaths = 0, run_at = $1, cancel_requested = FALSE, error_code = NULL, error_message = NULL, done = 0,
-                            total = 0, stage = '', updated_at = $1, finished_at = NULL
+                            total = 0, stage = '', updated_at = $1, started_at = NULL, finished_at = NULL, version = version + 1
                      WHERE tenant_id = $2 AND id = $3 AND state IN ('failed', 'canceled') RETURNING {COLUMNS}"
                 ),
                 args![now, tenant, id],
             )
-            .await?;
+            .await
+            .map_err(|error| match is_unique_violation(&error) {
+                true => Error::new(code::INVALID_STATE, "another job with the same key is queued or running: there is nothing to retry"),
+                false => error,
+            })?;
         self.after_commit(Wake::Jobs);
+        self.after_commit(Wake::Stream(stream(id)));
         match job {
             Some(job) => Ok(job),
             None => match self.job(tenant, id).await? {
@@ -245,32 +254,5 @@ impl Tx {
                 None => Err(Error::not_found("job")),
             },
         }
-    }
-
-    /// Removes jobs that were done or canceled before a moment, at most `limit` of them, and tells how many it removed. Failed ones stay:
-    /// they are the list of what somebody has to look at.
-    pub async fn prune_jobs(&mut self, before: Timestamp, limit: i64) -> Result<u64> {
-        self.execute(
-            "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE state IN ('ready', 'canceled') AND finished_at < $1 LIMIT $2)",
-            args![before, limit],
-        )
-        .await
-    }
-
-    /// How many jobs are in a state, and since when the oldest of them waits.
-    pub async fn job_counts(&mut self) -> Result<Vec<(String, String, i64, Timestamp)>> {
-        struct Count(String, String, i64, Timestamp);
-        impl FromRow for Count {
-            fn from_row(row: &Row) -> Result<Self> {
-                Ok(Self(row.get("kind")?, row.get("state")?, row.get("n")?, row.time("oldest")?))
-            }
-        }
-        let rows: Vec<Count> = self
-            .all(
-                "SELECT kind, state, COUNT(*) AS n, MIN(run_at) AS oldest FROM jobs WHERE state IN ('queued', 'running') GROUP BY kind, state",
-                &[] as &[Arg],
-            )
-            .await?;
-        Ok(rows.into_iter().map(|c| (c.0, c.1, c.2, c.3)).collect())
     }
 }

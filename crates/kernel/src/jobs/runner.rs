@@ -1,6 +1,7 @@
 //! Workers: claim, run, heartbeat, end.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -9,7 +10,10 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::{Context, Handler, Job, JobError, JobState, Registry};
+use super::{
+    Context, Handler, Job, JobError, JobState, Registry,
+    claim::{Terms, Turns},
+};
 use crate::{Error, Kernel, Result, error::code, lifecycle};
 
 /// How often the process may die under a job. Restarts and power cuts are not the job's fault, so they are no attempts; a job that kills
@@ -27,11 +31,13 @@ pub struct RunnerConfig {
     pub poll: Duration,
     /// The first delay before another attempt; it doubles with each, with jitter.
     pub backoff: Duration,
+    /// Jobs of one tenant that run at a time in the whole installation; 0 for any number.
+    pub per_tenant: i64,
 }
 
 impl Default for RunnerConfig {
     fn default() -> Self {
-        Self { workers: 4, lease: Duration::from_secs(10), poll: Duration::from_secs(1), backoff: Duration::from_secs(2) }
+        Self { workers: 4, lease: Duration::from_secs(10), poll: Duration::from_secs(1), backoff: Duration::from_secs(2), per_tenant: 0 }
     }
 }
 
@@ -42,12 +48,15 @@ pub struct Runner {
     registry: Arc<Registry>,
     config: RunnerConfig,
     owner: String,
+    kinds: Arc<BTreeMap<&'static str, i64>>,
+    turns: Arc<Turns>,
 }
 
 impl Runner {
     /// Workers for the registered kinds. `owner` names this process in the job rows.
     pub fn new(kernel: Kernel, registry: Registry, config: RunnerConfig, owner: String) -> Self {
-        Self { kernel, registry: Arc::new(registry), config, owner }
+        let kinds = Arc::new(registry.limits());
+        Self { kernel, registry: Arc::new(registry), config, owner, kinds, turns: Arc::default() }
     }
 
     /// Starts the workers; they stop with the kernel's lifecycle.
@@ -81,7 +90,9 @@ impl Runner {
     /// When the database cannot be reached; the job's own errors are recorded in its row.
     pub async fn run_one(&self) -> Result<bool> {
         let mut tx = self.kernel.db.write_all().await?;
-        let Some(job) = tx.claim(&self.owner, self.kernel.now(), self.config.lease).await? else {
+        let Self { owner, turns, kinds, config, .. } = self;
+        let terms = Terms { owner, lease: config.lease, per_tenant: config.per_tenant, kinds, turns };
+        let Some(job) = tx.claim(&terms, self.kernel.now()).await? else {
             return Ok(false);
         };
         tx.commit().await?;
@@ -177,26 +188,29 @@ impl Runner {
         let (state, error) = match &result {
             Ok(()) => {
                 // A cancel that came after the last step changes nothing: the work is done.
-                tx.end(job.id, job.fence, JobState::Ready, None, now).await?;
+                tx.end(job, JobState::Ready, None, now).await?;
                 return tx.commit().await;
             }
             Err(error) if canceled => (JobState::Canceled, error),
             Err(error) if error.code() == code::SHUTTING_DOWN && self.kernel.lifecycle.is_stopping() => {
-                tx.requeue(job.id, job.fence, now, None, true, now).await?;
+                tx.requeue(job, now, None, true, now).await?;
                 return tx.commit().await;
             }
             Err(error) if error.is_transient() && job.attempts < job.max_attempts && job.deaths <= MAX_DEATHS => {
                 let exponent = u32::try_from(job.attempts.saturating_sub(1)).unwrap_or(0).min(10);
                 let base = error.retry_after().unwrap_or(self.config.backoff * 2u32.pow(exponent));
-                let jitter = Duration::from_millis(self.kernel.random.below(base.as_millis().try_into().unwrap_or(u64::MAX) / 2 + 1));
+                // Half of it is chance, so that jobs which failed together do not come back together; what a server asked for is waited in full.
+                let half = base.as_millis().try_into().unwrap_or(u64::MAX) / 2;
+                let chance = Duration::from_millis(self.kernel.random.below(half + 1));
+                let wait = if error.retry_after().is_some() { base + chance } else { base / 2 + chance };
                 tracing::warn!(job_id = %job.id, kind = job.kind, attempt = job.attempts, error = ?error, "a job will be tried again");
-                tx.requeue(job.id, job.fence, now.plus(base + jitter), Some(&JobError::from(error)), false, now).await?;
+                tx.requeue(job, now.plus(wait), Some(&JobError::from(error)), false, now).await?;
                 return tx.commit().await;
             }
             Err(error) => (JobState::Failed, error),
         };
         let record = (state == JobState::Failed).then(|| JobError::from(error));
-        if tx.end(job.id, job.fence, state, record.as_ref(), now).await? {
+        if tx.end(job, state, record.as_ref(), now).await? {
             if state == JobState::Failed {
                 metrics::counter!("jobs_failed_total", "kind" => job.kind.clone()).increment(1);
                 tracing::warn!(job_id = %job.id, kind = job.kind, subject = job.subject, error = ?error, "a job failed");

@@ -11,7 +11,10 @@ use std::{
 use futures_util::future::BoxFuture;
 use serde_json::json;
 
-use super::*;
+use super::{
+    claim::{Terms, Turns},
+    *,
+};
 use crate::{principal::default_tenant, testing::TestKernel};
 
 type Work = Box<dyn for<'a> Fn(&'a Context) -> BoxFuture<'a, Result<()>> + Send + Sync>;
@@ -58,7 +61,7 @@ impl Setup {
         let kernel = &self.test.kernel;
         let id = kernel.id();
         let mut tx = kernel.db.write(default_tenant()).await.unwrap();
-        let job = NewJob { id, tenant: default_tenant(), kind: "tested", subject: "s", payload: json!({}), priority: 0 };
+        let job = NewJob::new(id, default_tenant(), "tested", "s", json!({}));
         tx.enqueue(job, kernel.now()).await.unwrap();
         tx.commit().await.unwrap();
         id
@@ -67,6 +70,11 @@ impl Setup {
     async fn job(&self, id: Id<Job>) -> Job {
         self.test.kernel.db.read(default_tenant()).await.unwrap().job(default_tenant(), id).await.unwrap().unwrap()
     }
+}
+
+async fn claim(tx: &mut Tx, owner: &str, now: Timestamp) -> Option<Job> {
+    let (kinds, turns) = (BTreeMap::new(), Turns::default());
+    tx.claim(&Terms { owner, lease: Duration::from_secs(10), per_tenant: 0, kinds: &kinds, turns: &turns }, now).await.unwrap()
 }
 
 #[tokio::test]
@@ -124,7 +132,7 @@ async fn a_job_enqueued_in_a_transaction_that_is_dropped_does_not_exist() {
     let s = setup(Box::new(|_| Box::pin(async { Ok(()) }))).await;
     let kernel = &s.test.kernel;
     let mut tx = kernel.db.write(default_tenant()).await.unwrap();
-    let job = NewJob { id: kernel.id(), tenant: default_tenant(), kind: "tested", subject: "s", payload: json!({}), priority: 0 };
+    let job = NewJob::new(kernel.id(), default_tenant(), "tested", "s", json!({}));
     tx.enqueue(job, kernel.now()).await.unwrap();
     drop(tx);
     assert!(!s.runner.run_one().await.unwrap());
@@ -173,7 +181,7 @@ async fn a_worker_that_lost_its_lease_cannot_write() {
             // Another worker claims the job meanwhile, as if this one had been asleep beyond its lease.
             c.kernel.clock.advance(Duration::from_secs(60));
             let mut tx = c.kernel.db.write(default_tenant()).await?;
-            let again = tx.claim("other", c.kernel.now(), Duration::from_secs(10)).await?.expect("the lease ran out");
+            let again = claim(&mut tx, "other", c.kernel.now()).await.expect("the lease ran out");
             tx.commit().await?;
             assert!(again.fence > c.job.fence);
             c.progress("late", 1, 1).await
@@ -300,7 +308,7 @@ async fn a_job_survives_ten_dead_processes_with_its_attempts_unspent_and_is_give
     let die = async |id: Id<Job>| {
         // A process claims the job and is never heard of again.
         let mut tx = s.test.kernel.db.write(default_tenant()).await.unwrap();
-        let claimed = tx.claim("dead", s.test.kernel.now(), Duration::from_secs(10)).await.unwrap().unwrap();
+        let claimed = claim(&mut tx, "dead", s.test.kernel.now()).await.unwrap();
         assert_eq!(claimed.id, id);
         tx.commit().await.unwrap();
         s.test.kernel.clock.advance(Duration::from_secs(11));
@@ -319,4 +327,130 @@ async fn a_job_survives_ten_dead_processes_with_its_attempts_unspent_and_is_give
     assert_eq!(job.state, JobState::Failed);
     assert!(job.error.unwrap().message.contains("died 11 times"));
     assert_eq!(s.handler.ended.load(Ordering::SeqCst), 1, "its subject is brought to the same end");
+}
+
+/// Enqueues a job and claims nothing.
+async fn waiting(kernel: &Kernel, tenant: TenantId, kind: &'static str, how: impl FnOnce(&mut NewJob<'_>)) -> Id<Job> {
+    let mut job = NewJob::new(kernel.id(), tenant, kind, "s", json!({}));
+    how(&mut job);
+    let mut tx = kernel.db.write(tenant).await.unwrap();
+    let id = tx.enqueue(job, kernel.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    kernel.clock.advance(Duration::from_millis(2));
+    id
+}
+
+async fn claimed(kernel: &Kernel, terms: &Terms<'_>) -> Option<Job> {
+    let mut tx = kernel.db.write_all().await.unwrap();
+    let job = tx.claim(terms, kernel.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    job
+}
+
+#[tokio::test]
+async fn a_tenant_with_many_jobs_does_not_hold_up_the_single_job_of_another() {
+    let test = TestKernel::new(&[]).await;
+    let (kernel, big, small) = (&test.kernel, default_tenant(), crate::Id::derived(b"small"));
+    for _ in 0..50 {
+        waiting(kernel, big, "tested", |job| job.priority = 9).await;
+    }
+    let (kinds, turns) = (BTreeMap::new(), Turns::default());
+    let terms = Terms { owner: "w", lease: Duration::from_secs(60), per_tenant: 0, kinds: &kinds, turns: &turns };
+    for _ in 0..3 {
+        assert_eq!(claimed(kernel, &terms).await.unwrap().tenant, big);
+    }
+    let only = waiting(kernel, small, "tested", |_| {}).await;
+    assert_eq!(claimed(kernel, &terms).await.unwrap().id, only);
+    // With one worker nothing runs when the next job is chosen, and the tenants take turns.
+    let mut tx = kernel.db.write_all().await.unwrap();
+    tx.execute("DELETE FROM jobs WHERE state = 'running'", &[]).await.unwrap();
+    tx.commit().await.unwrap();
+    for _ in 0..4 {
+        waiting(kernel, small, "tested", |_| {}).await;
+    }
+    let mut served = Vec::new();
+    for _ in 0..6 {
+        let job = claimed(kernel, &terms).await.unwrap();
+        served.push(job.tenant == small);
+        let mut tx = kernel.db.write(job.tenant).await.unwrap();
+        tx.end(&job, JobState::Ready, None, kernel.now()).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    assert_eq!(served.iter().filter(|small| **small).count(), 3, "{served:?}");
+}
+
+#[tokio::test]
+async fn no_more_jobs_of_a_kind_or_of_a_tenant_run_than_their_limits_allow() {
+    let test = TestKernel::new(&[]).await;
+    let (kernel, one, other) = (&test.kernel, default_tenant(), crate::Id::derived(b"other"));
+    for tenant in [one, one, one, other] {
+        waiting(kernel, tenant, "heavy", |job| job.priority = 1).await;
+        waiting(kernel, tenant, "light", |_| {}).await;
+    }
+    let (kinds, turns) = (BTreeMap::from([("heavy", 2)]), Turns::default());
+    let terms = Terms { owner: "w", lease: Duration::from_secs(60), per_tenant: 3, kinds: &kinds, turns: &turns };
+    let mut running = Vec::new();
+    while let Some(job) = claimed(kernel, &terms).await {
+        running.push(job);
+    }
+    let of = |tenant| running.iter().filter(|j| j.tenant == tenant).count();
+    assert_eq!(running.iter().filter(|j| j.kind == "heavy").count(), 2);
+    assert_eq!((of(one), of(other)), (3, 2), "{running:?}");
+    let heavy = running.iter().find(|j| j.kind == "heavy").unwrap();
+    let mut tx = kernel.db.write(heavy.tenant).await.unwrap();
+    tx.end(heavy, JobState::Ready, None, kernel.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(claimed(kernel, &terms).await.unwrap().kind, "heavy", "its place is free again");
+}
+
+#[tokio::test]
+async fn of_open_jobs_with_the_same_key_there_is_one_and_a_delayed_one_waits_for_its_time() {
+    let test = TestKernel::new(&[]).await;
+    let (kernel, tenant) = (&test.kernel, default_tenant());
+    let first = waiting(kernel, tenant, "tested", |job| job.key = Some("nightly")).await;
+    assert_eq!(waiting(kernel, tenant, "tested", |job| job.key = Some("nightly")).await, first);
+    assert_ne!(waiting(kernel, crate::Id::derived(b"other"), "tested", |job| job.key = Some("nightly")).await, first);
+    let job = claimed_here(kernel).await.unwrap();
+    assert_eq!(waiting(kernel, tenant, "tested", |job| job.key = Some("nightly")).await, first, "it runs");
+    let mut tx = kernel.db.write(job.tenant).await.unwrap();
+    tx.end(&job, JobState::Failed, None, kernel.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    let (key, other) = (job.tenant == tenant, claimed_here(kernel).await.unwrap());
+    assert!(key && other.tenant != tenant);
+    let second = waiting(kernel, tenant, "tested", |job| (job.key, job.delay) = (Some("nightly"), Duration::from_secs(30))).await;
+    assert_ne!(second, first, "the first one is over");
+    let mut tx = kernel.db.write(tenant).await.unwrap();
+    assert_eq!(tx.retry_job(tenant, first, kernel.now()).await.unwrap_err().code(), code::INVALID_STATE);
+    drop(tx);
+    assert!(claimed_here(kernel).await.is_none(), "it is not due yet");
+    kernel.clock.advance(Duration::from_secs(30));
+    assert!(kernel.db.read(tenant).await.unwrap().job(tenant, second).await.unwrap().is_some());
+}
+
+async fn claimed_here(kernel: &Kernel) -> Option<Job> {
+    let (kinds, turns) = (BTreeMap::new(), Turns::default());
+    claimed(kernel, &Terms { owner: "w", lease: Duration::from_secs(600), per_tenant: 0, kinds: &kinds, turns: &turns }).await
+}
+
+#[tokio::test]
+async fn what_went_wrong_with_each_attempt_is_kept_and_an_attempt_that_went_well_leaves_nothing() {
+    let s = setup(Box::new(|_| Box::pin(async { Err(Error::new(code::UPSTREAM_FAILED, "the other server is down")) }))).await;
+    let id = s.enqueue().await;
+    let kernel = &s.test.kernel;
+    let mut tx = kernel.db.write(default_tenant()).await.unwrap();
+    claim(&mut tx, "the one that dies", kernel.now()).await.unwrap();
+    tx.commit().await.unwrap();
+    for _ in 0..3 {
+        kernel.clock.advance(Duration::from_secs(60));
+        s.runner.run_one().await.unwrap();
+    }
+    let attempts = async || kernel.db.read(default_tenant()).await.unwrap().job_attempts(default_tenant(), id).await.unwrap();
+    let told: Vec<_> = attempts().await.iter().map(|a| (a.outcome.clone(), a.error.as_ref().map(|e| e.code.clone()))).collect();
+    let failed = Some("upstream_failed".to_owned());
+    let expected = [("died", None), ("tried_again", failed.clone()), ("tried_again", failed.clone()), ("failed", failed)];
+    assert_eq!(told, expected.map(|(outcome, error)| (outcome.to_owned(), error)));
+    let well = setup(Box::new(|_| Box::pin(async { Ok(()) }))).await;
+    let id = well.enqueue().await;
+    well.runner.run_one().await.unwrap();
+    assert!(well.test.kernel.db.read(default_tenant()).await.unwrap().job_attempts(default_tenant(), id).await.unwrap().is_empty());
 }

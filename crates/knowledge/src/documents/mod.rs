@@ -293,7 +293,7 @@ pub(crate) async fn requeue(tx: &mut Tx, tenant: TenantId, document: &mut Docume
 async fn enqueue(tx: &mut Tx, tenant: TenantId, document: &Document, now: Timestamp) -> Result<()> {
     let subject = document.id.to_string();
     let payload = json!({"document_id": document.id, "version": document.version, "found": document.indexed_version == document.version});
-    tx.enqueue(NewJob { id: document.job_id, tenant, kind: ingest::KIND, subject: &subject, payload, priority: 0 }, now).await
+    tx.enqueue(NewJob::new(document.job_id, tenant, ingest::KIND, &subject, payload), now).await.map(drop)
 }
 
 /// Tells the source's readers where a document stands.

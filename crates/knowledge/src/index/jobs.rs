@@ -63,5 +63,5 @@ impl RebuildIndex {
 
 /// Enqueues a job that builds the index again.
 pub async fn enqueue(tx: &mut Tx, tenant: TenantId, id: Id<Job>, now: Timestamp) -> Result<()> {
-    tx.enqueue(NewJob { id, tenant, kind: KIND, subject: "index", payload: json!({}), priority: 0 }, now).await
+    tx.enqueue(NewJob::new(id, tenant, KIND, "index", json!({})), now).await.map(drop)
 }

@@ -261,7 +261,7 @@ pub async fn start_question_set_run(
     };
     store::insert_run(&mut tx, tenant, &run, &questions).await.map_err(busy)?;
     let subject = run.id.to_string();
-    tx.enqueue(NewJob { id: run.job_id, tenant, kind: KIND, subject: &subject, payload: json!({}), priority: 0 }, now).await?;
+    tx.enqueue(NewJob::new(run.job_id, tenant, KIND, &subject, json!({})), now).await?;
     tx.audit(kernel, Record::of(&caller, "question_sets.run", id, json!({"name": set.name, "run_id": run.id}))).await?;
     tx.commit().await?;
     Ok((StatusCode::ACCEPTED, Json(run)))

@@ -224,7 +224,7 @@ impl Setup {
 
     /// Jobs that wait or run.
     pub async fn jobs_left(&self) -> i64 {
-        self.kernel.db.read_all().await.unwrap().job_counts().await.unwrap().iter().map(|c| c.2).sum()
+        self.kernel.db.read_all().await.unwrap().job_counts().await.unwrap().iter().filter(|c| c.state != "failed").map(|c| c.count).sum()
     }
 }
 

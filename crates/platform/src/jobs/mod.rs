@@ -7,7 +7,7 @@
 pub mod routes;
 
 use astrolabe_kernel::{
-    Error, Id, Principal, Result, Tx,
+    Error, Id, Kind, Principal, Result, Tx,
     audit::{Outcome, Record},
     http::Trace,
     jobs::{Job, JobFilter, JobState},
@@ -90,17 +90,49 @@ impl Platform {
     /// # Errors
     /// `not_found`; `invalid_state` when it has not failed and was not canceled, or when its subject says so.
     pub async fn retry_job(&self, principal: &Principal, trace: &Trace, id: Id<Job>) -> Result<Job> {
-        let kernel = self.kernel();
-        let now = kernel.now();
-        let mut tx = kernel.db.write(principal.tenant).await?;
+        let mut tx = self.kernel().db.write(principal.tenant).await?;
         self.job(&mut tx, principal, id).await?;
-        let job = tx.retry_job(principal.tenant, id, now).await?;
-        if let Some(handler) = self.0.registry.get(&job.kind) {
-            handler.retried(&mut tx, &job, now).await?;
-        }
-        tx.audit(kernel, record(principal, trace, "jobs.retry", &job)).await?;
+        let job = self.restart(&mut tx, principal, trace, id).await?;
         tx.commit().await?;
         Ok(job)
+    }
+
+    async fn restart(&self, tx: &mut Tx, principal: &Principal, trace: &Trace, id: Id<Job>) -> Result<Job> {
+        let (kernel, now) = (self.kernel(), self.kernel().now());
+        let job = tx.retry_job(principal.tenant, id, now).await?;
+        if let Some(handler) = self.0.registry.get(&job.kind) {
+            handler.retried(tx, &job, now).await?;
+        }
+        tx.audit(kernel, record(principal, trace, "jobs.retry", &job)).await?;
+        Ok(job)
+    }
+
+    /// Starts the failed jobs of a kind again that somebody may know of, each in a transaction of its own: one whose subject says no keeps none of the
+    /// others. Returns how many were started, and whether there are more than were looked at.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub(crate) async fn retry_failed(&self, principal: &Principal, trace: &Trace, kind: &str) -> Result<(u64, bool)> {
+        let db = &self.kernel().db;
+        let limit = i64::try_from(LOOKED_AT).unwrap_or(i64::MAX);
+        let failed = db.read(principal.tenant).await?.failed_jobs(principal.tenant, kind, "", limit).await?;
+        let (mut retried, more) = (0, failed.len() == LOOKED_AT);
+        for job in failed {
+            let mut tx = db.write(principal.tenant).await?;
+            if !self.may_read_job(&mut tx, principal, &job).await? {
+                continue;
+            }
+            match self.restart(&mut tx, principal, trace, job.id).await {
+                Ok(_) => {
+                    tx.commit().await?;
+                    retried += 1;
+                }
+                // Another was quicker, or its subject is gone.
+                Err(error) if !error.is_transient() && error.kind() != Kind::Internal => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((retried, more))
     }
 }
 

@@ -139,7 +139,7 @@ impl Privacy {
         let mut tx = kernel.db.write(tenant).await?;
         store::insert(&mut tx, tenant, &request).await?;
         let subject = request.id.to_string();
-        let job = NewJob { id: request.job_id, tenant, kind: jobs::KIND, subject: &subject, payload: json!({}), priority: 0 };
+        let job = NewJob::new(request.job_id, tenant, jobs::KIND, &subject, json!({}));
         tx.enqueue(job, now).await?;
         // Who was erased is in no entry; whose data was handed over is in a payload, which an erasure takes away.
         let (action, payload) = match kind {

@@ -4,7 +4,9 @@ use std::{sync::Arc, sync::OnceLock, time::Duration};
 
 use astrolabe_kernel::{
     Clock, Error, Lifecycle, Principal, Random, Result,
+    db::Dialect,
     egress::EgressConfig,
+    error::code,
     telemetry::{self, LogConfig},
 };
 use astrolabe_platform::sessions;
@@ -14,7 +16,8 @@ use clap::Args;
 use crate::{
     app::{App, Parts},
     cli::{Context, Done},
-    config, listener, output, production, router,
+    config::{self, Role},
+    listener, output, production, router,
     system::{System, VERSION},
 };
 
@@ -28,12 +31,16 @@ Examples:
   astrolabe serve                                       on http://127.0.0.1:8080
   PORT=9000 astrolabe serve --data-dir /var/lib/astro   another port and place
   astrolabe serve --listen 0.0.0.0:8080                 for other machines, too
-  DATABASE_URL=postgres://… astrolabe serve             records in PostgreSQL"
+  DATABASE_URL=postgres://… astrolabe serve             records in PostgreSQL
+  astrolabe serve --role worker                         jobs alone, beside processes that answer requests (PostgreSQL)"
 )]
 pub struct Serve {
     /// Address and port to listen on; `PORT` sets the port alone.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// What this process does: `api`, `worker`, or both, with a comma between them.
+    #[arg(long, value_name = "ROLES")]
+    role: Option<String>,
 }
 
 /// Serves until a signal.
@@ -41,7 +48,9 @@ pub struct Serve {
 /// # Errors
 /// `invalid_config`, `address_in_use`, and whatever keeps the data directory from being opened.
 pub async fn run(context: &Context, args: Serve) -> Result<Done> {
-    let flags = args.listen.map(|l| ("server.listen".to_owned(), l, "--listen".to_owned())).into_iter().collect();
+    let listen = args.listen.map(|l| ("server.listen".to_owned(), l, "--listen".to_owned()));
+    let role = args.role.map(|r| ("server.roles".to_owned(), r, "--role".to_owned()));
+    let flags = listen.into_iter().chain(role).collect();
     let config = context.config(flags)?;
     production::check(&config)?;
     let log: LogConfig = config.settings.section("log")?;
@@ -72,7 +81,7 @@ pub async fn run(context: &Context, args: Serve) -> Result<Done> {
     let stop = signals(&Lifecycle::new())?;
     let opened = tokio::select! {
         opened = open(&parts, system) => opened,
-        () = stop.first() => Err(Error::new(astrolabe_kernel::error::code::SHUTTING_DOWN, "stopped before the data directory was open")),
+        () = stop.first() => Err(Error::new(code::SHUTTING_DOWN, "stopped before the data directory was open")),
     };
     let app = match opened {
         Ok(app) => app,
@@ -82,7 +91,7 @@ pub async fn run(context: &Context, args: Serve) -> Result<Done> {
         }
     };
     guard.start(&lifecycle, &app.kernel.egress)?;
-    current.set(router::full(&app).0);
+    current.set(if app.does(Role::Api) { router::full(&app).0 } else { router::probes(&app) });
     app.start();
     tracing::info!(
         database = app.kernel.db.dialect().as_str(),
@@ -93,7 +102,9 @@ pub async fn run(context: &Context, args: Serve) -> Result<Done> {
     if let Some(warning) = production::warning(&config, bound, app.platform.accounts().await?) {
         tracing::warn!("{warning}");
     }
-    welcome(&app, &url, first_start).await?;
+    if app.does(Role::Api) {
+        welcome(&app, &url, first_start).await?;
+    }
 
     stop.first().await;
     tracing::info!("stopping: requests in progress are finished, jobs are given back");
@@ -114,6 +125,11 @@ pub async fn run(context: &Context, args: Serve) -> Result<Done> {
 /// Opens the app and the keys of its tokens, so that a wrong secret is told now and not to the first who asks.
 async fn open(parts: &Parts, system: System) -> Result<App> {
     let app = App::open(parts, system).await?;
+    if app.kernel.db.dialect() == Dialect::Sqlite && !(app.does(Role::Api) && app.does(Role::Worker)) {
+        app.stop(Duration::ZERO).await;
+        let text = "server.roles: with SQLite there is one process, which has to be both api and worker; divide the work on PostgreSQL (DATABASE_URL)";
+        return Err(Error::new(code::INVALID_CONFIG, text));
+    }
     match app.identity.keys().open().await {
         Ok(()) => {
             if app.identity.keys().only_verifies() {

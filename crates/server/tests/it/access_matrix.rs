@@ -283,6 +283,13 @@ fn places() -> Vec<Place> {
     let query = |_: &str| Value::Null;
     let mut all = vec![
         place(Method::POST, "/api/v1/ask", "sources", &["source"][..], |id| json!({"question": "When does it open?", "sources": [id]})),
+        place(
+            Method::POST,
+            "/v1/responses",
+            "previous_response_id",
+            &["run"],
+            |id| json!({"model": "m", "input": "x", "previous_response_id": id}),
+        ),
         place(Method::POST, "/api/v1/search", "sources", &["source"], |id| json!({"query": "open", "sources": [id]})),
         place(Method::GET, "/api/v1/search?query=open&", "sources", &["source"], query),
         place(Method::GET, "/api/v1/audit?", "document", &["document"], query),
@@ -294,6 +301,7 @@ fn places() -> Vec<Place> {
         "api-keys",
         "asks",
         "audit",
+        "dead-letters",
         "budgets",
         "feedback",
         "jobs",

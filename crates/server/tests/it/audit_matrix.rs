@@ -13,9 +13,17 @@ use serde_json::{Value, json};
 
 use crate::support::{Reply, TestApp};
 
-/// Operations that change nothing although they are no GET: a search, whose reading is recorded in another way, and what only says how a policy
+/// Operations that change nothing although they are no GET: a search, whose reading is recorded in another way, calls of models, which the ledger records, and what only says how a policy
 /// would decide.
-const NOTHING_CHANGED: &[&str] = &["POST /api/v1/search", "POST /api/v1/policies/simulate", "POST /api/v1/policies/{id}/simulate"];
+const NOTHING_CHANGED: &[&str] = &[
+    "POST /v1/chat/completions",
+    "POST /v1/embeddings",
+    "POST /v1/responses",
+    "POST /v1/responses/{id}/cancel",
+    "POST /api/v1/search",
+    "POST /api/v1/policies/simulate",
+    "POST /api/v1/policies/{id}/simulate",
+];
 
 /// Operations whose entry is of somebody else than the local administrator, who has no password; `accounts.rs` looks at them.
 const OF_OTHERS: &[&str] =
@@ -37,6 +45,7 @@ const ACTIONS: &[(&str, &str)] = &[
     ("POST /api/v1/index/rebuild", "index.rebuild"),
     ("POST /api/v1/jobs/{id}/cancel", "jobs.cancel"),
     ("POST /api/v1/jobs/{id}/retry", "jobs.retry"),
+    ("POST /api/v1/dead-letters/retry", "jobs.retry"),
     ("POST /api/v1/privacy-requests", "privacy.export"),
     ("POST /api/v1/question-sets", "question_sets.create"),
     ("DELETE /api/v1/question-sets/{id}", "question_sets.delete"),
@@ -152,6 +161,10 @@ impl World {
             "DELETE /api/v1/documents/{id}" | "POST /api/v1/documents/{id}/retry" => {
                 let (document, _) = self.failed().await;
                 (app.call(method, &path.replace("{id}", &document)).send().await, document)
+            }
+            "POST /api/v1/dead-letters/retry" => {
+                let (_, job) = self.failed().await;
+                (app.post(path).json(json!({"kind": "ingest_document"})).send().await, job)
             }
             "POST /api/v1/jobs/{id}/retry" => {
                 let (_, job) = self.failed().await;

@@ -55,8 +55,12 @@ async fn bodies(app: &TestApp) -> Vec<(Method, String, serde_json::Value)> {
         (Method::PATCH, format!("/api/v1/sources/{source}"), json!({"description": "text"})),
         (Method::POST, "/api/v1/search".to_owned(), json!({"query": "text"})),
         (Method::POST, "/api/v1/ask".to_owned(), json!({"question": "text"})),
+        (Method::POST, "/api/v1/dead-letters/retry".to_owned(), json!({"kind": "text"})),
         (Method::POST, "/api/v1/tickets".to_owned(), json!({"title": "text", "description": "text"})),
         (Method::PATCH, format!("/api/v1/tickets/{ticket}"), json!({"title": "text"})),
+        (Method::POST, "/v1/chat/completions".to_owned(), json!({"model": "text", "messages": [{"role": "user", "content": "text"}]})),
+        (Method::POST, "/v1/embeddings".to_owned(), json!({"model": "text", "input": "text"})),
+        (Method::POST, "/v1/responses".to_owned(), json!({"model": "text", "input": "text"})),
         (Method::POST, "/v1/agents/run".to_owned(), json!({"agent": "support", "input": "text", "meta": {"user": "text"}})),
     ]
 }
@@ -78,7 +82,7 @@ async fn an_unknown_field_is_refused_by_name_in_every_body() {
         body["nonsense"] = json!(1);
         let reply = app.call(method.clone(), &path).json(body).send().await;
         assert_eq!(
-            (reply.status, reply.json()["errors"][0]["field"].as_str()),
+            (reply.status, reply.json()["errors"][0]["field"].as_str().or(reply.json()["error"]["param"].as_str())),
             (400, Some("nonsense")),
             "{method} {path}: {}",
             reply.text()
@@ -96,7 +100,7 @@ async fn a_nul_in_any_text_is_refused_by_the_fields_name() {
             bad[field] = json!(format!("{text}\0"));
             let reply = app.call(method.clone(), &path).json(bad).send().await;
             assert_eq!(
-                (reply.status, reply.json()["errors"][0]["field"].as_str()),
+                (reply.status, reply.json()["errors"][0]["field"].as_str().or(reply.json()["error"]["param"].as_str())),
                 (400, Some(&**field)),
                 "{method} {path}: {}",
                 reply.text()

@@ -289,3 +289,41 @@ async fn a_job_about_a_document_that_somebody_may_not_read_is_not_there_for_him(
     }
     assert_eq!(app.get(&format!("/api/v1/jobs/{job}")).send().await.json()["state"], "queued", "nothing was canceled");
 }
+
+#[tokio::test]
+async fn a_job_is_followed_to_its_end_and_what_failed_is_listed_with_its_attempts_and_retried_all_at_once() {
+    let app = TestApp::new().await;
+    let source = source(&app, "handbook").await;
+    let mut jobs = Vec::new();
+    for name in ["empty.md", "blank.md"] {
+        let (kind, body) = form(&[(name, b" ")]);
+        let made = app.post(&format!("/api/v1/sources/{source}/documents")).body(&kind, body).send().await.json();
+        jobs.push(made["items"][0]["job_id"].as_str().unwrap().to_owned());
+        app.app.kernel.clock.advance(std::time::Duration::from_millis(2));
+    }
+    let events = format!("/api/v1/jobs/{}/events", jobs[0]);
+    let stream = app.get(&events).header("accept", "application/x-ndjson").open().await;
+    app.drain().await;
+    let lines: Vec<Value> = stream.read().await.text().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let last = lines.last().unwrap();
+    assert_eq!((last["event"].as_str(), last["data"]["state"].as_str()), (Some("failed"), Some("failed")));
+    assert_eq!(last["seq"], last["data"]["version"]);
+    let seen = app.get(&events).header("accept", "application/x-ndjson").header("last-event-id", &last["seq"].to_string()).send().await;
+    assert_eq!((seen.status, seen.text().as_str()), (200, ""), "who has seen the end waits for nothing");
+
+    let letters = app.get("/api/v1/dead-letters?kind=ingest_document").send().await.json();
+    let ids: Vec<_> = letters["items"].as_array().unwrap().iter().map(|l| l["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, [jobs[1].as_str(), jobs[0].as_str()]);
+    let attempt = &letters["items"][0]["attempts"][0];
+    assert_eq!((attempt["outcome"].as_str(), attempt["error"]["code"].as_str()), (Some("failed"), Some("document_empty")));
+    assert_eq!(app.get(&format!("/api/v1/jobs/{}", jobs[0])).send().await.json()["attempts"].as_array().unwrap().len(), 1);
+
+    let retried = app.post("/api/v1/dead-letters/retry").json(json!({"kind": "ingest_document"})).send().await.json();
+    assert_eq!(retried, json!({"retried": 2, "more": false}));
+    assert_eq!(app.get(&format!("/api/v1/jobs/{}", jobs[1])).send().await.json()["state"], "queued");
+    app.drain().await;
+    let again = app.get(&format!("/api/v1/jobs/{}", jobs[1])).send().await.json();
+    assert_eq!((again["state"].as_str(), again["attempts"].as_array().unwrap().len()), (Some("failed"), 2));
+    let none = app.post("/api/v1/dead-letters/retry").json(json!({"kind": "rebuild_index"})).send().await.json();
+    assert_eq!(none["retried"], 0);
+}

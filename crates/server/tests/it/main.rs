@@ -21,6 +21,7 @@ mod fence;
 mod kill;
 mod knowledge;
 mod limits;
+mod models;
 mod oidc;
 mod openapi;
 mod policies;

@@ -133,3 +133,15 @@ fn the_command_turns_maintenance_on_and_off_with_and_without_a_server() {
     let off = binary.run(&["maintenance", "off"]);
     assert_eq!((off.code, off.out.trim()), (0, "changes are accepted"), "{off:?}");
 }
+
+#[tokio::test]
+async fn an_agent_that_is_configured_so_answers_from_the_documents_alone() {
+    let app = TestApp::with(&[("agents.rag_only", "support")]).await;
+    let run = async |agent: &str| {
+        let body = json!({"agent": agent, "input": "Open a ticket about the network incident"});
+        app.post("/v1/agents/run").json(body).send().await.json()
+    };
+    let (support, ops) = (run("support").await, run("ops").await);
+    assert_eq!((&support["used_tools"], &support["notices"][0]), (&json!([]), &json!("rag_only")), "{support}");
+    assert_eq!(ops["used_tools"][0]["name"], "create_ticket", "{ops}");
+}

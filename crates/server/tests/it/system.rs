@@ -212,3 +212,44 @@ async fn the_page_is_served_for_its_places_and_not_for_files_that_are_not_there(
     let refused = app.anonymous(Method::POST, "/sources").header("accept", "text/html").send().await;
     assert_eq!((refused.status, refused.header("allow")), (405, "GET,HEAD"));
 }
+
+#[tokio::test]
+async fn a_process_on_sqlite_that_would_do_half_of_the_work_says_where_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    if std::env::vars().any(|(name, value)| name == "TEST_POSTGRES_URI" && !value.is_empty()) {
+        return;
+    }
+    let ended = crate::support::Binary::new(folder.path()).run(&["serve", "--listen", "127.0.0.1:0", "--role", "worker"]);
+    assert!(ended.err.contains("server.roles: with SQLite"), "{}", ended.err);
+    let ended = crate::support::Binary::new(folder.path()).run(&["serve", "--listen", "127.0.0.1:0", "--role", "sleeper"]);
+    assert!(ended.err.contains("server.roles"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn a_worker_beside_an_api_does_its_jobs_and_answers_nothing_but_probes() {
+    let Some((_, server)) = std::env::vars().find(|(name, value)| name == "TEST_POSTGRES_URI" && !value.is_empty()) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    drop(server);
+    let url = astrolabe_kernel::testing::database_url(folder.path()).await;
+    let process = |name: &str| {
+        let home = folder.path().join(name);
+        std::fs::create_dir_all(&home).unwrap();
+        crate::support::Binary::new(&home).database(&url).env("SECRET_KEY", "k9QmVt7Xw2RzLp4Ns8YbHc3Jd6Fg1Ae5")
+    };
+    let (api, worker) = (process("api"), process("worker"));
+    let serving = api.serve_with(&["--role", "api"]);
+    let caller = crate::support::Raw::new(&api, &serving);
+    let source = caller.post("/api/v1/sources", &serde_json::json!({"name": "shared"})).unwrap().1;
+    let boundary = "content-type: multipart/form-data; boundary=b\r\n";
+    let form = "--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.md\"\r\n\r\nGulls.\r\n--b--\r\n";
+    let made = caller.call("POST", &format!("/api/v1/sources/{}/documents", source["id"].as_str().unwrap()), boundary, form).unwrap();
+    assert_eq!(made.0, 202, "{}", made.1);
+    let job = made.1["items"][0]["job_id"].as_str().unwrap().to_owned();
+    assert_eq!(caller.call("GET", &format!("/api/v1/jobs/{job}"), "", "").unwrap().1["state"], "queued", "nobody here does jobs");
+    let working = worker.serve_with(&["--role", "worker"]);
+    let mut events = caller.events(&format!("/api/v1/jobs/{job}/events"), 0).unwrap();
+    assert!(events.any(|event| event.kind == "failed" || event.kind == "ready"), "the worker came for it");
+    let probes = crate::support::Raw::new(&worker, &working);
+    assert_eq!(probes.call("GET", "/api/v1/me", "", "").unwrap().0, 404);
+    assert_eq!(probes.call("GET", "/healthz", "", "").unwrap().0, 200);
+}

@@ -94,7 +94,13 @@ impl Provider {
     }
 
     fn config(&self) -> OidcConfig {
-        OidcConfig { issuer: self.url(), audience: vec!["astrolabe".to_owned()], client_id: "page".to_owned(), ..OidcConfig::default() }
+        OidcConfig {
+            issuer: self.url(),
+            audience: vec!["astrolabe".to_owned()],
+            client_id: "page".to_owned(),
+            scopes: vec!["openid".to_owned()],
+            ..OidcConfig::default()
+        }
     }
 
     /// A good token of the key with this id, at the time of the kernel.

@@ -130,6 +130,8 @@ impl Reply {
 
     /// The public code of a problem.
     pub fn code(&self) -> String {
-        self.json()["code"].as_str().unwrap_or("").to_owned()
+        let body = self.json();
+        // Models answer in OpenAI's shape.
+        body["code"].as_str().or(body["error"]["code"].as_str()).unwrap_or("").to_owned()
     }
 }
