@@ -398,6 +398,11 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// The id of its record, which can go to the provider as the request's.
+    pub fn id(&self) -> String {
+        self.begun.as_ref().map(|(record, _)| record.id.to_string()).unwrap_or_default()
+    }
+
     /// The first piece is there.
     pub fn first_token(&mut self) {
         if let Some((record, _)) = &mut self.begun

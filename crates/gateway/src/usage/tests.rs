@@ -1,5 +1,7 @@
 //! Rules of the books.
 
+mod kill;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use astrolabe_kernel::{
