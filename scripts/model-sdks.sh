@@ -12,7 +12,8 @@ work=$(mktemp -d)
 server=''
 trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-astrolabe scripted scripts/model_sdks.toml >"$work/address" 2>"$work/log" &
+# Not through the function of lib.sh: the process in the background would be a shell, and the server would outlive it.
+"${serve_env[@]}" "$BINARY" scripted scripts/model_sdks.toml >"$work/address" 2>"$work/log" &
 server=$!
 tries=0
 until [ -s "$work/address" ]; do

@@ -84,14 +84,17 @@ test("a budget shows what is used, and a new one is made in dollars", async () =
   await user.selectOptions(within(dialog).getByLabelText("For"), "agent");
   await user.type(within(dialog).getByLabelText("Amount"), "2.5");
   await user.click(within(dialog).getByRole("button", { name: "Make" }));
-  await expect.poll(() => seen.find((r) => r.method === "POST")?.body).toEqual({
-    scope: "agent",
-    subject: "*",
-    period: "month",
-    unit: "micro_usd",
-    amount: 2_500_000,
-    action: "block",
-  });
+  await expect
+    .poll(() => seen.find((r) => r.method === "POST")?.body)
+    .toEqual({
+      scope: "agent",
+      subject: "*",
+      period: "month",
+      unit: "micro_usd",
+      amount: 2_500_000,
+      warn_at: 80,
+      action: "block",
+    });
 });
 
 test("who may not see usage is not led to it", async () => {

@@ -108,7 +108,18 @@ const usage = createRoute({
   component: lazyRouteComponent(() => import("../features/usage/usage-page.tsx"), "UsagePage"),
 });
 
-const routeTree = root.addChildren([usage, people, ask, documents, source, reader, quality, questionSet, activity, account]);
+const routeTree = root.addChildren([
+  usage,
+  people,
+  ask,
+  documents,
+  source,
+  reader,
+  quality,
+  questionSet,
+  activity,
+  account,
+]);
 
 /** Makes the router; without a history it is the browser's address bar. */
 export function createAppRouter(history?: RouterHistory) {

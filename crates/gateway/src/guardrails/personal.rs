@@ -103,7 +103,7 @@ pub(super) fn next(text: &str, from: usize, kinds: Kinds) -> Option<Hit> {
         let c = bytes[at];
         if c >= 0x80 {
             let Some(letter) = text[at..].chars().next() else { break };
-            if letter.is_alphanumeric() {
+            if is_letter(letter) {
                 if let Some(hit) = email_near(text, at, &mut sign, kinds) {
                     return Some(hit);
                 }
@@ -166,15 +166,25 @@ fn begins(text: &str, at: usize, c: u8, sign: &mut usize, kinds: Kinds) -> Optio
 
 /// Behind the word that begins here: nothing else begins inside it.
 fn skip_word(text: &str, at: usize) -> usize {
-    text[at..].find(|c: char| !c.is_alphanumeric()).map_or(text.len(), |end| at + end)
+    text[at..].find(|c: char| !is_letter(c)).map_or(text.len(), |end| at + end)
+}
+
+/// Whether a character is a letter or digit: the alphabets of our languages without a look at the tables.
+fn is_letter(c: char) -> bool {
+    match c {
+        '\0'..='\x7f' => c.is_ascii_alphanumeric(),
+        '\u{c0}'..='\u{24f}' => !matches!(c, '×' | '÷'),
+        '\u{400}'..='\u{481}' | '\u{48a}'..='\u{52f}' => true,
+        _ => c.is_alphanumeric(),
+    }
 }
 
 pub(super) fn is_word_before(text: &str, at: usize) -> bool {
-    text[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_')
+    text[..at].chars().next_back().is_some_and(|c| is_letter(c) || c == '_')
 }
 
 pub(super) fn is_word_at(text: &str, at: usize) -> bool {
-    text[at..].chars().next().is_some_and(|c| c.is_alphanumeric() || c == '_')
+    text[at..].chars().next().is_some_and(|c| is_letter(c) || c == '_')
 }
 
 /// An e-mail address, if there is an `@` near. `sign` is where the next one is, so that a text without any is not searched again and again.
@@ -203,12 +213,12 @@ fn email(text: &str, at: usize) -> Option<usize> {
     if at - start == 8 || is_word_before(text, start) {
         return None;
     }
-    let name = text[at..].find(|c: char| !(c.is_alphanumeric() || MARKS.contains(c)))?;
+    let name = text[at..].find(|c: char| !(is_letter(c) || MARKS.contains(c)))?;
     if name > 64 || text.as_bytes()[at + name] != b'@' || text.as_bytes()[at + name - 1] == b'.' {
         return None;
     }
     let begin = at + name + 1;
-    let all = text[begin..].find(|c: char| !(c.is_alphanumeric() || c == '.' || c == '-')).unwrap_or(text.len() - begin);
+    let all = text[begin..].find(|c: char| !(is_letter(c) || c == '.' || c == '-')).unwrap_or(text.len() - begin);
     let mut length = all.min(255);
     while !text.is_char_boundary(begin + length) {
         length -= 1;

@@ -11,21 +11,32 @@ const LONGEST: usize = 48;
 /// Runs of digits of a number at most.
 const RUNS: usize = 10;
 
-/// A number: runs of digits, and what stands between them.
+/// Digits of a number at least.
+const LEAST: usize = 7;
+
+/// A number: runs of digits, and what stands between them. It lives on the stack: a text may be full of numbers that are nothing.
 struct Number<'a> {
     text: &'a str,
     at: usize,
     plus: bool,
+    count: usize,
     /// Where runs begin and end.
-    runs: Vec<(usize, usize)>,
+    runs: [(usize, usize); RUNS],
+    /// How long they are.
+    lengths: [usize; RUNS],
+    /// Their digits one after another.
+    digits: [u8; LONGEST],
+    /// How many digits there are up to the end of each run.
+    upto: [usize; RUNS],
 }
 
 /// What the number is that begins here: the one that reaches farthest.
 pub(super) fn find(text: &str, at: usize, wanted: impl Fn(PersonalKind) -> bool) -> Option<(usize, PersonalKind)> {
     let number = Number::read(text, at)?;
-    for count in (1..=number.runs.len()).rev() {
+    for count in (1..=number.count).rev() {
         let end = number.runs[count - 1].1;
-        if is_word_at(text, end) {
+        // Nothing that has a name is shorter, but for addresses.
+        if number.upto[count - 1] < LEAST && count != 4 || is_word_at(text, end) {
             continue;
         }
         let kind = number.kind(count).filter(|kind| wanted(*kind));
@@ -47,38 +58,40 @@ impl<'a> Number<'a> {
             }
         }
         let plus = bytes[at] == b'+';
-        let mut runs = Vec::with_capacity(RUNS);
+        let mut number = Self { text, at, plus, count: 0, runs: [(0, 0); RUNS], lengths: [0; RUNS], digits: [0; LONGEST], upto: [0; RUNS] };
         let mut i = at + usize::from(plus || bytes[at] == b'(');
         let limit = bytes.len().min(at + LONGEST);
-        while runs.len() < RUNS {
-            let start = i;
+        let mut total = 0;
+        while number.count < RUNS {
+            let (start, before) = (i, total);
             while i < limit && bytes[i].is_ascii_digit() {
+                number.digits[total] = bytes[i] - b'0';
+                total += 1;
                 i += 1;
             }
             // A run that goes on behind the limit is no part of it.
             if i == start || i == limit && bytes.get(i).is_some_and(u8::is_ascii_digit) {
                 break;
             }
-            runs.push((start, i));
+            number.runs[number.count] = (start, i);
+            number.lengths[number.count] = total - before;
+            number.upto[number.count] = total;
+            number.count += 1;
             let gap = gap(&bytes[i..limit]);
             if gap == 0 {
                 break;
             }
             i += gap;
         }
-        (!runs.is_empty()).then_some(Self { text, at, plus, runs })
-    }
-
-    fn run(&self, i: usize) -> &'a str {
-        &self.text[self.runs[i].0..self.runs[i].1]
+        (number.count > 0).then_some(number)
     }
 
     fn between(&self, i: usize) -> &'a str {
         &self.text[self.runs[i].1..self.runs[i + 1].0]
     }
 
-    fn shape(&self, count: usize) -> Vec<usize> {
-        self.runs[..count].iter().map(|(start, end)| end - start).collect()
+    fn shape(&self, count: usize) -> &[usize] {
+        &self.lengths[..count]
     }
 
     /// Whether the first runs are all joined by the same one of these.
@@ -86,29 +99,25 @@ impl<'a> Number<'a> {
         count < 2 || by.contains(&self.between(0)) && (1..count - 1).all(|i| self.between(i) == self.between(0))
     }
 
-    fn digits(&self, count: usize) -> Vec<u8> {
-        (0..count).flat_map(|i| self.run(i).bytes()).map(|b| b - b'0').collect()
-    }
-
     fn kind(&self, count: usize) -> Option<PersonalKind> {
-        let digits = self.digits(count);
+        let digits = &self.digits[..self.upto[count - 1]];
         let alone = count == 1 && !self.plus && self.text.as_bytes()[self.at] != b'(';
         if !self.plus && self.is_ip(count) {
             return Some(PersonalKind::Ip);
         }
-        if !self.plus && self.is_card(count, &digits) {
+        if !self.plus && self.is_card(count, digits) {
             return Some(PersonalKind::Card);
         }
-        if alone && is_pesel(&digits) {
+        if alone && is_pesel(digits) {
             return Some(PersonalKind::Pesel);
         }
-        if !self.plus && self.is_snils(count, &digits) {
+        if !self.plus && self.is_snils(count, digits) {
             return Some(PersonalKind::Snils);
         }
-        if alone && (is_inn_12(&digits) || is_inn_10(&digits) && self.follows(&["инн", "inn"])) {
+        if alone && (is_inn_12(digits) || is_inn_10(digits) && self.follows(&["инн", "inn"])) {
             return Some(PersonalKind::Inn);
         }
-        self.is_phone(count, &digits).then_some(PersonalKind::Phone)
+        self.is_phone(count, digits).then_some(PersonalKind::Phone)
     }
 
     /// Whether one of these words stands before it, but for marks.
@@ -124,7 +133,7 @@ impl<'a> Number<'a> {
 
     fn is_ip(&self, count: usize) -> bool {
         let dots = |n: usize| (0..n).all(|i| self.between(i) == ".");
-        if count != 4 || !dots(3) || self.runs.len() > 4 && self.between(3) == "." {
+        if count != 4 || !dots(3) || self.count > 4 && self.between(3) == "." {
             return false;
         }
         let Ok(address) = self.text[self.runs[0].0..self.runs[3].1].parse::<std::net::Ipv4Addr>() else { return false };
@@ -189,7 +198,7 @@ impl<'a> Number<'a> {
             "viber",
         ];
         let total = digits.len();
-        if count < self.runs.len() && matches!(self.between(count - 1), "-" | ".") {
+        if count < self.count && matches!(self.between(count - 1), "-" | ".") {
             return false;
         }
         if self.plus {
@@ -204,7 +213,7 @@ impl<'a> Number<'a> {
             return (12..=15).contains(&total) && (count > 1 || self.follows(LABELS));
         }
         let brackets = self.text.as_bytes()[self.at] == b'(';
-        match shape[..] {
+        match *shape {
             // 8 (495) 123-45-67, 8 800 555-35-35, 8-916-123-45-67
             [1, 3, 3, 2, 2] | [1, 3, 3, 4] | [1, 4, 2, 2, 2] => matches!(digits[0], 7 | 8),
             // 89161234567

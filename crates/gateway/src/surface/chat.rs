@@ -68,7 +68,7 @@ pub async fn create_chat_completion(
     };
     let (runs, lifecycle) = (surface.0.runs.clone(), surface.0.kernel.lifecycle.clone());
     let work = async move { surface.answer(asked).await };
-    let (answer, joined) = runs.once(run, fingerprint, now, &lifecycle, work).await?;
+    let (answer, joined) = Box::pin(runs.once(run, fingerprint, now, &lifecycle, work)).await?;
     let mut response = answer.into_response();
     if joined {
         response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));

@@ -44,7 +44,12 @@ export function BudgetRow({ budget, manages }: { budget: BudgetState; manages: b
       {manages && (
         <ConfirmDialog
           trigger={
-            <Button small emphasis="quiet" isDisabled={remove.isPending} aria-label={`${t("usage.budget.delete")}: ${name}`}>
+            <Button
+              small
+              emphasis="quiet"
+              isDisabled={remove.isPending}
+              aria-label={`${t("usage.budget.delete")}: ${name}`}
+            >
               {t("usage.budget.delete")}
             </Button>
           }
@@ -85,13 +90,18 @@ function AddForm({ onClose }: { onClose: () => void }) {
     period: "month",
     unit: "micro_usd",
     amount: 0,
+    warn_at: 80,
     action: "block",
   });
   const [amount, setAmount] = useState("");
   const ids = { scope: useId(), subject: useId(), period: useId(), unit: useId(), amount: useId(), action: useId() };
   const change = (part: Partial<NewBudget>) => setBudget({ ...budget, ...part });
   const number = Number(amount);
-  const valid = amount.trim() !== "" && Number.isFinite(number) && number >= 0 && (budget.scope === "tenant" || budget.subject?.trim());
+  const valid =
+    amount.trim() !== "" &&
+    Number.isFinite(number) &&
+    number >= 0 &&
+    (budget.scope === "tenant" || budget.subject?.trim());
   const add = useMutation({
     mutationFn: () =>
       makeBudget({
@@ -158,7 +168,11 @@ function AddForm({ onClose }: { onClose: () => void }) {
         </div>
         <div className={form.field}>
           <label htmlFor={ids.unit}>{t("usage.budget.unit")}</label>
-          <select id={ids.unit} value={budget.unit} onChange={(event) => change({ unit: event.target.value as NewBudget["unit"] })}>
+          <select
+            id={ids.unit}
+            value={budget.unit}
+            onChange={(event) => change({ unit: event.target.value as NewBudget["unit"] })}
+          >
             <option value="micro_usd">{t("usage.unit.usd")}</option>
             <option value="tokens">{t("usage.tokens")}</option>
           </select>
@@ -167,14 +181,22 @@ function AddForm({ onClose }: { onClose: () => void }) {
       <div className={form.pair}>
         <div className={form.field}>
           <label htmlFor={ids.period}>{t("usage.budget.period")}</label>
-          <select id={ids.period} value={budget.period} onChange={(event) => change({ period: event.target.value as NewBudget["period"] })}>
+          <select
+            id={ids.period}
+            value={budget.period}
+            onChange={(event) => change({ period: event.target.value as NewBudget["period"] })}
+          >
             <option value="month">{t("usage.period.month")}</option>
             <option value="day">{t("usage.period.day")}</option>
           </select>
         </div>
         <div className={form.field}>
           <label htmlFor={ids.action}>{t("usage.budget.action")}</label>
-          <select id={ids.action} value={budget.action} onChange={(event) => change({ action: event.target.value as NewBudget["action"] })}>
+          <select
+            id={ids.action}
+            value={budget.action}
+            onChange={(event) => change({ action: event.target.value as NewBudget["action"] })}
+          >
             <option value="block">{t("usage.action.block")}</option>
             <option value="warn">{t("usage.action.warn")}</option>
           </select>

@@ -1,7 +1,7 @@
 import type { UsageReport } from "../../api/types.ts";
 import { useI18n } from "../../lib/i18n/index.ts";
 import css from "./usage.module.css";
-import { formatValue, type Measure, valueOf } from "./usage-page.tsx";
+import { amountOf, formatValue, type Measure } from "./usage-page.tsx";
 
 const WIDTH = 720;
 const HEIGHT = 220;
@@ -32,12 +32,15 @@ export function daysOf(report: UsageReport): { day: string; sum?: UsageReport["i
 export function Plot({ report, measure }: { report: UsageReport; measure: Measure }) {
   const { t, language } = useI18n();
   const days = daysOf(report);
-  const values = days.map(({ sum }) => (sum ? valueOf(sum, measure) : 0));
+  const values = days.map(({ sum }) => (sum ? amountOf(sum, measure) : 0));
   const top = roundUp(Math.max(...values));
   const step = (WIDTH - LEFT) / days.length;
   const height = HEIGHT - TOP - BOTTOM;
   const date = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", timeZone: "UTC" });
-  const label = t(`usage.plot.${measure}`, { from: date.format(Date.parse(report.from)), until: date.format(Date.parse(report.until)) });
+  const label = t(`usage.plot.${measure}`, {
+    from: date.format(Date.parse(report.from)),
+    until: date.format(Date.parse(report.until)),
+  });
   return (
     <svg viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={label}>
       {[0, 0.5, 1].map((part) => {
@@ -55,7 +58,14 @@ export function Plot({ report, measure }: { report: UsageReport; measure: Measur
         const bar = (height * (values[i] ?? 0)) / top;
         return (
           <g key={day}>
-            <rect className={css.column} x={LEFT + i * step + step * 0.15} width={step * 0.7} y={TOP + height - bar} height={bar} rx={2}>
+            <rect
+              className={css.column}
+              x={LEFT + i * step + step * 0.15}
+              width={step * 0.7}
+              y={TOP + height - bar}
+              height={bar}
+              rx={2}
+            >
               <title>{`${date.format(Date.parse(day))}: ${formatValue(values[i] ?? 0, measure, language)}`}</title>
             </rect>
             {i % Math.ceil(days.length / 6) === 0 && (

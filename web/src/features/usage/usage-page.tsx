@@ -17,7 +17,7 @@ const TABLES = ["model", "person", "agent", "key", "day"] as const satisfies rea
 export type Measure = "cost" | "tokens";
 
 /** The value of a sum that is plotted: micro-USD or tokens. */
-export function valueOf(sum: UsageSum, measure: Measure): number {
+export function amountOf(sum: UsageSum, measure: Measure): number {
   return measure === "cost" ? sum.cost_micro_usd : sum.input_tokens + sum.output_tokens;
 }
 
@@ -88,7 +88,7 @@ function Days() {
           <p className={css.soft}>
             {t("usage.total", {
               cost: formatMoney(days.data.total.cost_micro_usd, language),
-              tokens: valueOf(days.data.total, "tokens"),
+              tokens: amountOf(days.data.total, "tokens"),
               n: days.data.total.requests,
             })}
             {days.data.total.unpriced > 0 && ` ${t("usage.unpriced", { n: days.data.total.unpriced })}`}

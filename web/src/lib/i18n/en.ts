@@ -430,6 +430,9 @@ export const en = {
   "usage.scope.each.user": "Every person",
   "usage.scope.each.key": "Every API key",
   "usage.scope.each.agent": "Every agent",
-  "usage.total": { one: "{cost} and {tokens} tokens in {n} request.", other: "{cost} and {tokens} tokens in {n} requests." },
+  "usage.total": {
+    one: "{cost} and {tokens} tokens in {n} request.",
+    other: "{cost} and {tokens} tokens in {n} requests.",
+  },
   "usage.unpriced": { one: "{n} of them has no price.", other: "{n} of them have no price." },
 } as const;

@@ -457,6 +457,16 @@ export const pl: Catalogue = {
   "usage.scope.each.user": "Każda osoba",
   "usage.scope.each.key": "Każdy klucz API",
   "usage.scope.each.agent": "Każdy agent",
-  "usage.total": { one: "{cost} i {tokens} tokenów w {n} zapytaniu.", few: "{cost} i {tokens} tokenów w {n} zapytaniach.", many: "{cost} i {tokens} tokenów w {n} zapytaniach.", other: "{cost} i {tokens} tokenów w {n} zapytania." },
-  "usage.unpriced": { one: "{n} z nich nie ma ceny.", few: "{n} z nich nie mają ceny.", many: "{n} z nich nie ma ceny.", other: "{n} z nich nie ma ceny." },
+  "usage.total": {
+    one: "{cost} i {tokens} tokenów w {n} zapytaniu.",
+    few: "{cost} i {tokens} tokenów w {n} zapytaniach.",
+    many: "{cost} i {tokens} tokenów w {n} zapytaniach.",
+    other: "{cost} i {tokens} tokenów w {n} zapytania.",
+  },
+  "usage.unpriced": {
+    one: "{n} z nich nie ma ceny.",
+    few: "{n} z nich nie mają ceny.",
+    many: "{n} z nich nie ma ceny.",
+    other: "{n} z nich nie ma ceny.",
+  },
 };

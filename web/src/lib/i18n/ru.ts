@@ -456,6 +456,16 @@ export const ru: Catalogue = {
   "usage.scope.each.user": "Каждый человек",
   "usage.scope.each.key": "Каждый ключ API",
   "usage.scope.each.agent": "Каждый агент",
-  "usage.total": { one: "{cost} и {tokens} токенов за {n} запрос.", few: "{cost} и {tokens} токенов за {n} запроса.", many: "{cost} и {tokens} токенов за {n} запросов.", other: "{cost} и {tokens} токенов за {n} запроса." },
-  "usage.unpriced": { one: "{n} из них без цены.", few: "{n} из них без цены.", many: "{n} из них без цены.", other: "{n} из них без цены." },
+  "usage.total": {
+    one: "{cost} и {tokens} токенов за {n} запрос.",
+    few: "{cost} и {tokens} токенов за {n} запроса.",
+    many: "{cost} и {tokens} токенов за {n} запросов.",
+    other: "{cost} и {tokens} токенов за {n} запроса.",
+  },
+  "usage.unpriced": {
+    one: "{n} из них без цены.",
+    few: "{n} из них без цены.",
+    many: "{n} из них без цены.",
+    other: "{n} из них без цены.",
+  },
 };

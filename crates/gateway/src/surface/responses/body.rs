@@ -117,7 +117,7 @@ impl ResponseBody {
     ///
     /// # Errors
     /// `invalid_request` naming the field that is wrong.
-    pub(crate) fn to_request(&mut self, before: Vec<Message>) -> Result<ChatRequest> {
+    pub(crate) fn take_request(&mut self, before: Vec<Message>) -> Result<ChatRequest> {
         if self.background == Some(true) && self.stream == Some(true) {
             return wrong("background", "cannot be streamed; retrieve the response instead");
         }

@@ -65,7 +65,7 @@ pub async fn create_response(
     // Keys of chat completions are others.
     let run = (tenant, principal, format!("responses {key}"));
     let (now, lifecycle) = (surface.0.kernel.now(), &surface.0.kernel.lifecycle);
-    Ok(surface.0.runs.once(run, fingerprint, now, lifecycle, work).await?.0.into_response())
+    Ok(Box::pin(surface.0.runs.once(run, fingerprint, now, lifecycle, work)).await?.0.into_response())
 }
 
 async fn start(surface: Surface, caller: May<right::UseModels>, headers: HeaderMap, mut body: ResponseBody) -> Result<Answer> {
@@ -79,7 +79,7 @@ async fn start(surface: Surface, caller: May<right::UseModels>, headers: HeaderM
     };
     let alias = surface.0.gateway.alias(&body.model).ok_or_else(|| no_such_model(&body.model))?;
     let (streams, background, keep) = (body.stream == Some(true), body.background == Some(true), body.store != Some(false));
-    let request = body.to_request(before)?;
+    let request = body.take_request(before)?;
     let id = format!("resp_{}", surface.0.kernel.random.token(18));
     let frame = Frame { id: id.clone(), created: surface.now_s(), model: body.model.clone(), echo: echo(&body, &request) };
     let frame = Arc::new(frame);
