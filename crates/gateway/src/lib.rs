@@ -5,6 +5,7 @@
 //! rest of the product calls; [`scripted`] is a provider that follows a file of rules, for tests, demonstrations and work on the product
 //! without a model.
 //!
+//! [`routing`] goes from an alias to a model of a provider, with fallbacks, retries, breakers and queues; [`surface`] is the API that others call.
 //! [`guardrails`] look at what goes in and comes out, [`usage`] has the books and the budgets.
 //!
 //! A call is repeated only before its first text has reached the caller. Everything that a provider sends is data: bounded in size,

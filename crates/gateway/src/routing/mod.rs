@@ -260,10 +260,9 @@ async fn try_route<'a, T>(
     call: &mut (impl FnMut(Arc<Route>, Limits) -> BoxFuture<'a, Result<T, ModelGatewayError>> + Send),
 ) -> Result<(T, Held), ModelGatewayError> {
     let upstream = &route.upstream;
-    let allowed = match trip.deadline {
-        Some(deadline) => deadline.since(trip.clock.now()).min(upstream.pace.whole),
-        None => upstream.pace.whole,
-    };
+    let left = trip.deadline.map(|deadline| deadline.since(trip.clock.now()));
+    let allowed = left.unwrap_or(upstream.pace.whole).min(upstream.pace.whole);
+    let is_callers = allowed < upstream.pace.whole;
     let whole = Instant::now() + allowed;
     upstream.budget.pay_in();
     for attempt in 0.. {
@@ -293,7 +292,7 @@ async fn try_route<'a, T>(
             }
             Err(error) => refined(error),
         };
-        upstream.learn(pass, &error, trip.deadline.is_some());
+        upstream.learn(pass, &error, is_callers);
         drop(place);
         let next_is_better = behind && Reason::of(&error).is_some_and(|reason| route.fallback_on.contains(&reason));
         if next_is_better {
@@ -332,15 +331,15 @@ fn refined(error: ModelGatewayError) -> ModelGatewayError {
 }
 
 impl Upstream {
-    /// What a failed attempt says about the provider.
-    fn learn(&self, pass: breaker::Pass, error: &ModelGatewayError, has_deadline: bool) {
+    /// What a failed attempt says about the provider; `is_callers` when the end of everything was set by the caller.
+    fn learn(&self, pass: breaker::Pass, error: &ModelGatewayError, is_callers: bool) {
         match error {
             ModelGatewayError::ProviderOverloaded { retry_after } => {
                 self.limiter.overloaded();
                 pass.failed(retry_after.map(|wait| wait.min(retry::LONGEST_RETRY_AFTER)));
             }
             // A deadline that the caller set says something about the caller.
-            ModelGatewayError::ProviderTimeout { stage: Stage::Whole } if has_deadline => {}
+            ModelGatewayError::ProviderTimeout { stage: Stage::Whole } if is_callers => {}
             ModelGatewayError::ProviderTimeout { .. } => {
                 self.limiter.overloaded();
                 pass.failed(None);

@@ -18,6 +18,7 @@ const MAX_MESSAGES: usize = crate::conversation::MAX_MESSAGES;
 /// What is asked of a chat model, in OpenAI's words.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"model": "default", "messages": [{"role": "user", "content": "Where are the office keys?"}]}))]
 pub struct ChatBody {
     /// An alias of the configuration; `GET /v1/models` lists them.
     pub(crate) model: String,

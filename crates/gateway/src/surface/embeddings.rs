@@ -34,6 +34,7 @@ const MAX_INPUT: usize = 256 * 1024;
 /// Texts to embed, in OpenAI's words.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"model": "default", "input": ["Where are the office keys?"]}))]
 pub struct EmbeddingBody {
     /// An embedding model of this process, or an alias.
     model: String,

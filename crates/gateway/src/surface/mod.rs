@@ -14,8 +14,6 @@ mod models;
 mod responses;
 mod runs;
 mod splice;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

@@ -53,7 +53,7 @@ pub async fn list_models(State(surface): State<Surface>, _caller: May<right::Use
 }
 
 /// Read a model
-#[utoipa::path(get, path = "/v1/models/{model}", tag = "models", params(("model" = String, Path, description = "The name.")),
+#[utoipa::path(get, path = "/v1/models/{model}", tag = "models", params(("model" = String, Path, description = "The name.", example = "default")),
     responses((status = 200, description = "Done.", body = Model), CommonProblems, right::UseModels, NotFoundProblem))]
 pub async fn get_model(State(surface): State<Surface>, _caller: May<right::UseModels>, Path(model): Path<String>) -> Result<Json<Model>> {
     let found = surface.models().into_iter().find(|m| m.id == model);

@@ -13,6 +13,7 @@ use crate::chat::{ChatRequest, Message, Part, ReasoningEffort, ResponseFormat, R
 /// What is asked of a model, in the words of OpenAI's responses.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"model": "default", "input": "Where are the office keys?"}))]
 pub struct ResponseBody {
     /// An alias of the configuration.
     pub(crate) model: String,

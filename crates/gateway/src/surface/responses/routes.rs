@@ -253,7 +253,7 @@ fn in_background(surface: Surface, order: Order) -> Answer {
 /// Read a response
 ///
 /// Those of others, and those that are an hour old, are not found.
-#[utoipa::path(get, path = "/v1/responses/{id}", tag = "models", params(("id" = String, Path, description = "The response.")),
+#[utoipa::path(get, path = "/v1/responses/{id}", tag = "models", params(("id" = String, Path, description = "The response.", example = "resp_3Q78HWQKQRSC4K1KZXR6")),
     responses((status = 200, description = "Done.", body = Object), CommonProblems, right::UseModels, NotFoundProblem))]
 pub async fn get_response(State(surface): State<Surface>, caller: May<right::UseModels>, Path(id): Path<String>) -> Result<Json<Value>> {
     let found = surface.0.responses.of(&caller.principal, &id, surface.0.kernel.now());
@@ -263,7 +263,7 @@ pub async fn get_response(State(surface): State<Surface>, caller: May<right::Use
 /// Cancel a response
 ///
 /// One that is made in the background; what is over stays as it is.
-#[utoipa::path(post, path = "/v1/responses/{id}/cancel", tag = "models", params(("id" = String, Path, description = "The response.")),
+#[utoipa::path(post, path = "/v1/responses/{id}/cancel", tag = "models", params(("id" = String, Path, description = "The response.", example = "resp_3Q78HWQKQRSC4K1KZXR6")),
     responses((status = 200, description = "Done.", body = Object), CommonProblems, right::UseModels, NotFoundProblem))]
 pub async fn cancel_response(State(surface): State<Surface>, caller: May<right::UseModels>, Path(id): Path<String>) -> Result<Json<Value>> {
     let kept = surface.0.responses.of(&caller.principal, &id, surface.0.kernel.now())?;
