@@ -2117,7 +2117,18 @@ export interface components {
              */
             unsealed: number;
         };
-        /** @description What is asked of a chat model, in OpenAI's words. */
+        /**
+         * @description What is asked of a chat model, in OpenAI's words.
+         * @example {
+         *       "model": "default",
+         *       "messages": [
+         *         {
+         *           "role": "user",
+         *           "content": "Where are the office keys?"
+         *         }
+         *       ]
+         *     }
+         */
         ChatBody: {
             /**
              * Format: float
@@ -2323,7 +2334,15 @@ export interface components {
             /** @description Its title. */
             title: string;
         };
-        /** @description Texts to embed, in OpenAI's words. */
+        /**
+         * @description Texts to embed, in OpenAI's words.
+         * @example {
+         *       "model": "default",
+         *       "input": [
+         *         "Where are the office keys?"
+         *       ]
+         *     }
+         */
         EmbeddingBody: {
             /**
              * Format: int32
@@ -4006,7 +4025,13 @@ export interface components {
              */
             verified: number;
         };
-        /** @description What is asked of a model, in the words of OpenAI's responses. */
+        /**
+         * @description What is asked of a model, in the words of OpenAI's responses.
+         * @example {
+         *       "model": "default",
+         *       "input": "Where are the office keys?"
+         *     }
+         */
         ResponseBody: {
             /** @description Whether the response is made in the background, to be retrieved later. */
             background?: boolean | null;
@@ -20145,7 +20170,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The name. */
+                /**
+                 * @description The name.
+                 * @example default
+                 */
                 model: string;
             };
             cookie?: never;
@@ -20426,7 +20454,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The response. */
+                /**
+                 * @description The response.
+                 * @example resp_3Q78HWQKQRSC4K1KZXR6
+                 */
                 id: string;
             };
             cookie?: never;
@@ -20539,7 +20570,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The response. */
+                /**
+                 * @description The response.
+                 * @example resp_3Q78HWQKQRSC4K1KZXR6
+                 */
                 id: string;
             };
             cookie?: never;
