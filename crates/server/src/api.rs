@@ -1,5 +1,6 @@
 //! The description of the API: what all operations share, and what each domain adds.
 
+use astrolabe_gateway::surface::errors::is_openais;
 use astrolabe_kernel::{
     http::{Problem, problem},
     limits::Class,
@@ -8,7 +9,7 @@ use axum::http::Method;
 use utoipa::{
     OpenApi,
     openapi::{
-        self, SecurityRequirement,
+        self, ContentBuilder, ObjectBuilder, RefOr, SecurityRequirement,
         path::Operation,
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
         server::Server,
@@ -66,7 +67,20 @@ pub fn complete(api: &mut openapi::OpenApi) {
             for (status, text) in refusals {
                 operation.responses.responses.entry(status.to_owned()).or_insert_with(|| problem(text));
             }
+            if is_openais(path) {
+                operation.responses.responses.values_mut().for_each(in_openais_shape);
+            }
         }
+    }
+}
+
+/// Describes a refusal as callers of OpenAI's API get it.
+fn in_openais_shape(response: &mut RefOr<openapi::Response>) {
+    let RefOr::T(response) = response else { return };
+    if response.content.shift_remove("application/problem+json").is_some() {
+        let error = ObjectBuilder::new().description(Some("`message`, `type`, `param` and `code`, as OpenAI has them."));
+        let body = ObjectBuilder::new().property("error", error).required("error");
+        response.content.insert("application/json".to_owned(), ContentBuilder::new().schema(Some(body.build())).build().into());
     }
 }
 

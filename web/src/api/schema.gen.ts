@@ -2674,7 +2674,7 @@ export interface components {
         /** @description A job with the attempts that did not go well. */
         JobDetails: components["schemas"]["Job"] & {
             /** @description The newest 50 attempts that did not go well, oldest first. */
-            attempts: components["schemas"]["JobAttempt"][];
+            history: components["schemas"]["JobAttempt"][];
         };
         /** @description Why a job failed. */
         JobError: {
@@ -3317,7 +3317,7 @@ export interface components {
             /** @description The items, in the list's order. */
             items: (components["schemas"]["Job"] & {
                 /** @description The newest 50 attempts that did not go well, oldest first. */
-                attempts: components["schemas"]["JobAttempt"][];
+                history: components["schemas"]["JobAttempt"][];
             })[];
             /** @description Pass it as `cursor` to get the next page; null on the last page. */
             next_cursor?: string | null;
@@ -19756,7 +19756,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description No token, or not the right one. */
@@ -19765,7 +19768,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The caller lacks the right `use_models` (from the role viewer on), or its origin or the host name is not allowed. */
@@ -19774,7 +19780,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description There is no such object, or it belongs to somebody else. */
@@ -19783,7 +19792,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The body came too slowly. */
@@ -19792,7 +19804,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description It collides with the present state, or the idempotency key was used for something else. */
@@ -19801,7 +19816,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The body is larger than the limit that the detail names. */
@@ -19810,7 +19828,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The address is too long. */
@@ -19819,7 +19840,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The kind of content is not accepted. */
@@ -19828,7 +19852,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The idempotency key was used for a different request. */
@@ -19837,7 +19864,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description Too many requests; repeat after the time in `Retry-After`. */
@@ -19846,7 +19876,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The headers are too many or too large. */
@@ -19855,7 +19888,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description A defect of ours; the log has the details under `trace_id`. */
@@ -19864,7 +19900,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description A server we depend on failed. */
@@ -19873,7 +19912,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description Not now: warming up, overloaded, stopping or out of space. */
@@ -19882,7 +19924,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The request took too long. */
@@ -19891,7 +19936,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
         };
@@ -19924,7 +19972,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description No token, or not the right one. */
@@ -19933,7 +19984,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The caller lacks the right `use_models` (from the role viewer on), or its origin or the host name is not allowed. */
@@ -19942,7 +19996,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description There is no such object, or it belongs to somebody else. */
@@ -19951,7 +20008,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The body came too slowly. */
@@ -19960,7 +20020,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description A request with this idempotency key is still running. */
@@ -19969,7 +20032,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The body is larger than the limit that the detail names. */
@@ -19978,7 +20044,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The address is too long. */
@@ -19987,7 +20056,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The kind of content is not accepted. */
@@ -19996,7 +20068,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The idempotency key was used for a different request. */
@@ -20005,7 +20080,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description Too many requests; repeat after the time in `Retry-After`. */
@@ -20014,7 +20092,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The headers are too many or too large. */
@@ -20023,7 +20104,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description A defect of ours; the log has the details under `trace_id`. */
@@ -20032,7 +20116,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description A server we depend on failed. */
@@ -20041,7 +20128,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description Not now: warming up, overloaded, stopping or out of space. */
@@ -20050,7 +20140,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The request took too long. */
@@ -20059,7 +20152,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
         };
@@ -20088,7 +20184,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description No token, or not the right one. */
@@ -20097,7 +20196,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The caller lacks the right `use_models` (from the role viewer on), or its origin or the host name is not allowed. */
@@ -20106,7 +20208,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The address is too long. */
@@ -20115,7 +20220,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description Too many requests; repeat after the time in `Retry-After`. */
@@ -20124,7 +20232,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The headers are too many or too large. */
@@ -20133,7 +20244,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description A defect of ours; the log has the details under `trace_id`. */
@@ -20142,7 +20256,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description Not now: warming up, overloaded, stopping or out of space. */
@@ -20151,7 +20268,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The request took too long. */
@@ -20160,7 +20280,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
         };
@@ -20195,7 +20318,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description No token, or not the right one. */
@@ -20204,7 +20330,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The caller lacks the right `use_models` (from the role viewer on), or its origin or the host name is not allowed. */
@@ -20213,7 +20342,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description There is no such object, or it belongs to somebody else. */
@@ -20222,7 +20354,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The address is too long. */
@@ -20231,7 +20366,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description Too many requests; repeat after the time in `Retry-After`. */
@@ -20240,7 +20378,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The headers are too many or too large. */
@@ -20249,7 +20390,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description A defect of ours; the log has the details under `trace_id`. */
@@ -20258,7 +20402,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description Not now: warming up, overloaded, stopping or out of space. */
@@ -20267,7 +20414,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The request took too long. */
@@ -20276,7 +20426,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
         };
@@ -20309,7 +20462,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description No token, or not the right one. */
@@ -20318,7 +20474,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The caller lacks the right `use_models` (from the role viewer on), or its origin or the host name is not allowed. */
@@ -20327,7 +20486,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description There is no such object, or it belongs to somebody else. */
@@ -20336,7 +20498,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The body came too slowly. */
@@ -20345,7 +20510,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description It collides with the present state, or the idempotency key was used for something else. */
@@ -20354,7 +20522,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The body is larger than the limit that the detail names. */
@@ -20363,7 +20534,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The address is too long. */
@@ -20372,7 +20546,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The kind of content is not accepted. */
@@ -20381,7 +20558,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The idempotency key was used for a different request. */
@@ -20390,7 +20570,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description Too many requests; repeat after the time in `Retry-After`. */
@@ -20399,7 +20582,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The headers are too many or too large. */
@@ -20408,7 +20594,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description A defect of ours; the log has the details under `trace_id`. */
@@ -20417,7 +20606,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description A server we depend on failed. */
@@ -20426,7 +20618,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description Not now: warming up, overloaded, stopping or out of space. */
@@ -20435,7 +20630,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The request took too long. */
@@ -20444,7 +20642,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
         };
@@ -20479,7 +20680,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description No token, or not the right one. */
@@ -20488,7 +20692,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The caller lacks the right `use_models` (from the role viewer on), or its origin or the host name is not allowed. */
@@ -20497,7 +20704,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description There is no such object, or it belongs to somebody else. */
@@ -20506,7 +20716,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The address is too long. */
@@ -20515,7 +20728,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description Too many requests; repeat after the time in `Retry-After`. */
@@ -20524,7 +20740,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The headers are too many or too large. */
@@ -20533,7 +20752,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description A defect of ours; the log has the details under `trace_id`. */
@@ -20542,7 +20764,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description Not now: warming up, overloaded, stopping or out of space. */
@@ -20551,7 +20776,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The request took too long. */
@@ -20560,7 +20788,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
         };
@@ -20595,7 +20826,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description No token, or not the right one. */
@@ -20604,7 +20838,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The caller lacks the right `use_models` (from the role viewer on), or its origin or the host name is not allowed. */
@@ -20613,7 +20850,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description There is no such object, or it belongs to somebody else. */
@@ -20622,7 +20862,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description A request with this idempotency key is still running. */
@@ -20631,7 +20874,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The address is too long. */
@@ -20640,7 +20886,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The idempotency key was used for a different request. */
@@ -20649,7 +20898,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description Too many requests; repeat after the time in `Retry-After`. */
@@ -20658,7 +20910,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The headers are too many or too large. */
@@ -20667,7 +20922,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description A defect of ours; the log has the details under `trace_id`. */
@@ -20676,7 +20934,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description Not now: warming up, overloaded, stopping or out of space. */
@@ -20685,7 +20946,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
             /** @description The request took too long. */
@@ -20694,7 +20958,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
                 };
             };
         };

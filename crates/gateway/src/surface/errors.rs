@@ -10,9 +10,15 @@ use crate::error::ModelGatewayError;
 /// The beginnings of the paths whose callers expect this shape.
 const PATHS: &[&str] = &["/v1/chat/", "/v1/embeddings", "/v1/models", "/v1/responses"];
 
+/// Whether callers of a path expect this shape.
+#[must_use]
+pub fn is_openais(path: &str) -> bool {
+    PATHS.iter().any(|beginning| path.starts_with(beginning))
+}
+
 /// Middleware: refusals of these paths, from whichever layer, are told in OpenAI's shape.
 pub async fn in_openais_shape(request: Request, next: Next) -> Response {
-    let ours = PATHS.iter().any(|path| request.uri().path().starts_with(path));
+    let ours = is_openais(request.uri().path());
     let mut response = next.run(request).await;
     if ours {
         response.extensions_mut().insert(ErrorShape(shape));

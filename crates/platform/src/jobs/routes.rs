@@ -71,8 +71,8 @@ fn word(field: &str, value: Option<&str>, allowed: impl Fn(u8) -> bool) -> Resul
 pub async fn get_job(State(platform): State<Platform>, caller: May<right::ReadJobs>, Path(id): Path<Id<Job>>) -> Result<Json<JobDetails>> {
     let mut tx = platform.kernel().db.read(caller.principal.tenant).await?;
     let job = platform.job(&mut tx, &caller.principal, id).await?;
-    let attempts = tx.job_attempts(caller.principal.tenant, id).await?;
-    Ok(Json(JobDetails { job, attempts }))
+    let history = tx.job_attempts(caller.principal.tenant, id).await?;
+    Ok(Json(JobDetails { job, history }))
 }
 
 /// Follow a job
@@ -105,7 +105,7 @@ pub struct JobDetails {
     #[serde(flatten)]
     pub job: Job,
     /// The newest 50 attempts that did not go well, oldest first.
-    pub attempts: Vec<JobAttempt>,
+    pub history: Vec<JobAttempt>,
 }
 
 /// Which dead letters to list.
@@ -160,8 +160,8 @@ pub async fn list_dead_letters(
     let mut tx = platform.kernel().db.read(caller.principal.tenant).await?;
     let mut items = Vec::with_capacity(page.items.len());
     for job in page.items {
-        let attempts = tx.job_attempts(caller.principal.tenant, job.id).await?;
-        items.push(JobDetails { job, attempts });
+        let history = tx.job_attempts(caller.principal.tenant, job.id).await?;
+        items.push(JobDetails { job, history });
     }
     Ok(Json(Page { items, next_cursor: page.next_cursor }))
 }

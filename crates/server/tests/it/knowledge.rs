@@ -314,16 +314,16 @@ async fn a_job_is_followed_to_its_end_and_what_failed_is_listed_with_its_attempt
     let letters = app.get("/api/v1/dead-letters?kind=ingest_document").send().await.json();
     let ids: Vec<_> = letters["items"].as_array().unwrap().iter().map(|l| l["id"].as_str().unwrap()).collect();
     assert_eq!(ids, [jobs[1].as_str(), jobs[0].as_str()]);
-    let attempt = &letters["items"][0]["attempts"][0];
+    let attempt = &letters["items"][0]["history"][0];
     assert_eq!((attempt["outcome"].as_str(), attempt["error"]["code"].as_str()), (Some("failed"), Some("document_empty")));
-    assert_eq!(app.get(&format!("/api/v1/jobs/{}", jobs[0])).send().await.json()["attempts"].as_array().unwrap().len(), 1);
+    assert_eq!(app.get(&format!("/api/v1/jobs/{}", jobs[0])).send().await.json()["history"].as_array().unwrap().len(), 1);
 
     let retried = app.post("/api/v1/dead-letters/retry").json(json!({"kind": "ingest_document"})).send().await.json();
     assert_eq!(retried, json!({"retried": 2, "more": false}));
     assert_eq!(app.get(&format!("/api/v1/jobs/{}", jobs[1])).send().await.json()["state"], "queued");
     app.drain().await;
     let again = app.get(&format!("/api/v1/jobs/{}", jobs[1])).send().await.json();
-    assert_eq!((again["state"].as_str(), again["attempts"].as_array().unwrap().len()), (Some("failed"), 2));
+    assert_eq!((again["state"].as_str(), again["history"].as_array().unwrap().len()), (Some("failed"), 2));
     let none = app.post("/api/v1/dead-letters/retry").json(json!({"kind": "rebuild_index"})).send().await.json();
     assert_eq!(none["retried"], 0);
 }
