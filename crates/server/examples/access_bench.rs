@@ -13,7 +13,7 @@ use std::{
 
 use astrolabe_kernel::{
     Clock, Lifecycle, Random,
-    http::May,
+    http::{May, Observer, observe},
     limits::{Class, Limiter, limit},
     principal::right,
 };
@@ -51,7 +51,12 @@ async fn bare() -> &'static str {
 }
 
 fn request(method: Method, path: &str, credential: (&str, &str), body: Option<&Value>) -> Fallible<Request<Body>> {
-    let request = Request::builder().method(method).uri(path).header("host", "127.0.0.1").header(credential.0, credential.1);
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "127.0.0.1")
+        .header("x-requested-with", "bench")
+        .header(credential.0, credential.1);
     Ok(match body {
         Some(body) => request.header("content-type", "application/json").body(Body::from(body.to_string()))?,
         None => request.body(Body::empty())?,
@@ -79,7 +84,8 @@ async fn times(routers: [&Router; 3], credential: (&str, &str)) -> Fallible<[Vec
             let response = router.oneshot(request).await?;
             times.push(start.elapsed().as_secs_f64() * 1e6);
             if !response.status().is_success() {
-                return Err(format!("a call was answered {}", response.status()).into());
+                let (status, body) = (response.status(), to_bytes(response.into_body(), 1 << 20).await?);
+                return Err(format!("{path} was answered {status}: {}", String::from_utf8_lossy(&body)).into());
             }
         }
     }
@@ -118,7 +124,10 @@ async fn measure() -> Fallible<Value> {
         .layer(Extension(app.kernel.policies.clone()))
         .layer(from_fn_with_state(limiter, limit))
         .layer(from_fn_with_state(app.platform.clone(), authenticate));
-    let without = Router::new().route("/x", get(bare));
+    // Both are observed, so that what that costs is in neither difference.
+    let observer = || Observer { clock: app.kernel.clock.clone(), random: Random::system(), time_limit: Duration::from_secs(60) };
+    let with = with.layer(from_fn_with_state(observer(), observe));
+    let without = Router::new().route("/x", get(bare)).layer(from_fn_with_state(observer(), observe));
 
     let local = format!("Bearer {}", app.token.expose());
     let local = ("authorization", local.as_str());
@@ -131,9 +140,9 @@ async fn measure() -> Fallible<Value> {
     let wish = json!({"email": "anna@example.com", "password": "nine lamps near Gdansk", "tokens": true});
     let (tokens, _) = call(&whole, Method::POST, "/api/v1/sessions", ("x-no", "x"), &wish).await?;
     let jwt = format!("Bearer {}", tokens["access_token"].as_str().unwrap_or_default());
-    let key = json!({"name": "bench", "rights": ["read_knowledge", "own_account"]});
+    let key = json!({"name": "bench", "scopes": ["read_knowledge", "own_account"]});
     let (key, _) = call(&whole, Method::POST, "/api/v1/api-keys", ("authorization", &jwt), &key).await?;
-    let key = format!("Bearer {}", key["key"].as_str().unwrap_or_default());
+    let key = format!("Bearer {}", key["secret"].as_str().unwrap_or_default());
 
     // The whole of a verification, as the first request of a token or one after two seconds has it.
     let raw = jwt.trim_start_matches("Bearer ");

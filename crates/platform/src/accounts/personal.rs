@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{UserId, store};
 
 /// The memberships of people, with their accounts. The account itself goes when it is a member of nothing any more, which only a look across tenants
-/// tells ([`delete_account`]).
+/// tells (`store::delete_orphan`).
 pub struct Memberships;
 
 /// The account of a person; nothing for the local administrator and for services.
