@@ -24,8 +24,13 @@ use astrolabe_kernel::{
     retention::{self, Retention},
     telemetry::recorder,
 };
-use astrolabe_knowledge::{Knowledge, KnowledgeConfig, Paths, feedback::FEEDBACK, ingest::extractor::Extractor};
+use astrolabe_knowledge::{
+    Knowledge, KnowledgeConfig, Paths,
+    feedback::FEEDBACK,
+    ingest::extractor::{Extractor, Sandbox},
+};
 use astrolabe_platform::{Catalogue, Platform, accounts, api_keys, audit::Console, identity::Identity, privacy::Privacy, sessions};
+use tokio::sync::OnceCell;
 
 use crate::{
     config::{Config, Role},
@@ -247,10 +252,16 @@ impl App {
             dependencies: {
                 let (knowledge, gateway, identity, db) = (knowledge.clone(), gateway.clone(), identity.clone(), kernel.db.clone());
                 let durability = durability(&db).await?;
+                let (extractor, sandbox) = (parts.extractor.clone(), Arc::new(OnceCell::new()));
                 Box::new(move || {
                     let (knowledge, gateway, identity) = (knowledge.clone(), gateway.clone(), identity.clone());
+                    let (extractor, sandbox) = (extractor.clone(), sandbox.clone());
                     let of_database = row_level_security(&db).into_iter().chain(durability.clone()).collect::<Vec<_>>();
-                    Box::pin(async move { dependencies(&knowledge, &gateway, &identity).await.into_iter().chain(of_database).collect() })
+                    Box::pin(async move {
+                        let extraction = extraction(&extractor, &sandbox).await;
+                        let others = dependencies(&knowledge, &gateway, &identity).await;
+                        others.into_iter().chain(of_database).chain(extraction).collect()
+                    })
                 })
             },
             maintenance: {
@@ -375,6 +386,17 @@ fn row_level_security(db: &Db) -> Option<Named> {
         SecondFence::Off(reason) => ("off", reason),
     };
     Some(Named { name: "row_level_security", dependency: Dependency { status: status.to_owned(), required: false, detail } })
+}
+
+/// What holds the process back that reads documents, as it found itself; asked once, and again until it answers.
+async fn extraction(extractor: &Extractor, found: &OnceCell<Option<Sandbox>>) -> Option<Named> {
+    let (status, detail) = match found.get_or_try_init(|| extractor.sandbox()).await {
+        Ok(None) => return None,
+        Ok(Some(sandbox)) if sandbox.missing.is_empty() => ("ok", sandbox.in_force.join(", ")),
+        Ok(Some(sandbox)) => ("off", format!("{}; not in force: {}", sandbox.in_force.join(", "), sandbox.missing.join(", "))),
+        Err(error) => ("off", format!("documents cannot be read: {}", error.message())),
+    };
+    Some(Named { name: "extraction", dependency: Dependency { status: status.to_owned(), required: false, detail } })
 }
 
 /// What PostgreSQL promises of a commit, as it was at the start.

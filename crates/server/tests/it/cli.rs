@@ -255,6 +255,52 @@ fn a_hostile_document_is_read_in_a_child_without_an_environment() {
 }
 
 #[test]
+fn the_process_that_reads_documents_can_open_no_file_and_no_socket() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Binary::new(folder.path()).command(&["extract", "--check"]).env_clear().output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let sandbox: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of = |name: &str| sandbox[name].as_array().unwrap().iter().map(|v| v.as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    for needed in ["1024 MiB of memory", "30 s of processor time", "no files", "no sockets", "no environment"] {
+        assert!(of("in_force").iter().any(|f| f == needed), "{sandbox}");
+    }
+    assert!(of("missing").iter().all(|m| m.contains("Landlock") || m == "no new privileges"), "{sandbox}");
+}
+
+#[test]
+fn documents_of_every_kind_are_found_by_a_sentence_in_them_with_their_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let binary = Binary::new(folder.path());
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../knowledge/src/ingest/extract/fixtures");
+    let ended = binary.run(&["ingest", fixtures, "--source", "mixed", "--json"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    let summary = ended.json();
+    let mut failed: Vec<(&str, &str)> =
+        summary["failed"].as_array().unwrap().iter().map(|f| (f["file"].as_str().unwrap(), f["code"].as_str().unwrap())).collect();
+    failed.sort_unstable();
+    assert_eq!(failed, [("locked.pdf", "document_unreadable"), ("scan.pdf", "document_empty")]);
+    for (query, document, page) in [
+        ("pracę zdalną przełożonemu", "regulations.docx", None),
+        ("заявление на отпуск", "regulations.docx", None),
+        ("Gdynia Tuesday", "upgrade.pptx", Some(2)),
+        ("Подшипник", "stock.xlsx", Some(1)),
+        ("Анна 112", "contacts.xls", Some(1)),
+        ("śrubokręt", "manual.odt", None),
+        ("sobota Marek dyżury", "duties.ods", Some(1)),
+        ("north gate closes", "handbook.epub", None),
+        ("new pump costs", "report.pdf", Some(3)),
+        ("отчёт о командировке", "letter.pdf", Some(2)),
+        ("pompa numer trzy", "pump.eml", None),
+    ] {
+        let found = binary.run(&["search", query, "--json"]).json();
+        let first = &found["items"][0];
+        let same = [document, "no-printing.pdf"];
+        assert!(same.contains(&first["document"].as_str().unwrap_or_default()), "{query}: {found}");
+        assert_eq!(first["page"].as_i64(), page, "{query}: {first}");
+    }
+}
+
+#[test]
 fn the_audit_log_is_listed_and_exported_with_and_without_a_server() {
     let (folder, binary, documents) = setup();
     binary.run(&["ingest", &documents, "--source", "manuals"]);
