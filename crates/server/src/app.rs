@@ -6,7 +6,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use astrolabe_agents::{Agents, OwnMetrics, runs::RAG_ONLY, tools::ToolName};
 use astrolabe_gateway::{
-    Gateway, GatewayConfig,
+    Gateway, GatewayConfig, Models,
     guardrails::Guardrails,
     usage::{self, Ledger, prices::Prices},
 };
@@ -174,8 +174,8 @@ pub struct App {
     pub gateway: Gateway,
     /// What calls of models cost, and what is left of budgets.
     pub ledger: Ledger,
-    /// The rules about what goes to models and what they answer.
-    pub guardrails: Guardrails,
+    /// The one way to call models, under the rules and with the books.
+    pub models: Models,
     /// What was applied when the app was opened.
     pub plan: Plan,
     registry: Registry,
@@ -213,14 +213,16 @@ impl App {
         let ledger = Ledger::open(kernel.clone(), &parts.data_dir.join("usage"), prices).await?;
         let guardrails = Guardrails::new(&parts.config.settings.section("guardrails")?)?;
 
+        let models = Models::new(gateway.clone(), Some(ledger.clone()), guardrails);
+
         let config: KnowledgeConfig = parts.config.settings.section("knowledge")?;
-        let knowledge = Knowledge::open(kernel.clone(), config, parts.paths(), parts.extractor.clone(), gateway.clone())?;
+        let knowledge = Knowledge::open(kernel.clone(), config, parts.paths(), parts.extractor.clone(), models.clone())?;
         let mut registry = Registry::default();
         knowledge.register(&mut registry);
         let own: OwnMetrics = Arc::new(own_metrics);
         let settings = &parts.config.settings;
         let (limits, tools) = (settings.section("agents")?, settings.section("tools")?);
-        let agents = Agents::new(kernel.clone(), knowledge.clone(), gateway.clone(), limits, tools, own)?;
+        let agents = Agents::new(kernel.clone(), knowledge.clone(), models.clone(), limits, tools, own)?;
         agents.end_abandoned_runs().await?;
         let mut people = People::default();
         // First of all what signs in, so that nothing new comes in while the rest is gone through.
@@ -280,7 +282,7 @@ impl App {
             agents,
             gateway,
             ledger,
-            guardrails,
+            models,
             plan,
             registry,
             sealer,

@@ -110,7 +110,7 @@ fn models(app: &App) -> Surface {
             })
         }),
     };
-    Surface::new(app.kernel.clone(), app.gateway.clone(), Some(app.ledger.clone()), app.guardrails.clone(), vec![local])
+    Surface::new(app.kernel.clone(), app.models.clone(), vec![local])
 }
 
 /// The paths of a process that only runs jobs: probes and metrics.

@@ -14,7 +14,13 @@ use axum::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{Surface, body::ChatBody, deadline, encode::Envelope, errors::no_such_model, idempotency, live::Asked};
+use super::{Surface, body::ChatBody, deadline, encode::Envelope, errors::no_such_model, idempotency};
+use crate::{
+    gateway::Wishes,
+    guardrails::schema::Schema,
+    models::Asked,
+    usage::{Purpose, Who},
+};
 
 /// Ask a chat model
 ///
@@ -30,7 +36,7 @@ pub async fn create_chat_completion(
 ) -> Result<Response> {
     let body = ChatBody::read(&bytes)?;
     let now = surface.0.kernel.now();
-    let alias = surface.0.gateway.alias(&body.model).ok_or_else(|| no_such_model(&body.model))?;
+    let alias = surface.0.models.gateway().alias(&body.model).ok_or_else(|| no_such_model(&body.model))?;
     let stream = body.stream == Some(true);
     let envelope = Envelope {
         id: format!("chatcmpl-{}", surface.0.kernel.random.token(18)),
@@ -43,31 +49,31 @@ pub async fn create_chat_completion(
         key.hash(&mut hasher);
         hasher.finish()
     });
-    if let Some(field) = body.passed_on()
+    let passed_on = body.passed_on();
+    if let Some(field) = passed_on
         && !alias.routes.iter().all(|route| route.upstream.provider.forwards(&route.model))
     {
         return Err(astrolabe_kernel::Error::field(field, "a provider behind this model does not know it"));
     }
     let request = body.into_request()?;
-    let key = key.or_else(|| alias.sticky.then(|| crate::gateway::conversation_key(&request)));
+    let schema = Schema::of(&request.response_format, "response_format.json_schema.schema")?;
     let run = idempotency(&headers, &caller)?;
     // Hashed before the bytes go on; only a key makes that necessary.
     let fingerprint: Option<[u8; 32]> = run.as_ref().map(|_| Sha256::digest(&bytes).into());
     let asked = Asked {
-        principal: caller.principal.clone(),
-        alias,
-        request,
         raw: Some(bytes),
-        stream,
-        envelope,
+        passed_on,
+        schema,
+        shows_usage: envelope.shows_usage,
         key,
         deadline: deadline(&headers, now)?,
+        ..Asked::new(Who::of(&caller.principal), Purpose::Api, Wishes::OfTheCaller, alias, request)
     };
     let (Some(run), Some(fingerprint)) = (run, fingerprint) else {
-        return Ok(surface.answer(asked).await?.into_response());
+        return Ok(surface.answer(asked, stream, envelope).await?.into_response());
     };
     let (runs, lifecycle) = (surface.0.runs.clone(), surface.0.kernel.lifecycle.clone());
-    let work = async move { surface.answer(asked).await };
+    let work = async move { surface.answer(asked, stream, envelope).await };
     let (answer, joined) = Box::pin(runs.once(run, fingerprint, now, &lifecycle, work)).await?;
     let mut response = answer.into_response();
     if joined {

@@ -35,7 +35,7 @@ pub struct ModelList {
 
 impl Surface {
     fn models(&self) -> Vec<Model> {
-        let mut names = self.0.gateway.names();
+        let mut names = self.0.models.gateway().names();
         names.extend(self.0.embedders.iter().filter_map(|embedder| (embedder.name)()));
         names.sort();
         names.dedup();

@@ -2,7 +2,7 @@
 
 use astrolabe_gateway::{
     chat::Usage,
-    usage::{Outcome, Wanted, Who},
+    usage::{Outcome, Purpose, Wanted, Who},
 };
 use astrolabe_kernel::{Principal, Role, principal::default_tenant};
 use axum::http::Method;
@@ -14,7 +14,7 @@ use crate::support::TestApp;
 async fn call(app: &TestApp, person: &str, model: &str) -> astrolabe_kernel::Result<()> {
     let who = Who::of(&Principal::new(person, person, default_tenant(), Role::Viewer, Vec::new(), "token"));
     let tokens = Usage { input: 100, output: 10, ..Usage::default() };
-    let call = app.app.ledger.begin(who, Wanted { alias: "default", provider: "openai", model, tokens }).await?;
+    let call = app.app.ledger.begin(who, Wanted { purpose: Purpose::Api, alias: "default", provider: "openai", model, tokens }).await?;
     call.attempt("openai", model)?.finish(Outcome::Ok, Some(tokens));
     drop(call);
     app.app.ledger.flush().await
