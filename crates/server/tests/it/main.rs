@@ -19,6 +19,7 @@ mod errors;
 mod eval;
 mod fence;
 mod kill;
+mod kill_models;
 mod knowledge;
 mod limits;
 mod models;
