@@ -249,10 +249,14 @@ impl App {
             dependencies: {
                 let (knowledge, gateway, identity, db) = (knowledge.clone(), gateway.clone(), identity.clone(), kernel.db.clone());
                 let durability = durability(&db).await?;
+                // A gateway opens no index, so it does not wait for one.
+                let knowledge = (!parts.config.server.serves_models_alone()).then_some(knowledge);
                 Box::new(move || {
                     let (knowledge, gateway, identity) = (knowledge.clone(), gateway.clone(), identity.clone());
                     let of_database = row_level_security(&db).into_iter().chain(durability.clone()).collect::<Vec<_>>();
-                    Box::pin(async move { dependencies(&knowledge, &gateway, &identity).await.into_iter().chain(of_database).collect() })
+                    Box::pin(
+                        async move { dependencies(knowledge.as_ref(), &gateway, &identity).await.into_iter().chain(of_database).collect() },
+                    )
                 })
             },
             maintenance: {
@@ -306,15 +310,18 @@ impl App {
         };
         let owner = format!("{}-{}", std::process::id(), self.kernel.random.token(6));
         let runner = Runner::new(self.kernel.clone(), self.registry.clone(), runner_config, owner);
-        let knowledge = self.knowledge.clone();
-        self.kernel.lifecycle.spawn("knowledge", async move {
-            match knowledge.start().await {
-                // Jobs write to the index, so they wait for it.
-                Ok(()) => runner.start(),
-                Err(error) => tracing::error!(error = ?error, "the search index could not be opened; no jobs are run"),
-            }
-        });
-        if self.does(Role::Worker) {
+        // A gateway has no index and no jobs.
+        if !self.config.server.serves_models_alone() {
+            let knowledge = self.knowledge.clone();
+            self.kernel.lifecycle.spawn("knowledge", async move {
+                match knowledge.start().await {
+                    // Jobs write to the index, so they wait for it.
+                    Ok(()) => runner.start(),
+                    Err(error) => tracing::error!(error = ?error, "the search index could not be opened; no jobs are run"),
+                }
+            });
+        }
+        if self.does(Role::Worker) || self.kernel.db.dialect() == Dialect::Sqlite {
             let (kernel, retention, privacy) = (self.kernel.clone(), self.config.retention.clone(), self.privacy.clone());
             let (platform, identity, agents) = (self.platform.clone(), self.identity.clone(), self.agents.clone());
             self.kernel.lifecycle.spawn("housekeeping", async move {
@@ -395,10 +402,12 @@ async fn durability(db: &Db) -> Result<Option<Named>> {
     Ok(Some(Named { name: "durability", dependency: Dependency { status: status.to_owned(), required: false, detail } }))
 }
 
-async fn dependencies(knowledge: &Knowledge, gateway: &Gateway, identity: &Identity) -> Vec<Named> {
-    let mut all: Vec<Named> = knowledge
-        .dependencies()
-        .await
+async fn dependencies(knowledge: Option<&Knowledge>, gateway: &Gateway, identity: &Identity) -> Vec<Named> {
+    let of_knowledge = match knowledge {
+        Some(knowledge) => knowledge.dependencies().await,
+        None => Vec::new(),
+    };
+    let mut all: Vec<Named> = of_knowledge
         .into_iter()
         .map(|d| Named { name: d.name, dependency: Dependency { status: d.status.to_owned(), required: d.required, detail: d.detail } })
         .collect();

@@ -53,9 +53,18 @@ use crate::{
 
 /// The paths of an app that is open, with the description of its API.
 pub fn full(app: &App) -> (Router, Description) {
+    assembled(app, signed_in(app))
+}
+
+/// The paths of a process that serves models alone: their API, the keys and budgets for it, and what people need to sign in.
+pub fn models_alone(app: &App) -> Router {
+    assembled(app, behind_keys(app, Routes::new())).0
+}
+
+fn assembled(app: &App, signed_in: Routes) -> (Router, Description) {
     let documents = Documents::default();
     let limiter = Limiter::new(&app.config.limits, app.kernel.clock.clone(), classes::class);
-    let signed_in = signed_in(app)
+    let signed_in = signed_in
         .layer(from_fn_with_state(app.platform.clone(), maintenance::guard))
         .layer(from_fn_with_state(limiter.clone(), limit))
         .layer(from_fn_with_state(app.platform.clone(), authenticate));
@@ -82,14 +91,21 @@ pub fn full(app: &App) -> (Router, Description) {
 
 /// The paths behind sign-in, which the layer around them puts a [`Principal`](astrolabe_kernel::Principal) into.
 pub fn signed_in(app: &App) -> Routes {
+    behind_keys(
+        app,
+        Routes::new().merge(astrolabe_knowledge::routes(app.knowledge.clone())).merge(astrolabe_agents::routes(app.agents.clone())),
+    )
+}
+
+/// What every process that answers requests has, and `more`.
+fn behind_keys(app: &App, more: Routes) -> Routes {
     let keys = idempotency::Keys { kernel: app.kernel.clone(), time_limit: app.config.server.request_timeout() };
     Routes::new()
         .merge(astrolabe_platform::routes(app.platform.clone()))
         .merge(astrolabe_platform::audit::routes(app.console.clone()))
         .merge(astrolabe_platform::privacy::routes(app.privacy.clone()))
         .merge(astrolabe_gateway::usage::routes::routes(app.ledger.clone()))
-        .merge(astrolabe_knowledge::routes(app.knowledge.clone()))
-        .merge(astrolabe_agents::routes(app.agents.clone()))
+        .merge(more)
         .layer(from_fn_with_state(keys, idempotency::once))
         .merge(surface::routes(models(app)))
         .layer(from_fn_with_state(app.console.clone(), refusals))

@@ -23,6 +23,7 @@ mod kill_models;
 mod knowledge;
 mod limits;
 mod models;
+mod models_alone;
 mod oidc;
 mod openapi;
 mod policies;
