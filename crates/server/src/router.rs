@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use astrolabe_gateway::{
     EmbedReply, Usage,
-    surface::{self, LocalEmbedder, Surface},
+    surface::{self, Answerer, Asking, LocalEmbedder, Surface},
 };
 use astrolabe_kernel::{
     Clock, Error, Random,
@@ -21,6 +21,7 @@ use astrolabe_kernel::{
     http::{Describe, Routes},
     routes,
 };
+use astrolabe_knowledge::answers::AskRequest;
 use astrolabe_platform::{access::authenticate, audit::refusals::refusals, maintenance};
 use axum::{
     Extension, Router,
@@ -112,7 +113,7 @@ fn behind_keys(app: &App, more: Routes) -> Routes {
         .layer(Extension(app.kernel.policies.clone()))
 }
 
-/// The API of models for others, with the embedding model of this process.
+/// The API of models for others, with the embedding model of this process and the sources that answer as models do.
 fn models(app: &App) -> Surface {
     let (name, embed) = (app.knowledge.clone(), app.knowledge.clone());
     let local = LocalEmbedder {
@@ -126,7 +127,29 @@ fn models(app: &App) -> Surface {
             })
         }),
     };
-    Surface::new(app.kernel.clone(), app.models.clone(), vec![local])
+    let (names, ask) = (app.knowledge.clone(), app.knowledge.clone());
+    let answerer = Answerer {
+        names: Arc::new(move |principal| {
+            let knowledge = names.clone();
+            Box::pin(async move { knowledge.source_names(&principal).await })
+        }),
+        ask: Arc::new(move |caller, source, question| {
+            let knowledge = ask.clone();
+            Box::pin(async move {
+                let request = AskRequest { question, sources: Some(vec![source]), ..AskRequest::default() };
+                let running = knowledge.start_ask(&caller, request).await?;
+                let (stream, ends) = (running.stream().to_owned(), running.ends());
+                let answer = async move {
+                    let answer = running.result().await?;
+                    Ok((answer.answer, serde_json::to_value(answer.citations).map_err(Error::internal)?))
+                };
+                Ok(Asking { stream, ends, answer: Box::pin(answer) })
+            })
+        }),
+    };
+    // A gateway alone has no index that could answer.
+    let answerer = (!app.config.server.serves_models_alone()).then_some(answerer);
+    Surface::new(app.kernel.clone(), app.models.clone(), vec![local], answerer)
 }
 
 /// The paths of a process that only runs jobs: probes and metrics.

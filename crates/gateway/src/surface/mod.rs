@@ -13,6 +13,7 @@ pub(crate) mod forward;
 mod models;
 mod responses;
 mod runs;
+mod sources;
 pub(crate) mod splice;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
 
+pub use self::sources::{Answerer, Asking};
 use self::{responses::Responses, runs::Runs};
 use crate::{chat::EmbedReply, models::Models};
 
@@ -50,14 +52,15 @@ struct Inner {
     kernel: Kernel,
     models: Models,
     embedders: Vec<LocalEmbedder>,
+    answerer: Option<Answerer>,
     runs: Arc<Runs>,
     responses: Responses,
 }
 
 impl Surface {
-    /// The API of these models.
-    pub fn new(kernel: Kernel, models: Models, embedders: Vec<LocalEmbedder>) -> Self {
-        Self(Arc::new(Inner { kernel, models, embedders, runs: Arc::default(), responses: Responses::default() }))
+    /// The API of these models, and of sources that answer as models do.
+    pub fn new(kernel: Kernel, models: Models, embedders: Vec<LocalEmbedder>, answerer: Option<Answerer>) -> Self {
+        Self(Arc::new(Inner { kernel, models, embedders, answerer, runs: Arc::default(), responses: Responses::default() }))
     }
 
     fn now_s(&self) -> i64 {

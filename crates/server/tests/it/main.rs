@@ -36,6 +36,7 @@ mod schemas;
 mod search;
 mod searching;
 mod settings;
+mod source_models;
 mod spending;
 mod support;
 mod system;

@@ -222,7 +222,7 @@ async fn embeddings_made_in_this_process_are_in_the_books_and_cost_nothing() {
     let here = LocalEmbedder { name: Arc::new(|| Some("mini".to_owned())), embed: Arc::new(embed) };
     let app = &world.app.app;
     let observer = Observer { clock: app.kernel.clock.clone(), random: Random::system(), time_limit: Duration::from_secs(60) };
-    let (router, _) = surface::routes(Surface::new(app.kernel.clone(), app.models.clone(), vec![here]))
+    let (router, _) = surface::routes(Surface::new(app.kernel.clone(), app.models.clone(), vec![here], None))
         .layer(Extension(app.kernel.policies.clone()))
         .layer(Extension(Principal::local_admin()))
         .layer(from_fn_with_state(observer, observe))
