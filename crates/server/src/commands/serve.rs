@@ -71,7 +71,7 @@ pub async fn run(context: &Context, args: Serve) -> Result<Done> {
     let lifecycle = parts.lifecycle.clone();
     let egress: EgressConfig = config.settings.section("egress")?;
     let system = System::new(lifecycle.clone(), egress.offline, || recorder.render());
-    let current = Current::new(router::warming(system.clone(), &config, parts.clock.clone(), random));
+    let current = Current::new(router::warming(system.warming(), &config, parts.clock.clone(), random));
     let limits = config.server.connection_limits();
     let routed = current.clone();
     lifecycle.spawn("listener", listener::accept(listener, lifecycle.clone(), limits, move || routed.get()));
