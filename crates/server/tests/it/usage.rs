@@ -26,6 +26,23 @@ fn keys(report: &Value) -> Vec<(&str, i64, i64)> {
 }
 
 #[tokio::test]
+async fn a_list_of_prices_of_the_operators_own_goes_before_the_one_that_is_built_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("prices.toml");
+    let of_ours =
+        "[[price]]\nmodel = \"gpt-4o-mini\"\nfrom = \"2025-12-01\"\nsource = \"our contract\"\ninput = 20_000\noutput = 100_000\n";
+    std::fs::write(&file, of_ours).unwrap();
+    let app = TestApp::with(&[("usage.prices", file.to_str().unwrap())]).await;
+    for model in ["gpt-4o-mini", "gpt-4o"] {
+        call(&app, "user:ann", model).await.unwrap();
+    }
+    let by = app.get("/api/v1/usage?by=model").send().await.json();
+    let costs: Vec<_> = by["items"].as_array().unwrap().iter().map(|i| (i["key"].clone(), i["cost_micro_usd"].clone())).collect();
+    // 100 tokens in and 10 out: 3 micro-USD after the contract, 350 after the list price.
+    assert_eq!(costs, [(json!("gpt-4o"), json!(350)), (json!("gpt-4o-mini"), json!(3))]);
+}
+
+#[tokio::test]
 async fn usage_is_summed_up_by_day_model_and_person() {
     let app = TestApp::new().await;
     for (person, model) in [("user:ann", "gpt-4o"), ("user:ann", "gpt-4o-mini"), ("user:bob", "=cmd"), ("user:ann", "gpt-4o")] {
