@@ -81,7 +81,7 @@ gen: ## write docs/generated and the page's API types again
 schemathesis: ## the API's description against the running server, every phase and check
 	@scripts/schemathesis.sh
 
-chaos: ## 1,000 files, 10 times kill -9, on SQLite and PostgreSQL
+chaos: ## kill -9: 10 times over 1,000 files, 50 times over calls of models, on SQLite and PostgreSQL
 	@scripts/chaos.sh
 
 coverage: ## line coverage of the Rust tests; fails below 80 %

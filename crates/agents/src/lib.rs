@@ -12,7 +12,7 @@ pub mod tools;
 
 use std::sync::Arc;
 
-use astrolabe_gateway::Gateway;
+use astrolabe_gateway::Models;
 use astrolabe_kernel::{
     Error, Kernel, Result,
     db::{Migration, Migrations},
@@ -45,7 +45,7 @@ pub type OwnMetrics = Arc<dyn Fn() -> Vec<(String, String, f64)> + Send + Sync>;
 pub struct Agents {
     pub(crate) kernel: Kernel,
     pub(crate) knowledge: Knowledge,
-    pub(crate) gateway: Gateway,
+    pub(crate) models: Models,
     pub(crate) config: Arc<ToolsConfig>,
     pub(crate) own_metrics: OwnMetrics,
     /// Agents that plan no tools.
@@ -77,7 +77,7 @@ impl Agents {
     pub fn new(
         kernel: Kernel,
         knowledge: Knowledge,
-        gateway: Gateway,
+        models: Models,
         limits: AgentsConfig,
         tools: ToolsConfig,
         own_metrics: OwnMetrics,
@@ -87,7 +87,7 @@ impl Agents {
         }
         let places = Arc::new(Semaphore::new(limits.max_runs + limits.max_queued));
         let slots = Arc::new(Semaphore::new(limits.max_runs));
-        Ok(Self { kernel, knowledge, gateway, config: Arc::new(tools), own_metrics, rag_only: limits.rag_only.into(), places, slots })
+        Ok(Self { kernel, knowledge, models, config: Arc::new(tools), own_metrics, rag_only: limits.rag_only.into(), places, slots })
     }
 }
 

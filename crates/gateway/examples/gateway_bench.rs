@@ -1,7 +1,8 @@
 //! The two ends of `bench/gateway`: a provider that answers at once or after a delay, and callers that measure what stands between.
 //!
 //! ```text
-//! gateway_bench provider 127.0.0.1:9100 0          # milliseconds before an answer
+//! gateway_bench provider 127.0.0.1:9100 0          # milliseconds before an answer and between the pieces of a stream
+//! gateway_bench provider 127.0.0.1:9100 0 500      # the same, with other milliseconds between the pieces
 //! gateway_bench callers 127.0.0.1:8080 TOKEN MODEL CONCURRENCY SECONDS [stream]
 //! ```
 //!
@@ -35,13 +36,25 @@ async fn main() {
     let args: Vec<String> = std::env::args().collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[1..] {
-        ["provider", address, delay] => provider(address, Duration::from_millis(delay.parse().unwrap())).await,
+        ["provider", address, delay] => provider(address, millis(delay), millis(delay)).await,
+        ["provider", address, delay, pause] => provider(address, millis(delay), millis(pause)).await,
         ["callers", address, token, model, concurrency, seconds, ref rest @ ..] => {
             let request = request(address, token, model, rest.contains(&"stream"));
             callers(address, request, concurrency.parse().unwrap(), Duration::from_secs(seconds.parse().unwrap())).await;
         }
-        _ => println!("gateway_bench provider ADDRESS DELAY_MS | callers ADDRESS TOKEN MODEL CONCURRENCY SECONDS [stream]"),
+        _ => println!("gateway_bench provider ADDRESS DELAY_MS [PAUSE_MS] | callers ADDRESS TOKEN MODEL CONCURRENCY SECONDS [stream]"),
     }
+}
+
+fn millis(text: &str) -> Duration {
+    Duration::from_millis(text.parse().unwrap())
+}
+
+/// Whether a body asks for a stream, however its JSON is written.
+fn is_stream(body: &[u8]) -> bool {
+    let key = b"\"stream\":";
+    let after = body.windows(key.len()).position(|w| w == key).map(|at| &body[at + key.len()..]);
+    after.is_some_and(|rest| rest.trim_ascii_start().starts_with(b"true"))
 }
 
 /// Reads one request; whether it asks for a stream. Nothing at the end of the connection.
@@ -52,7 +65,7 @@ async fn read_request(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<bo
             let length: usize = text.lines().find_map(|l| l.strip_prefix("content-length:")).map_or(0, |n| n.trim().parse().unwrap());
             let end = head + 4 + length;
             if buffer.len() >= end {
-                let stream = buffer[head..end].windows(14).any(|w| w == b"\"stream\":true,");
+                let stream = is_stream(&buffer[head..end]);
                 buffer.drain(..end);
                 return Some(stream);
             }
@@ -63,7 +76,7 @@ async fn read_request(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<bo
     }
 }
 
-async fn provider(address: &str, delay: Duration) {
+async fn provider(address: &str, delay: Duration, pause: Duration) {
     let whole = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{WHOLE}", WHOLE.len());
     let whole: Arc<[u8]> = whole.into_bytes().into();
     let chunk = |data: &str| format!("{:x}\r\n{data}\r\n", data.len());
@@ -92,8 +105,8 @@ async fn provider(address: &str, delay: Duration) {
                     if socket.write_all(piece.as_bytes()).await.is_err() {
                         return;
                     }
-                    if !delay.is_zero() {
-                        tokio::time::sleep(delay).await;
+                    if !pause.is_zero() {
+                        tokio::time::sleep(pause).await;
                     }
                 }
             }

@@ -112,6 +112,14 @@ pub struct ToolCall {
     pub signature: Option<String>,
 }
 
+impl ToolCall {
+    /// The call as the one piece of it.
+    pub(crate) fn into_delta(self, index: usize) -> ToolCallDelta {
+        let Self { id, name, arguments, signature } = self;
+        ToolCallDelta { index, id: Some(id), name: Some(name), arguments, signature }
+    }
+}
+
 /// What a tool said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolResult {

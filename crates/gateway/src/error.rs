@@ -39,6 +39,13 @@ pub enum ModelGatewayError {
         /// When it is tried again.
         retry_after: Duration,
     },
+    /// A guardrail of ours does not let the reply through.
+    Blocked(astrolabe_kernel::Error),
+    /// The reply does not keep to the JSON Schema that was asked for.
+    Broken {
+        /// The first fault.
+        fault: String,
+    },
     /// A filter of the provider refused what was asked.
     Filtered {
         /// The provider's words.
@@ -81,12 +88,22 @@ impl ModelGatewayError {
             Self::ProviderTimeout { .. } => "timeout",
             Self::ProviderOverloaded { .. } => "overloaded",
             Self::Unavailable { .. } => "unavailable",
+            Self::Blocked(_) => "blocked",
+            Self::Broken { .. } => "schema",
             Self::Filtered { .. } => "filtered",
             Self::ProviderServerError { .. } => "server_error",
             Self::Refused { .. } => "refused",
             Self::ContextOverflow { .. } => "context_overflow",
             Self::Protocol { .. } => "protocol",
         }
+    }
+
+    /// Whether a rule or a budget of ours said no, and not a provider: whoever asked has to hear of that, because asking differently, or
+    /// somebody who owns the rule, is the way out.
+    pub fn is_ours(&self) -> bool {
+        let refusals =
+            [code::BUDGET_EXCEEDED, code::INPUT_REFUSED, code::INPUT_TOO_LONG, code::PERSONAL_DATA_REFUSED, code::OUTPUT_REFUSED];
+        matches!(self, Self::Invalid(error) | Self::Blocked(error) if refusals.contains(&error.code()))
     }
 
     /// How long to wait before asking again: what the provider asked for, at most 20 seconds; one second when it did not say.
@@ -112,7 +129,8 @@ impl fmt::Display for ModelGatewayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotConfigured => f.write_str("no chat model is configured"),
-            Self::Invalid(error) | Self::Refused { error, .. } => error.fmt(f),
+            Self::Invalid(error) | Self::Blocked(error) | Self::Refused { error, .. } => error.fmt(f),
+            Self::Broken { fault } => write!(f, "the model's answer breaks the schema: {fault}"),
             Self::ProviderTimeout { stage: Stage::FirstToken } => f.write_str("the model did not begin to answer in time"),
             Self::ProviderTimeout { stage: Stage::Idle } => f.write_str("the model stopped in the middle of its answer"),
             Self::ProviderTimeout { stage: Stage::Whole } => f.write_str("the model did not finish its answer in time"),
@@ -140,7 +158,8 @@ impl From<ModelGatewayError> for astrolabe_kernel::Error {
         let message = error.to_string();
         match error {
             ModelGatewayError::NotConfigured => Self::new(code::MODEL_NOT_CONFIGURED, message),
-            ModelGatewayError::Invalid(error) | ModelGatewayError::Refused { error, .. } => error,
+            ModelGatewayError::Invalid(error) | ModelGatewayError::Blocked(error) | ModelGatewayError::Refused { error, .. } => error,
+            ModelGatewayError::Broken { .. } => Self::new(code::OUTPUT_INVALID, message),
             ModelGatewayError::Unavailable { retry_after } => Self::new(code::OVERLOADED, message).with_retry_after(retry_after),
             ModelGatewayError::ContextOverflow { detail } | ModelGatewayError::Filtered { detail } => {
                 Self::field("messages", message).with_internal(detail)

@@ -1,30 +1,21 @@
-//! The handle that the rest of the product calls.
+//! What there is to ask: aliases with their routes, and how their providers are doing. Calls are made by [`crate::models`].
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     path::Path,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError, RwLock},
-    task::{Context, Poll},
     time::{Duration, SystemTime},
 };
 
 use astrolabe_kernel::{Clock, Lifecycle, Random, Result, Timestamp, egress::Egress};
-use futures_util::{
-    FutureExt, Stream, StreamExt,
-    stream::{self, BoxStream},
-};
 use serde::Serialize;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    chat::{ChatDelta, ChatReply, ChatRequest, Role, Usage},
-    collect::Collector,
+    chat::{ChatRequest, Role, Usage},
     config::GatewayConfig,
-    conversation::normalise,
-    error::{ModelGatewayError, protocol},
-    provider::{Call, ReplyStream},
-    routing::{Alias, DEFAULT, Held, Parameters, Route, RoutesFile, Table, Trip, Upstream, Won, travel},
+    error::ModelGatewayError,
+    routing::{Alias, DEFAULT, Parameters, Route, RoutesFile, Table, Trip, Upstream},
 };
 
 /// How often the file of routes is looked at.
@@ -73,7 +64,7 @@ impl Status {
     }
 }
 
-/// The one way to a chat model. Cheap to clone; making one connects to nothing.
+/// The chat models. Cheap to clone; making one connects to nothing.
 #[derive(Clone)]
 pub struct Gateway(Arc<Inner>);
 
@@ -151,12 +142,22 @@ impl Gateway {
         Ok(())
     }
 
-    /// Reads the file of routes again when it has changed, and says in the log how that went.
+    /// Whether there is a file of routes.
+    pub fn has_routes_file(&self) -> bool {
+        !self.0.config.routes_file.trim().is_empty()
+    }
+
+    /// Reads the file of routes again when it has changed.
     pub(crate) fn reload_if_changed(&self) {
         let path = self.0.config.routes_file.trim();
-        if path.is_empty() || changed_at(path) == *self.0.changed.lock().unwrap_or_else(PoisonError::into_inner) {
-            return;
+        if !path.is_empty() && changed_at(path) != *self.0.changed.lock().unwrap_or_else(PoisonError::into_inner) {
+            self.reload();
         }
+    }
+
+    /// Reads the file of routes again, and says in the log how that went.
+    pub fn reload(&self) {
+        let path = self.0.config.routes_file.trim();
         let outcome = match self.load() {
             Ok(()) => {
                 tracing::info!(file = path, "the routes of models were read again");
@@ -215,7 +216,7 @@ impl Gateway {
     /// Asks the provider now and then, in the background, whether it is there, the first time at once; and reads the file of routes again
     /// when it changes.
     pub fn watch(&self, lifecycle: &Lifecycle) {
-        if !self.0.config.routes_file.trim().is_empty() {
+        if self.has_routes_file() {
             let (gateway, life) = (self.clone(), lifecycle.clone());
             lifecycle.spawn("model-routes", async move {
                 while !life.is_stopping() {
@@ -255,7 +256,7 @@ impl Gateway {
         status
     }
 
-    fn remember(&self, status: Status) {
+    pub(crate) fn remember(&self, status: Status) {
         // Every call comes by here, and nearly none has news.
         if *self.0.status.read().unwrap_or_else(PoisonError::into_inner) == status {
             return;
@@ -267,64 +268,6 @@ impl Gateway {
                 _ => tracing::info!(model = self.model(), "the chat model is available"),
             }
             *known = status;
-        }
-    }
-
-    /// Asks for a reply and waits for all of it.
-    ///
-    /// # Errors
-    /// As [`Gateway::chat_stream`], also for what happens in the middle.
-    pub async fn chat(&self, request: ChatRequest) -> Result<ChatReply, ModelGatewayError> {
-        collect(self.chat_stream(request).await?).await
-    }
-
-    /// Asks for a reply and waits until its first piece is there; failures up to then are repeated where that makes sense. Dropping the
-    /// stream, or this future, tells the provider to stop. What no route's settings speak of is not sent, whatever the request wishes: the
-    /// model behind the name may refuse it.
-    ///
-    /// # Errors
-    /// Every kind of [`ModelGatewayError`].
-    #[tracing::instrument(name = "model", skip_all, fields(provider = self.model(), otel.kind = "client"))]
-    pub async fn chat_stream(&self, request: ChatRequest) -> Result<ChatStream, ModelGatewayError> {
-        let alias = self.alias(DEFAULT).ok_or(ModelGatewayError::NotConfigured)?;
-        self.stream_on(&alias, request, None, Wishes::OfTheProduct).await
-    }
-
-    /// As [`Gateway::chat_stream`], of any alias.
-    pub(crate) async fn stream_on(
-        &self,
-        alias: &Alias,
-        mut request: ChatRequest,
-        key: Option<u64>,
-        wishes: Wishes,
-    ) -> Result<ChatStream, ModelGatewayError> {
-        let mut meter = self.meter(alias);
-        let asked = async {
-            request.messages = normalise(std::mem::take(&mut request.messages)).map_err(ModelGatewayError::Invalid)?;
-            let key = key.or_else(|| alias.sticky.then(|| conversation_key(&request)));
-            let trip = self.trip(alias, key, request.deadline);
-            let request = Arc::new(request);
-            travel(alias, trip, |route, limits| {
-                let request = wishes.on(&route, &request);
-                async move {
-                    let mut reply = route.upstream.provider.stream(Call { model: &route.model, request: &request, limits }).await?;
-                    let first = reply.next().await?;
-                    Ok((first.ok_or_else(|| protocol("the reply has neither text nor end"))?, reply))
-                }
-                .boxed()
-            })
-            .await
-        };
-        match asked.await {
-            Ok(Won { value: (first, reply), place }) => {
-                let state = Flow { first: Some(first), reply, meter, gateway: self.clone(), over: false, place };
-                Ok(ChatStream(stream::unfold(state, Flow::step).boxed()))
-            }
-            Err(e) => {
-                meter.failed(&e);
-                self.learn(alias, &e);
-                Err(e)
-            }
         }
     }
 
@@ -411,74 +354,9 @@ fn changed_at(path: &str) -> Option<SystemTime> {
     std::fs::metadata(path).and_then(|meta| meta.modified()).ok()
 }
 
-/// Reads a reply to its last piece, so that the connection can be used again.
-pub(crate) async fn collect(mut stream: ChatStream) -> Result<ChatReply, ModelGatewayError> {
-    let mut collector = Collector::default();
-    while let Some(piece) = stream.next().await {
-        collector.push(piece?);
-    }
-    collector.finish()
-}
-
 impl std::fmt::Debug for Gateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Gateway").field("config", &self.0.config).field("status", &self.status()).finish_non_exhaustive()
-    }
-}
-
-/// A reply as it arrives: texts, then one end, then nothing; or an error, then nothing.
-pub struct ChatStream(BoxStream<'static, Result<ChatDelta, ModelGatewayError>>);
-
-impl Stream for ChatStream {
-    type Item = Result<ChatDelta, ModelGatewayError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.as_mut().poll_next(cx)
-    }
-}
-
-impl std::fmt::Debug for ChatStream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ChatStream")
-    }
-}
-
-/// What a stream holds between two pieces.
-struct Flow {
-    first: Option<ChatDelta>,
-    reply: ReplyStream,
-    meter: Meter,
-    gateway: Gateway,
-    over: bool,
-    place: Held,
-}
-
-impl Flow {
-    async fn step(mut self) -> Option<(Result<ChatDelta, ModelGatewayError>, Self)> {
-        if self.over {
-            return None;
-        }
-        let next = match self.first.take() {
-            Some(first) => Ok(Some(first)),
-            None => self.reply.next().await,
-        };
-        let item = match next {
-            Ok(Some(delta)) => {
-                if let ChatDelta::End(end) = &delta {
-                    self.meter.finished(&end.usage);
-                    self.gateway.remember(Status::Ok);
-                }
-                Ok(delta)
-            }
-            Ok(None) => return None,
-            Err(e) => {
-                self.meter.failed(&e);
-                self.place.broke(&e);
-                self.over = true;
-                Err(e)
-            }
-        };
-        Some((item, self))
     }
 }
 

@@ -1,9 +1,9 @@
 //! Models behind one door.
 //!
 //! Reading order: [`chat`] has the words (request, reply, usage), [`conversation`] the rules of a conversation, [`config`] the settings,
-//! [`error`] what can go wrong; [`provider`] is the seam behind which [`openai`] speaks a wire format; [`gateway`] is the handle that the
-//! rest of the product calls; [`scripted`] is a provider that follows a file of rules, for tests, demonstrations and work on the product
-//! without a model.
+//! [`error`] what can go wrong; [`provider`] is the seam behind which [`openai`] speaks a wire format; [`gateway`] knows the models,
+//! [`models`] is the one way to ask them, for the product and for others; [`scripted`] is a provider that follows a file of rules, for
+//! tests, demonstrations and work on the product without a model.
 //!
 //! [`routing`] goes from an alias to a model of a provider, with fallbacks, retries, breakers and queues; [`surface`] is the API that others call.
 //! [`guardrails`] look at what goes in and comes out, [`usage`] has the books and the budgets.
@@ -22,6 +22,7 @@ pub mod error;
 pub mod gateway;
 pub mod gemini;
 pub mod guardrails;
+pub mod models;
 pub mod openai;
 pub mod provider;
 pub mod retry;
@@ -38,8 +39,14 @@ use astrolabe_kernel::db::{Migration, Migrations};
 pub use chat::{ChatDelta, ChatEnd, ChatReply, ChatRequest, EmbedReply, EmbedRequest, FinishReason, Message, Role, Usage};
 pub use config::GatewayConfig;
 pub use error::ModelGatewayError;
-pub use gateway::{ChatStream, Gateway, Status};
+pub use gateway::{Gateway, Status};
+pub use models::Models;
 
 /// This domain's tables.
-pub const MIGRATIONS: Migrations =
-    Migrations { domain: "gateway", steps: &[Migration { version: 1, name: "usage", sql: include_str!("../migrations/0001_usage.sql") }] };
+pub const MIGRATIONS: Migrations = Migrations {
+    domain: "gateway",
+    steps: &[
+        Migration { version: 1, name: "usage", sql: include_str!("../migrations/0001_usage.sql") },
+        Migration { version: 46, name: "purpose", sql: include_str!("../migrations/0046_purpose.sql") },
+    ],
+};

@@ -7,7 +7,6 @@ use astrolabe_kernel::{
     config::Secret,
     egress::{Egress, EgressConfig},
 };
-use futures_util::StreamExt;
 
 use crate::{
     chat::{ChatDelta, ChatReply, ChatRequest, FinishReason, Message, Usage},

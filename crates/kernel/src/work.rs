@@ -55,6 +55,16 @@ pub struct Running<R, T> {
 }
 
 impl<R, T> Running<R, T> {
+    /// The stream of its events.
+    pub fn stream(&self) -> &str {
+        &self.stream
+    }
+
+    /// The events that end the stream: with the result, and without one.
+    pub fn ends(&self) -> [&'static str; 2] {
+        self.kind.ends
+    }
+
     /// Waits for the result.
     ///
     /// # Errors

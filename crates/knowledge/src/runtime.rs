@@ -8,7 +8,7 @@ use astrolabe_backends::{
     embedder::{Embedder, Precision, Priority},
     index::SearchIndex,
 };
-use astrolabe_gateway::Gateway;
+use astrolabe_gateway::Models;
 use astrolabe_kernel::{Error, Id, Kernel, Result, error::code, jobs::Registry, principal::TenantId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, watch};
@@ -103,7 +103,7 @@ pub struct Inner {
     pub(crate) paths: Paths,
     pub(crate) blobs: BlobStore,
     pub(crate) extractor: Extractor,
-    pub(crate) gateway: Gateway,
+    pub(crate) models: Models,
     pub(crate) asks: Arc<Semaphore>,
     pub(crate) answers: AnswerCache,
     engine: watch::Sender<Engine>,
@@ -142,11 +142,11 @@ impl Knowledge {
     ///
     /// # Errors
     /// When the blob folder cannot be written.
-    pub fn open(kernel: Kernel, config: KnowledgeConfig, paths: Paths, extractor: Extractor, gateway: Gateway) -> Result<Self> {
+    pub fn open(kernel: Kernel, config: KnowledgeConfig, paths: Paths, extractor: Extractor, models: Models) -> Result<Self> {
         let blobs = BlobStore::open(&paths.blobs)?;
         let asks = Arc::new(Semaphore::new(config.max_asks));
         let engine = watch::channel(Engine::Loading).0;
-        Ok(Self(Arc::new(Inner { kernel, config, paths, blobs, extractor, gateway, asks, answers: AnswerCache::default(), engine })))
+        Ok(Self(Arc::new(Inner { kernel, config, paths, blobs, extractor, models, asks, answers: AnswerCache::default(), engine })))
     }
 
     /// Registers the jobs of this domain.

@@ -6,7 +6,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use astrolabe_agents::{Agents, OwnMetrics, runs::RAG_ONLY, tools::ToolName};
 use astrolabe_gateway::{
-    Gateway, GatewayConfig,
+    Gateway, GatewayConfig, Models,
     guardrails::Guardrails,
     usage::{self, Ledger, prices::Prices},
 };
@@ -179,8 +179,8 @@ pub struct App {
     pub gateway: Gateway,
     /// What calls of models cost, and what is left of budgets.
     pub ledger: Ledger,
-    /// The rules about what goes to models and what they answer.
-    pub guardrails: Guardrails,
+    /// The one way to call models, under the rules and with the books.
+    pub models: Models,
     /// What was applied when the app was opened.
     pub plan: Plan,
     registry: Registry,
@@ -218,14 +218,16 @@ impl App {
         let ledger = Ledger::open(kernel.clone(), &parts.data_dir.join("usage"), prices).await?;
         let guardrails = Guardrails::new(&parts.config.settings.section("guardrails")?)?;
 
+        let models = Models::new(gateway.clone(), Some(ledger.clone()), guardrails);
+
         let config: KnowledgeConfig = parts.config.settings.section("knowledge")?;
-        let knowledge = Knowledge::open(kernel.clone(), config, parts.paths(), parts.extractor.clone(), gateway.clone())?;
+        let knowledge = Knowledge::open(kernel.clone(), config, parts.paths(), parts.extractor.clone(), models.clone())?;
         let mut registry = Registry::default();
         knowledge.register(&mut registry);
         let own: OwnMetrics = Arc::new(own_metrics);
         let settings = &parts.config.settings;
         let (limits, tools) = (settings.section("agents")?, settings.section("tools")?);
-        let agents = Agents::new(kernel.clone(), knowledge.clone(), gateway.clone(), limits, tools, own)?;
+        let agents = Agents::new(kernel.clone(), knowledge.clone(), models.clone(), limits, tools, own)?;
         agents.end_abandoned_runs().await?;
         let mut people = People::default();
         // First of all what signs in, so that nothing new comes in while the rest is gone through.
@@ -253,13 +255,15 @@ impl App {
                 let (knowledge, gateway, identity, db) = (knowledge.clone(), gateway.clone(), identity.clone(), kernel.db.clone());
                 let durability = durability(&db).await?;
                 let (extractor, sandbox) = (parts.extractor.clone(), Arc::new(OnceCell::new()));
+                // A gateway opens no index, so it does not wait for one.
+                let knowledge = (!parts.config.server.serves_models_alone()).then_some(knowledge);
                 Box::new(move || {
                     let (knowledge, gateway, identity) = (knowledge.clone(), gateway.clone(), identity.clone());
                     let (extractor, sandbox) = (extractor.clone(), sandbox.clone());
                     let of_database = row_level_security(&db).into_iter().chain(durability.clone()).collect::<Vec<_>>();
                     Box::pin(async move {
-                        let extraction = extraction(&extractor, &sandbox).await;
-                        let others = dependencies(&knowledge, &gateway, &identity).await;
+                        let extraction = if knowledge.is_some() { extraction(&extractor, &sandbox).await } else { None };
+                        let others = dependencies(knowledge.as_ref(), &gateway, &identity).await;
                         others.into_iter().chain(of_database).chain(extraction).collect()
                     })
                 })
@@ -291,7 +295,7 @@ impl App {
             agents,
             gateway,
             ledger,
-            guardrails,
+            models,
             plan,
             registry,
             sealer,
@@ -315,15 +319,18 @@ impl App {
         };
         let owner = format!("{}-{}", std::process::id(), self.kernel.random.token(6));
         let runner = Runner::new(self.kernel.clone(), self.registry.clone(), runner_config, owner);
-        let knowledge = self.knowledge.clone();
-        self.kernel.lifecycle.spawn("knowledge", async move {
-            match knowledge.start().await {
-                // Jobs write to the index, so they wait for it.
-                Ok(()) => runner.start(),
-                Err(error) => tracing::error!(error = ?error, "the search index could not be opened; no jobs are run"),
-            }
-        });
-        if self.does(Role::Worker) {
+        // A gateway has no index and no jobs.
+        if !self.config.server.serves_models_alone() {
+            let knowledge = self.knowledge.clone();
+            self.kernel.lifecycle.spawn("knowledge", async move {
+                match knowledge.start().await {
+                    // Jobs write to the index, so they wait for it.
+                    Ok(()) => runner.start(),
+                    Err(error) => tracing::error!(error = ?error, "the search index could not be opened; no jobs are run"),
+                }
+            });
+        }
+        if self.does(Role::Worker) || self.kernel.db.dialect() == Dialect::Sqlite {
             let (kernel, retention, privacy) = (self.kernel.clone(), self.config.retention.clone(), self.privacy.clone());
             let (platform, identity, agents) = (self.platform.clone(), self.identity.clone(), self.agents.clone());
             self.kernel.lifecycle.spawn("housekeeping", async move {
@@ -415,10 +422,12 @@ async fn durability(db: &Db) -> Result<Option<Named>> {
     Ok(Some(Named { name: "durability", dependency: Dependency { status: status.to_owned(), required: false, detail } }))
 }
 
-async fn dependencies(knowledge: &Knowledge, gateway: &Gateway, identity: &Identity) -> Vec<Named> {
-    let mut all: Vec<Named> = knowledge
-        .dependencies()
-        .await
+async fn dependencies(knowledge: Option<&Knowledge>, gateway: &Gateway, identity: &Identity) -> Vec<Named> {
+    let of_knowledge = match knowledge {
+        Some(knowledge) => knowledge.dependencies().await,
+        None => Vec::new(),
+    };
+    let mut all: Vec<Named> = of_knowledge
         .into_iter()
         .map(|d| Named { name: d.name, dependency: Dependency { status: d.status.to_owned(), required: d.required, detail: d.detail } })
         .collect();

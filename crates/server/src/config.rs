@@ -136,6 +136,11 @@ impl ServerConfig {
         }
     }
 
+    /// Whether the process serves models to others and does nothing else.
+    pub fn serves_models_alone(&self) -> bool {
+        self.roles == [Role::Models]
+    }
+
     /// Whether this is said to be in production.
     pub fn is_production(&self) -> bool {
         ["production", "prod"].iter().any(|name| self.environment.trim().eq_ignore_ascii_case(name))
@@ -199,6 +204,8 @@ pub enum Role {
     Api,
     /// It runs jobs, and keeps house.
     Worker,
+    /// It serves models to others, with the keys and budgets for that, and nothing else.
+    Models,
 }
 
 /// The section `jobs`.
@@ -311,7 +318,7 @@ impl Config {
             check_origin(origin)?;
         }
         if server.roles.is_empty() {
-            return Err(Error::new(code::INVALID_CONFIG, "server.roles: is empty; name api, worker, or both"));
+            return Err(Error::new(code::INVALID_CONFIG, "server.roles: is empty; name api, worker, or both, or models"));
         }
         let limits: LimitsConfig = settings.section("limits")?;
         limits::validate(&limits)?;

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use astrolabe_gateway::{
     EmbedReply, Usage,
-    surface::{self, LocalEmbedder, Surface},
+    surface::{self, Answerer, Asking, LocalEmbedder, Surface},
 };
 use astrolabe_kernel::{
     Clock, Error, Random,
@@ -21,6 +21,7 @@ use astrolabe_kernel::{
     http::{Describe, Routes},
     routes,
 };
+use astrolabe_knowledge::answers::AskRequest;
 use astrolabe_platform::{access::authenticate, audit::refusals::refusals, maintenance};
 use axum::{
     Extension, Router,
@@ -53,9 +54,18 @@ use crate::{
 
 /// The paths of an app that is open, with the description of its API.
 pub fn full(app: &App) -> (Router, Description) {
+    assembled(app, signed_in(app))
+}
+
+/// The paths of a process that serves models alone: their API, the keys and budgets for it, and what people need to sign in.
+pub fn models_alone(app: &App) -> Router {
+    assembled(app, behind_keys(app, Routes::new())).0
+}
+
+fn assembled(app: &App, signed_in: Routes) -> (Router, Description) {
     let documents = Documents::default();
     let limiter = Limiter::new(&app.config.limits, app.kernel.clock.clone(), classes::class);
-    let signed_in = signed_in(app)
+    let signed_in = signed_in
         .layer(from_fn_with_state(app.platform.clone(), maintenance::guard))
         .layer(from_fn_with_state(limiter.clone(), limit))
         .layer(from_fn_with_state(app.platform.clone(), authenticate));
@@ -82,21 +92,28 @@ pub fn full(app: &App) -> (Router, Description) {
 
 /// The paths behind sign-in, which the layer around them puts a [`Principal`](astrolabe_kernel::Principal) into.
 pub fn signed_in(app: &App) -> Routes {
+    behind_keys(
+        app,
+        Routes::new().merge(astrolabe_knowledge::routes(app.knowledge.clone())).merge(astrolabe_agents::routes(app.agents.clone())),
+    )
+}
+
+/// What every process that answers requests has, and `more`.
+fn behind_keys(app: &App, more: Routes) -> Routes {
     let keys = idempotency::Keys { kernel: app.kernel.clone(), time_limit: app.config.server.request_timeout() };
     Routes::new()
         .merge(astrolabe_platform::routes(app.platform.clone()))
         .merge(astrolabe_platform::audit::routes(app.console.clone()))
         .merge(astrolabe_platform::privacy::routes(app.privacy.clone()))
         .merge(astrolabe_gateway::usage::routes::routes(app.ledger.clone()))
-        .merge(astrolabe_knowledge::routes(app.knowledge.clone()))
-        .merge(astrolabe_agents::routes(app.agents.clone()))
+        .merge(more)
         .layer(from_fn_with_state(keys, idempotency::once))
         .merge(surface::routes(models(app)))
         .layer(from_fn_with_state(app.console.clone(), refusals))
         .layer(Extension(app.kernel.policies.clone()))
 }
 
-/// The API of models for others, with the embedding model of this process.
+/// The API of models for others, with the embedding model of this process and the sources that answer as models do.
 fn models(app: &App) -> Surface {
     let (name, embed) = (app.knowledge.clone(), app.knowledge.clone());
     let local = LocalEmbedder {
@@ -110,7 +127,29 @@ fn models(app: &App) -> Surface {
             })
         }),
     };
-    Surface::new(app.kernel.clone(), app.gateway.clone(), Some(app.ledger.clone()), app.guardrails.clone(), vec![local])
+    let (names, ask) = (app.knowledge.clone(), app.knowledge.clone());
+    let answerer = Answerer {
+        names: Arc::new(move |principal| {
+            let knowledge = names.clone();
+            Box::pin(async move { knowledge.source_names(&principal).await })
+        }),
+        ask: Arc::new(move |caller, source, question| {
+            let knowledge = ask.clone();
+            Box::pin(async move {
+                let request = AskRequest { question, sources: Some(vec![source]), ..AskRequest::default() };
+                let running = knowledge.start_ask(&caller, request).await?;
+                let (stream, ends) = (running.stream().to_owned(), running.ends());
+                let answer = async move {
+                    let answer = running.result().await?;
+                    Ok((answer.answer, serde_json::to_value(answer.citations).map_err(Error::internal)?))
+                };
+                Ok(Asking { stream, ends, answer: Box::pin(answer) })
+            })
+        }),
+    };
+    // A gateway alone has no index that could answer.
+    let answerer = (!app.config.server.serves_models_alone()).then_some(answerer);
+    Surface::new(app.kernel.clone(), app.models.clone(), vec![local], answerer)
 }
 
 /// The paths of a process that only runs jobs: probes and metrics.

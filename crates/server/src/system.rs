@@ -180,14 +180,22 @@ pub struct System(Arc<Inner>);
 struct Inner {
     lifecycle: Lifecycle,
     offline: bool,
-    metrics: Box<dyn Fn() -> String + Send + Sync>,
+    metrics: Arc<dyn Fn() -> String + Send + Sync>,
     opened: OnceLock<Opened>,
 }
 
 impl System {
     /// A system that is warming up. `metrics` renders what was measured in the Prometheus text format.
     pub fn new(lifecycle: Lifecycle, offline: bool, metrics: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Inner { lifecycle, offline, metrics: Box::new(metrics), opened: OnceLock::new() }))
+        Self(Arc::new(Inner { lifecycle, offline, metrics: Arc::new(metrics), opened: OnceLock::new() }))
+    }
+
+    /// The same process as its first router knows it, which answers nothing else yet: it is never ready, also in the moment between the
+    /// opening of everything and the router that answers.
+    #[must_use]
+    pub fn warming(&self) -> Self {
+        let Inner { lifecycle, offline, metrics, .. } = &*self.0;
+        Self(Arc::new(Inner { lifecycle: lifecycle.clone(), offline: *offline, metrics: Arc::clone(metrics), opened: OnceLock::new() }))
     }
 
     /// Tells what there is to report from now on. Only the first call counts.

@@ -186,7 +186,7 @@ impl Work {
             result.notices.push("rag_only".to_owned());
             Vec::new()
         } else {
-            let (plan, refused) = self.agents.plan(self.run.agent, &self.run.input).await;
+            let (plan, refused) = self.agents.plan(&self.caller.principal, self.run.agent, &self.run.input).await?;
             if let Some(error) = refused {
                 tracing::warn!(error = ?error, "the model's plan was not used; planning by keywords");
                 result.notices.push("keyword_planner".to_owned());
@@ -199,7 +199,7 @@ impl Work {
         }
         if plan.is_empty() {
             let request = AskRequest { question: shorten(&self.run.input, 2000), ..AskRequest::default() };
-            let answer = self.agents.knowledge.start_ask(&self.caller, request).await?.result().await?;
+            let answer = self.agents.knowledge.start_ask_through(&self.caller, self.run.agent.as_str(), request).await?.result().await?;
             result.output = answer.answer;
             result.citations = answer.citations;
             result.notices.extend(answer.notices);

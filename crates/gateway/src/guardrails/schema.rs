@@ -1,9 +1,11 @@
 //! JSON after a schema: whether a reply keeps to it, and what to ask for when it does not.
 
-use astrolabe_kernel::{Error, Result, error::code};
+use std::sync::Arc;
+
+use astrolabe_kernel::{Error, Result};
 use serde_json::Value;
 
-use crate::chat::Message;
+use crate::chat::{Message, ResponseFormat};
 
 /// Faults that a model is told of at most.
 const MAX_FAULTS: usize = 10;
@@ -18,15 +20,25 @@ impl Schema {
     /// Reads a schema.
     ///
     /// # Errors
-    /// `invalid_request` naming `response_format.json_schema.schema`.
-    pub fn new(schema: &Value) -> Result<Self> {
+    /// `invalid_request` naming `field`, where it stands in the request.
+    pub fn new(schema: &Value, field: &str) -> Result<Self> {
         // Patterns in linear time, whatever the schema says.
         let options = jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex().size_limit(1 << 20));
         let compiled = options.build(schema);
-        let bad = |e: jsonschema::ValidationError<'_>| {
-            Error::field("response_format.json_schema.schema", format!("is no schema that can be used: {}", cut(&e.to_string())))
-        };
+        let bad =
+            |e: jsonschema::ValidationError<'_>| Error::field(field, format!("is no schema that can be used: {}", cut(&e.to_string())));
         compiled.map(Self).map_err(bad)
+    }
+
+    /// The schema that a reply has to keep to, when one was asked for; `field` is where it stands.
+    ///
+    /// # Errors
+    /// As [`Schema::new`].
+    pub(crate) fn of(format: &ResponseFormat, field: &str) -> Result<Option<Arc<Self>>> {
+        match format {
+            ResponseFormat::JsonSchema { schema, .. } => Self::new(schema, field).map(Arc::new).map(Some),
+            _ => Ok(None),
+        }
     }
 
     /// What of a reply breaks the schema; nothing when it keeps to it.
@@ -51,14 +63,9 @@ impl Schema {
     /// The reply without the fence that models like to put around JSON, when it keeps to the schema.
     ///
     /// # Errors
-    /// `output_invalid` with the first fault.
-    pub fn check<'a>(&self, reply: &'a str) -> Result<&'a str> {
-        match self.faults(reply).into_iter().next() {
-            None => Ok(unfenced(reply)),
-            Some(fault) => {
-                Err(Error::new(code::OUTPUT_INVALID, format!("the model's answer breaks the schema, also at the second try: {fault}")))
-            }
-        }
+    /// The first fault.
+    pub fn check<'a>(&self, reply: &'a str) -> std::result::Result<&'a str, String> {
+        self.faults(reply).into_iter().next().map_or(Ok(unfenced(reply)), Err)
     }
 }
 
@@ -83,6 +90,7 @@ mod tests {
         Schema::new(
             &json!({"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}, "s": {"type": "string", "pattern": "^a+$"}},
                             "required": ["n"], "additionalProperties": false}),
+            "text.format.schema",
         )
         .unwrap()
     }
@@ -101,7 +109,7 @@ mod tests {
         assert_eq!(said, Message::assistant(r#"{"n": 0, "x": 1}"#));
         assert!(ask.text().contains("/n: 0 is less than the minimum of 1") && ask.text().contains("'x'"), "{}", ask.text());
         assert!(schema().repair("Sure! Here it is").unwrap()[1].text().contains("is no JSON"));
-        assert_eq!(schema().check("{}").unwrap_err().code(), code::OUTPUT_INVALID);
+        assert!(schema().check("{}").unwrap_err().contains("\"n\" is a required property"));
     }
 
     #[test]
@@ -112,14 +120,14 @@ mod tests {
             json!({"$ref": "file:///etc/passwd"}),
             json!({"pattern": "("}),
         ] {
-            let error = Schema::new(&bad).err().unwrap_or_else(|| panic!("{bad} was taken"));
-            assert_eq!(error.fields()[0].field, "response_format.json_schema.schema");
+            let error = Schema::new(&bad, "text.format.schema").err().unwrap_or_else(|| panic!("{bad} was taken"));
+            assert_eq!(error.fields()[0].field, "text.format.schema");
         }
     }
 
     #[test]
     fn a_hostile_pattern_takes_linear_time() {
-        let schema = Schema::new(&json!({"type": "string", "pattern": "^(a+)+$"})).unwrap();
+        let schema = Schema::new(&json!({"type": "string", "pattern": "^(a+)+$"}), "schema").unwrap();
         assert_eq!(schema.faults(&format!("\"{}b\"", "a".repeat(20_000))).len(), 1);
     }
 }

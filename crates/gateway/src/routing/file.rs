@@ -87,7 +87,7 @@ pub(crate) enum Reason {
     ServerError,
     /// The conversation is too long for it.
     ContextOverflow,
-    /// It, or its provider's filter, refused what was asked.
+    /// Its provider's filter refused what was asked, or a rule of ours what it answered.
     Guardrail,
 }
 
@@ -103,7 +103,7 @@ impl Reason {
             ModelGatewayError::ProviderOverloaded { .. } | ModelGatewayError::Unavailable { .. } => Some(Self::Overloaded),
             ModelGatewayError::ProviderServerError { started: false, .. } | ModelGatewayError::Protocol { .. } => Some(Self::ServerError),
             ModelGatewayError::ContextOverflow { .. } => Some(Self::ContextOverflow),
-            ModelGatewayError::Filtered { .. } => Some(Self::Guardrail),
+            ModelGatewayError::Filtered { .. } | ModelGatewayError::Blocked(_) => Some(Self::Guardrail),
             _ => None,
         }
     }

@@ -348,7 +348,8 @@ impl Upstream {
             // It answered: the request was at fault, or our settings are.
             ModelGatewayError::Refused { status: Some(_), .. }
             | ModelGatewayError::ContextOverflow { .. }
-            | ModelGatewayError::Filtered { .. } => pass.succeeded(),
+            | ModelGatewayError::Filtered { .. }
+            | ModelGatewayError::Blocked(_) => pass.succeeded(),
             _ => {}
         }
     }

@@ -6,7 +6,7 @@ use astrolabe_kernel::{
     Clock, Lifecycle, Random, Timestamp,
     egress::{Egress, EgressConfig},
 };
-use futures_util::{FutureExt, StreamExt, future::join_all};
+use futures_util::{FutureExt, future::join_all};
 use tokio::time::Instant;
 
 use super::{Alias, DEFAULT, Route};
@@ -14,7 +14,7 @@ use crate::{
     chat::{ChatRequest, Message},
     config::GatewayConfig,
     error::ModelGatewayError,
-    gateway::{Gateway, Pace, Wishes, collect},
+    gateway::{Gateway, Pace},
     scripted::{Script, ScriptedServer},
 };
 
@@ -65,7 +65,7 @@ impl Routed {
     }
 
     async fn ask(&self, alias: &str, request: ChatRequest) -> Result<String, ModelGatewayError> {
-        collect(self.gateway.stream_on(&self.alias(alias), request, None, Wishes::OfTheCaller).await?).await.map(|reply| reply.text)
+        self.gateway.chat_on(self.alias(alias), request).await.map(|reply| reply.text)
     }
 
     /// Writes the file anew, with another time of change however fast the test is.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::{
-    Surface, deadline,
+    LocalEmbedder, Surface, deadline,
     errors::{no_such_model, told},
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     error::ModelGatewayError,
     routing::travel,
     tokens::Counter,
-    usage::{Outcome, Wanted, Who},
+    usage::{IN_PROCESS, Outcome, Purpose, Wanted, Who},
 };
 
 /// Texts of a request, as OpenAI limits them.
@@ -94,12 +94,12 @@ pub async fn create_embeddings(
         return Err(Error::field("dimensions", "must be at least 1"));
     }
     let mut inputs = EmbeddingBody::inputs(body.input)?;
-    let mut guard = surface.0.guardrails.call(&body.model, caller.principal.tenant);
+    let mut guard = surface.0.models.guardrails().call(&body.model, caller.principal.tenant);
     inputs.iter_mut().try_for_each(|text| guard.input(text))?;
     let local = surface.0.embedders.iter().find(|embedder| (embedder.name)().is_some_and(|name| name == body.model));
     let reply = match local {
         Some(_) if body.dimensions.is_some() => return Err(Error::field("dimensions", "this model has vectors of one length")),
-        Some(local) => (local.embed)(inputs).await?,
+        Some(local) => surface.embed_here(&caller, &body.model, local, inputs).await?,
         None => {
             let request = EmbedRequest { inputs, dimensions: body.dimensions, deadline: deadline(&headers, surface.0.kernel.now())? };
             surface.embed(&caller, &body.model, request).await?
@@ -124,17 +124,46 @@ pub async fn create_embeddings(
     Ok(Json(json!({"object": "list", "model": body.model, "data": data, "usage": usage})))
 }
 
+/// Our own count of what is embedded, before anybody else has counted.
+fn counted(inputs: &[String]) -> Usage {
+    let mut counter = Counter::default();
+    inputs.iter().for_each(|text| counter.push(text));
+    Usage { input: counter.total(), estimated: true, ..Usage::default() }
+}
+
 impl Surface {
+    /// Embeds in this process, which is in the books as what providers do is, and costs nothing.
+    async fn embed_here(
+        &self,
+        caller: &May<right::UseModels>,
+        name: &str,
+        local: &LocalEmbedder,
+        inputs: Vec<String>,
+    ) -> Result<EmbedReply> {
+        let Some(ledger) = self.0.models.ledger() else { return (local.embed)(inputs).await };
+        let wanted = Wanted { purpose: Purpose::Api, alias: name, provider: IN_PROCESS, model: name, tokens: counted(&inputs) };
+        let call = ledger.begin(Who::of(&caller.principal), wanted).await?;
+        let attempt = call.attempt(IN_PROCESS, name)?;
+        match (local.embed)(inputs).await {
+            Ok(reply) => {
+                attempt.finish(Outcome::Ok, Some(reply.usage));
+                Ok(reply)
+            }
+            Err(error) => {
+                attempt.finish(Outcome::Failed, None);
+                Err(error)
+            }
+        }
+    }
+
     /// Embeds at a provider.
     async fn embed(&self, caller: &May<right::UseModels>, name: &str, request: EmbedRequest) -> Result<EmbedReply> {
-        let gateway = &self.0.gateway;
+        let gateway = self.0.models.gateway();
         let alias = gateway.alias(name).ok_or_else(|| no_such_model(name))?;
-        let mut counter = Counter::default();
-        request.inputs.iter().for_each(|text| counter.push(text));
-        let tokens = Usage { input: counter.total(), estimated: true, ..Usage::default() };
-        let call = match (&self.0.ledger, alias.routes.first()) {
+        let call = match (self.0.models.ledger(), alias.routes.first()) {
             (Some(ledger), Some(route)) => {
-                let wanted = Wanted { alias: &alias.name, provider: &route.upstream.name, model: &route.model, tokens };
+                let (provider, model) = (&route.upstream.name, &route.model);
+                let wanted = Wanted { purpose: Purpose::Api, alias: &alias.name, provider, model, tokens: counted(&request.inputs) };
                 Some(ledger.begin(Who::of(&caller.principal), wanted).await?)
             }
             _ => None,

@@ -67,6 +67,17 @@ impl Envelope {
         event(&self.chunk(json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}])))
     }
 
+    /// The event with the citations of an answer.
+    pub(crate) fn cited(&self, annotations: &Value, citations: &Value, is_first: bool) -> Bytes {
+        let mut delta = json!({"annotations": annotations});
+        if is_first {
+            delta["role"] = json!("assistant");
+        }
+        let mut chunk = self.chunk(json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": null}]));
+        chunk["citations"] = citations.clone();
+        event(&chunk).into()
+    }
+
     /// The events of a piece. The first has the role.
     pub(crate) fn events(&self, piece: &ChatDelta, is_first: bool) -> Bytes {
         let mut out = String::new();

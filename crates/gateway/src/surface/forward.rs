@@ -131,6 +131,11 @@ impl Forward {
         }
     }
 
+    /// Whether the last event was given.
+    pub(crate) fn is_done(&self) -> bool {
+        self.splitter.done
+    }
+
     /// What the provider said that the reply cost.
     pub(crate) fn usage(&self) -> Option<Usage> {
         self.splitter.usage

@@ -1,19 +1,20 @@
 //! The API that others call, in OpenAI's words: `/v1/chat/completions`, `/v1/embeddings`, `/v1/models`, `/v1/responses`.
 //!
 //! A request is read and checked once. A provider that speaks the same format gets the caller's bytes with only the model's name changed, and
-//! the caller gets the provider's bytes; for other providers both are written anew. [`live`] is the call itself.
+//! the caller gets the provider's bytes; for other providers both are written anew. The call itself is made by [`crate::models`].
 
+mod answer;
 mod body;
 mod chat;
 mod embeddings;
 mod encode;
 pub mod errors;
-mod forward;
-mod live;
+pub(crate) mod forward;
 mod models;
 mod responses;
 mod runs;
-mod splice;
+mod sources;
+pub(crate) mod splice;
 
 use std::sync::Arc;
 
@@ -30,8 +31,9 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{StreamExt, future::BoxFuture, stream::BoxStream};
 
+pub use self::sources::{Answerer, Asking};
 use self::{responses::Responses, runs::Runs};
-use crate::{chat::EmbedReply, gateway::Gateway, guardrails::Guardrails, usage::Ledger};
+use crate::{chat::EmbedReply, models::Models};
 
 /// Models of this process that embed: the name, and the function that does it.
 #[derive(Clone)]
@@ -48,18 +50,17 @@ pub struct Surface(Arc<Inner>);
 
 struct Inner {
     kernel: Kernel,
-    gateway: Gateway,
-    ledger: Option<Ledger>,
-    guardrails: Guardrails,
+    models: Models,
     embedders: Vec<LocalEmbedder>,
+    answerer: Option<Answerer>,
     runs: Arc<Runs>,
     responses: Responses,
 }
 
 impl Surface {
-    /// The API of these models. Without a ledger nothing is counted and no budget holds.
-    pub fn new(kernel: Kernel, gateway: Gateway, ledger: Option<Ledger>, guardrails: Guardrails, embedders: Vec<LocalEmbedder>) -> Self {
-        Self(Arc::new(Inner { kernel, gateway, ledger, guardrails, embedders, runs: Arc::default(), responses: Responses::default() }))
+    /// The API of these models, and of sources that answer as models do.
+    pub fn new(kernel: Kernel, models: Models, embedders: Vec<LocalEmbedder>, answerer: Option<Answerer>) -> Self {
+        Self(Arc::new(Inner { kernel, models, embedders, answerer, runs: Arc::default(), responses: Responses::default() }))
     }
 
     fn now_s(&self) -> i64 {

@@ -14,13 +14,16 @@ use astrolabe_kernel::{Error, Kernel, Result, Timestamp, error::code, principal:
 use tokio::sync::Notify;
 
 use super::{
-    Outcome, UsageRecord, Who,
+    Outcome, Purpose, UsageRecord, Who,
     budgets::{self, Book, MAX_BUDGETS, Spent, Warning},
     journal::{Journal, Segment, left_behind},
     prices::Prices,
     store,
 };
 use crate::{chat::Usage, tokens::Counter};
+
+/// The provider of models that run in this process, which nobody charges for.
+pub const IN_PROCESS: &str = "in-process";
 
 /// How long records wait for others to be written with them.
 const GATHER: Duration = Duration::from_millis(100);
@@ -73,6 +76,8 @@ struct Pending {
 /// What a call is expected to be.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
+    /// For what.
+    pub purpose: Purpose,
     /// The name that the caller asked for.
     pub alias: &'a str,
     /// The provider that is tried first.
@@ -185,6 +190,7 @@ impl Ledger {
         Ok(Call {
             ledger: self.clone(),
             who,
+            purpose: wanted.purpose,
             alias: name(wanted.alias),
             input: wanted.tokens.input.min(MAX_TOKENS),
             expected,
@@ -194,7 +200,10 @@ impl Ledger {
     }
 
     fn cost(&self, provider: &str, model: &str, tokens: Usage, at: Timestamp) -> Option<i64> {
-        self.0.prices.of(provider, model, at).map(|price| price.cost(tokens))
+        match provider {
+            IN_PROCESS => Some(0),
+            _ => self.0.prices.of(provider, model, at).map(|price| price.cost(tokens)),
+        }
     }
 
     /// The tenant's book; read when nobody asked for it lately.
@@ -331,6 +340,7 @@ fn name(text: &str) -> String {
 pub struct Call {
     ledger: Ledger,
     who: Who,
+    purpose: Purpose,
     alias: String,
     input: u64,
     expected: Spent,
@@ -361,6 +371,7 @@ impl Call {
                 key: name(&self.who.key),
                 agent: name(&self.who.agent),
             },
+            purpose: self.purpose,
             alias: self.alias.clone(),
             provider: name(provider),
             model: name(model),

@@ -5,7 +5,8 @@
 //! many at a time behind the call. What a process that died left in its journal becomes records at the next start.
 //!
 //! ```text
-//! let wanted = Wanted { alias: "default", provider: "openai", model: "gpt-4o-mini", tokens: tokens::estimate(&request, limit) };
+//! let tokens = tokens::estimate(&request, limit);
+//! let wanted = Wanted { purpose: Purpose::Api, alias: "default", provider: "openai", model: "gpt-4o-mini", tokens };
 //! let call = ledger.begin(Who::of(&principal), wanted).await?;   // budget_exceeded; keep it until the reply is over
 //! let mut attempt = call.attempt("openai", "gpt-4o-mini")?;      // before the provider is called, for every attempt
 //! attempt.first_token();                                         // when the first piece is there
@@ -27,7 +28,7 @@ use astrolabe_kernel::{Id, Principal, Timestamp, id::Named, principal::TenantId}
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use ledger::{Attempt, Call, Ledger, Wanted};
+pub use ledger::{Attempt, Call, IN_PROCESS, Ledger, Wanted};
 
 use crate::chat::Usage;
 
@@ -56,6 +57,30 @@ impl Who {
     pub fn through(mut self, agent: &str) -> Self {
         agent.clone_into(&mut self.agent);
         self
+    }
+}
+
+/// For what a model is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Somebody asks it over the API; what they do with it is theirs.
+    #[default]
+    Api,
+    /// It answers a question from the sources.
+    Ask,
+    /// It plans the steps of an agent.
+    Plan,
+}
+
+impl Purpose {
+    /// The purpose as stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Ask => "ask",
+            Self::Plan => "plan",
+        }
     }
 }
 
@@ -98,6 +123,9 @@ pub struct UsageRecord {
     pub id: Id<UsageRecord>,
     /// On whose behalf.
     pub who: Who,
+    /// For what. A journal of before this was noted has none.
+    #[serde(default)]
+    pub purpose: Purpose,
     /// The name that the caller asked for.
     pub alias: String,
     /// The provider that was called.

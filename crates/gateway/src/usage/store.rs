@@ -19,9 +19,9 @@ const PER_STATEMENT: usize = 50;
 /// Microseconds of a day.
 pub(super) const DAY: i64 = 86_400_000_000;
 
-const RECORD: &str = "id, tenant_id, principal_id, key_id, agent, alias, provider, model, input_tokens, output_tokens, cached_tokens, \
-     reasoning_tokens, cost_micro_usd, estimated, started_at, latency_us, first_token_us, outcome";
-const RECORD_COLUMNS: usize = 18;
+const RECORD: &str = "id, tenant_id, principal_id, key_id, agent, purpose, alias, provider, model, input_tokens, output_tokens, \
+     cached_tokens, reasoning_tokens, cost_micro_usd, estimated, started_at, latency_us, first_token_us, outcome";
+const RECORD_COLUMNS: usize = 19;
 
 /// Adds records, each once however often it is brought, and their sums. Returns how many were new.
 ///
@@ -102,6 +102,7 @@ fn record_args(r: &UsageRecord) -> [Arg; RECORD_COLUMNS] {
         (&r.who.principal).into(),
         (&r.who.key).into(),
         (&r.who.agent).into(),
+        r.purpose.as_str().into(),
         (&r.alias).into(),
         (&r.provider).into(),
         (&r.model).into(),

@@ -12,7 +12,7 @@ use astrolabe_kernel::{
 };
 
 use super::{
-    Ledger, Outcome, Wanted, Who,
+    Ledger, Outcome, Purpose, Wanted, Who,
     budgets::{Action, Budget, Period, Scope, Unit},
     ledger::Attempt,
     prices::Prices,
@@ -55,7 +55,8 @@ impl Books {
     /// A call of a model with a price, and its first attempt.
     async fn begin(&self, who: Who, input: u64) -> astrolabe_kernel::Result<(super::Call, Attempt)> {
         let tokens = Usage { input, ..Usage::default() };
-        let call = self.ledger.begin(who, Wanted { alias: "default", provider: "p", model: "small", tokens }).await?;
+        let call =
+            self.ledger.begin(who, Wanted { purpose: Purpose::Api, alias: "default", provider: "p", model: "small", tokens }).await?;
         let attempt = call.attempt("p", "small").unwrap();
         Ok((call, attempt))
     }
@@ -290,7 +291,8 @@ async fn what_another_process_spent_counts_after_the_next_look() {
     books.budget(Scope::Tenant, "", Period::Day, 100, Action::Block).await;
     let other =
         Ledger::open(books.test.kernel.clone(), &books.test.folder.path().join("other"), Prices::parse(PRICES).unwrap()).await.unwrap();
-    let wanted = |input| Wanted { alias: "a", provider: "p", model: "small", tokens: Usage { input, ..Usage::default() } };
+    let wanted =
+        |input| Wanted { purpose: Purpose::Api, alias: "a", provider: "p", model: "small", tokens: Usage { input, ..Usage::default() } };
     drop(books.ledger.begin(books.who("ann"), wanted(1)).await.unwrap());
     let call = other.begin(books.who("ann"), wanted(90)).await.unwrap();
     call.attempt("p", "small").unwrap().finish(Outcome::Ok, Some(Usage { input: 90, ..Usage::default() }));
@@ -310,7 +312,8 @@ async fn a_thousand_calls_at_once_are_a_thousand_records() {
         let (ledger, who) = (books.ledger.clone(), books.who(&format!("u{}", i % 7)));
         books.test.kernel.lifecycle.spawn("call", async move {
             let tokens = Usage { input: 1, ..Usage::default() };
-            let call = ledger.begin(who, Wanted { alias: "a", provider: "p", model: "small", tokens }).await.unwrap();
+            let call =
+                ledger.begin(who, Wanted { purpose: Purpose::Api, alias: "a", provider: "p", model: "small", tokens }).await.unwrap();
             let attempt = call.attempt("p", "small").unwrap();
             tokio::task::yield_now().await;
             attempt.finish(Outcome::Ok, Some(Usage { input: 3, output: 1, ..Usage::default() }));

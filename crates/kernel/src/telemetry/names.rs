@@ -99,6 +99,7 @@ pub const METRICS: &[Metric] = &[
     ),
     histogram("model_backoff_seconds", &["provider"], WAITED_FOR, "Seconds that were waited before a request to a provider was repeated"),
     counter("model_fallbacks_total", &["alias", "kind"], "Calls that went on to the next route of an alias, by the kind of failure"),
+    counter("model_schema_repairs_total", &[], "Replies that broke the JSON Schema that was asked for, and were asked for once more"),
     counter("model_queue_refused_total", &["provider"], "Calls that found no place at a provider, nor in the queue before it"),
     gauge("model_queue_length", &["provider"], "Calls that wait for a place at a provider"),
     gauge("model_concurrency_limit", &["provider"], "Calls that a provider is given at a time, once it has complained"),

@@ -4,9 +4,11 @@
 use std::{collections::HashSet, time::Duration};
 
 use astrolabe_backends::analysis::{Lang, analyse};
-use astrolabe_gateway::{ChatDelta, ChatRequest, FinishReason, Message, ModelGatewayError};
+use astrolabe_gateway::{
+    ChatDelta, ChatRequest, FinishReason, Message, ModelGatewayError,
+    usage::{Purpose, Who},
+};
 use astrolabe_kernel::{Error, Result, error::code};
-use futures_util::StreamExt;
 
 use super::{Answer, Mode, not_found_text, run::Recorder, run::citation};
 use crate::{
@@ -25,19 +27,48 @@ const MARKER: usize = 40;
 /// A sentence of the model is held back at most this long, in bytes, before it is sent unfinished.
 const HOLD: usize = 600;
 
+/// Why a model did not answer.
+pub(super) enum Failure {
+    /// A rule or a budget of ours said no, which whoever asked has to hear.
+    Refused(Error),
+    /// It failed before anything of it was sent, so that another answer can take its place.
+    Silent(Error),
+    /// What it said could not be recorded.
+    Recorder(Error),
+}
+
+impl From<ModelGatewayError> for Failure {
+    fn from(error: ModelGatewayError) -> Self {
+        if error.is_ours() { Self::Refused(error.into()) } else { Self::Silent(error.into()) }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Recorder(error)
+    }
+}
+
 /// Lets the model answer and records its text as it comes.
 ///
 /// # Errors
-/// When the model failed before anything of it was sent. A failure after that leaves what there is, with a notice.
+/// When the model failed before anything of it was sent. A failure after that leaves what there is, with a notice; a rule of ours that
+/// ends the answer is an error whenever it does.
 #[tracing::instrument(name = "model_answer", skip_all)]
-pub(super) async fn answer(knowledge: &Knowledge, results: &Results, answer: &mut Answer, recorder: &mut Recorder<'_>) -> Result<()> {
+pub(super) async fn answer(
+    knowledge: &Knowledge,
+    who: Who,
+    results: &Results,
+    answer: &mut Answer,
+    recorder: &mut Recorder<'_>,
+) -> Result<(), Failure> {
     let passages = within_budget(&results.found);
     let request = ChatRequest {
         messages: vec![Message::system(instructions(results.query.lang)), Message::user(prompt(&answer.question, passages))],
         deadline: Some(knowledge.kernel.now().plus(TIME_LIMIT)),
         ..ChatRequest::default()
     };
-    let mut stream = knowledge.gateway.chat_stream(request).await?;
+    let mut stream = knowledge.models.stream(who, Purpose::Ask, request).await?;
     let mut checker = Checker::new(passages, results.query.lang);
     let mut finished = false;
     while let Some(delta) = stream.next().await {
@@ -54,8 +85,8 @@ pub(super) async fn answer(knowledge: &Knowledge, results: &Results, answer: &mu
                 break;
             }
             Err(error) => {
-                if checker.sent.is_empty() {
-                    return Err(ModelGatewayError::into(error));
+                if checker.sent.is_empty() || error.is_ours() {
+                    return Err(error.into());
                 }
                 tracing::warn!(error = ?error, "the chat model broke off");
                 break;
@@ -67,7 +98,7 @@ pub(super) async fn answer(knowledge: &Knowledge, results: &Results, answer: &mu
     let text = checker.sent.trim().to_owned();
     if text.is_empty() && !checker.refused {
         // Silence is not the finding that the sources have no answer.
-        return Err(Error::new(code::UPSTREAM_FAILED, "the chat model sent no text"));
+        return Err(Failure::Silent(Error::new(code::UPSTREAM_FAILED, "the chat model sent no text")));
     }
     answer.mode = Mode::Model;
     if checker.refused {
@@ -88,7 +119,7 @@ pub(super) async fn answer(knowledge: &Knowledge, results: &Results, answer: &mu
             answer.notices.push("model_interrupted".to_owned());
         }
     }
-    recorder.flush().await
+    Ok(recorder.flush().await?)
 }
 
 fn within_budget(found: &[Found]) -> &[Found] {

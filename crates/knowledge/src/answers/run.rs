@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use astrolabe_gateway::usage::Who;
 use astrolabe_kernel::{
     Error, Id, Result,
     audit::{Record, reads},
@@ -15,7 +16,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{
     ASKS, Answer, Ask, AskRequest, AskState, Citation, Mode,
     cache::{Key, Made},
-    model, not_found_text, store,
+    model::{self, Failure},
+    not_found_text, store,
 };
 use crate::{
     Knowledge,
@@ -35,6 +37,14 @@ impl Knowledge {
     /// # Errors
     /// `invalid_request` naming the wrong field; `overloaded` when too many are being answered; `warming_up` while the index loads.
     pub async fn start_ask(&self, caller: &Caller, request: AskRequest) -> Result<Running<Ask, Answer>> {
+        self.start_ask_through(caller, "", request).await
+    }
+
+    /// As [`Knowledge::start_ask`], for an agent that asks for the caller; the books name it.
+    ///
+    /// # Errors
+    /// As [`Knowledge::start_ask`].
+    pub async fn start_ask_through(&self, caller: &Caller, agent: &str, request: AskRequest) -> Result<Running<Ask, Answer>> {
         check_question("question", &request.question)?;
         let limit = request.limit.unwrap_or(12);
         if !(1..=20).contains(&limit) {
@@ -56,6 +66,7 @@ impl Knowledge {
             created_at: now,
         };
         let (knowledge, caller, limit) = (self.clone(), caller.clone(), limit as usize);
+        let who = Who::of(&caller.principal).through(agent);
         let explain = request.explain.unwrap_or(false);
         let record = async move {
             let kernel = knowledge.kernel.clone();
@@ -65,7 +76,7 @@ impl Knowledge {
             tx.append_event(tenant, &ASKS.stream(ask.id), "ask.started", &started, now).await?;
             tx.audit(&kernel, Record::of(&caller, ASKS.action, ask.id, json!({"question": ask.question}))).await?;
             tx.commit().await?;
-            let work = Work { knowledge, caller: caller.clone(), ask: ask.clone(), sources, limit, explain, _permit: permit };
+            let work = Work { knowledge, caller: caller.clone(), who, ask: ask.clone(), sources, limit, explain, _permit: permit };
             Ok(ASKS.start(&kernel, &caller, ask.id, ask, async move { work.make().await }))
         };
         kernel.lifecycle.shielded("ask", record).await
@@ -83,6 +94,8 @@ impl Knowledge {
 struct Work {
     knowledge: Knowledge,
     caller: Caller,
+    /// On whose behalf a model is asked.
+    who: Who,
     ask: Ask,
     sources: Option<Vec<Id<Source>>>,
     limit: usize,
@@ -94,7 +107,8 @@ struct Work {
 impl Work {
     async fn make(&self) -> Result<Answer> {
         // A model pays for every passage; picking sentences costs next to nothing, and the sentence that answers is not always in the first few.
-        let limit = if self.knowledge.gateway.is_configured() { self.limit } else { self.limit.max(EXTRACTIVE_PASSAGES) };
+        let gateway = self.knowledge.models.gateway();
+        let limit = if gateway.is_configured() { self.limit } else { self.limit.max(EXTRACTIVE_PASSAGES) };
         let only = Only { sources: self.sources.clone(), ..Only::default() };
         let search = Search { only, explain: self.explain, ..Search::new(&self.ask.question, limit) };
         let results = self.knowledge.find_for_answer(&self.caller.principal, &search).await?;
@@ -117,8 +131,8 @@ impl Work {
         if results.retrieval == Retrieval::Lexical {
             answer.notices.push("no_embedder".to_owned());
         }
-        let by_model = self.knowledge.gateway.is_configured() && !results.found.is_empty();
-        let model = if by_model { self.knowledge.gateway.model() } else { "" };
+        let by_model = gateway.is_configured() && !results.found.is_empty();
+        let model = if by_model { gateway.model() } else { "" };
         let (principal, answers) = (&self.caller.principal, &self.knowledge.answers);
         let key = Key::new(principal, &self.ask.question, self.sources.as_deref(), &results, model);
         // An explanation is of this search, so an explained answer is worked out anew and not kept.
@@ -129,7 +143,7 @@ impl Work {
             recorder.flush().await?;
             return Ok(answer);
         }
-        if !(by_model && self.by_model(&results, &mut answer, &mut recorder).await) {
+        if !(by_model && self.by_model(&results, &mut answer, &mut recorder).await?) {
             answer.mode = Mode::Extractive;
             let extract = self.extract(&results).await?;
             answer.answered = extract.answered;
@@ -145,13 +159,20 @@ impl Work {
     }
 
     /// Lets the chat model answer; false when it did not and nothing of it was sent.
-    async fn by_model(&self, results: &Results, answer: &mut Answer, recorder: &mut Recorder<'_>) -> bool {
-        let Err(error) = model::answer(&self.knowledge, results, answer, recorder).await else { return true };
+    ///
+    /// # Errors
+    /// What a budget or a guardrail says: an answer without a model is none to a question that may not be asked.
+    async fn by_model(&self, results: &Results, answer: &mut Answer, recorder: &mut Recorder<'_>) -> Result<bool> {
+        let error = match model::answer(&self.knowledge, self.who.clone(), results, answer, recorder).await {
+            Ok(()) => return Ok(true),
+            Err(Failure::Silent(error)) => error,
+            Err(Failure::Refused(error) | Failure::Recorder(error)) => return Err(error),
+        };
         // Nothing of the model's was sent: the extractive answer takes its place, and says so.
         tracing::warn!(error = ?error, "the chat model did not answer; answering with sentences of the sources");
         answer.notices.push("model_unavailable".to_owned());
         (answer.answered, answer.citations) = (false, Vec::new());
-        false
+        Ok(false)
     }
 }
 

@@ -210,6 +210,9 @@ pub(crate) fn stream(id: Id<Source>) -> String {
     format!("source:{id}")
 }
 
+/// Names of one list.
+const MAX_NAMES: i64 = 1000;
+
 impl Knowledge {
     /// A source of a tenant by its id or its name.
     ///
@@ -219,7 +222,18 @@ impl Knowledge {
         self.look_up_source(tenant, id_or_name).await?.ok_or_else(|| no_such_source(field))
     }
 
-    /// The same for a caller, to whom a source that it may not read is not there.
+    /// The names of the sources that somebody may read, the oldest first, at most a thousand.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn source_names(&self, principal: &Principal) -> Result<Vec<String>> {
+        let only = self.readable_sources(principal).await?;
+        let mut tx = self.kernel.db.read(principal.tenant).await?;
+        let sources = store::page(&mut tx, principal.tenant, only.as_deref(), "", MAX_NAMES - 1).await?;
+        Ok(sources.into_iter().map(|source| source.name).collect())
+    }
+
+    /// A source by its id or its name for a caller, to whom one that it may not read is not there.
     ///
     /// # Errors
     /// `not_found` naming `field` when there is none.

@@ -4,7 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use astrolabe_backends::blob::Blob;
 use astrolabe_gateway::{
-    Gateway, GatewayConfig,
+    Gateway, GatewayConfig, Models,
+    guardrails::Guardrails,
     scripted::{Script, ScriptedServer},
 };
 use astrolabe_kernel::{
@@ -87,7 +88,9 @@ impl Setup {
             index: folder.join("index"),
             models: with.models.unwrap_or_else(|| folder.join("models")),
         };
-        let knowledge = Knowledge::open(kernel.clone(), with.config, paths, Extractor::InProcess, gateway).unwrap();
+        let knowledge =
+            Knowledge::open(kernel.clone(), with.config, paths, Extractor::InProcess, Models::new(gateway, None, Guardrails::default()))
+                .unwrap();
         let mut registry = Registry::default();
         knowledge.register(&mut registry);
         let runner = Runner::new(kernel.clone(), registry, RunnerConfig::default(), "test".to_owned());

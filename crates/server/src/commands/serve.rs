@@ -32,13 +32,14 @@ Examples:
   PORT=9000 astrolabe serve --data-dir /var/lib/astro   another port and place
   astrolabe serve --listen 0.0.0.0:8080                 for other machines, too
   DATABASE_URL=postgres://… astrolabe serve             records in PostgreSQL
-  astrolabe serve --role worker                         jobs alone, beside processes that answer requests (PostgreSQL)"
+  astrolabe serve --role worker                         jobs alone, beside processes that answer requests (PostgreSQL)
+  astrolabe serve --role models                         the API of models alone: a gateway without documents"
 )]
 pub struct Serve {
     /// Address and port to listen on; `PORT` sets the port alone.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// What this process does: `api`, `worker`, or both, with a comma between them.
+    /// What this process does: `api`, `worker`, or both, with a comma between them; or `models`.
     #[arg(long, value_name = "ROLES")]
     role: Option<String>,
 }
@@ -70,7 +71,7 @@ pub async fn run(context: &Context, args: Serve) -> Result<Done> {
     let lifecycle = parts.lifecycle.clone();
     let egress: EgressConfig = config.settings.section("egress")?;
     let system = System::new(lifecycle.clone(), egress.offline, || recorder.render());
-    let current = Current::new(router::warming(system.clone(), &config, parts.clock.clone(), random));
+    let current = Current::new(router::warming(system.warming(), &config, parts.clock.clone(), random));
     let limits = config.server.connection_limits();
     let routed = current.clone();
     lifecycle.spawn("listener", listener::accept(listener, lifecycle.clone(), limits, move || routed.get()));
@@ -91,8 +92,13 @@ pub async fn run(context: &Context, args: Serve) -> Result<Done> {
         }
     };
     guard.start(&lifecycle, &app.kernel.egress)?;
-    current.set(if app.does(Role::Api) { router::full(&app).0 } else { router::probes(&app) });
+    current.set(match (app.does(Role::Api), app.does(Role::Models)) {
+        (true, _) => router::full(&app).0,
+        (false, true) => router::models_alone(&app),
+        (false, false) => router::probes(&app),
+    });
     app.start();
+    reload_on_hangup(&app)?;
     tracing::info!(
         database = app.kernel.db.dialect().as_str(),
         migrations_applied = app.plan.pending.len(),
@@ -125,9 +131,13 @@ pub async fn run(context: &Context, args: Serve) -> Result<Done> {
 /// Opens the app and the keys of its tokens, so that a wrong secret is told now and not to the first who asks.
 async fn open(parts: &Parts, system: System) -> Result<App> {
     let app = App::open(parts, system).await?;
-    if app.kernel.db.dialect() == Dialect::Sqlite && !(app.does(Role::Api) && app.does(Role::Worker)) {
+    if app.kernel.db.dialect() == Dialect::Sqlite
+        && !app.config.server.serves_models_alone()
+        && !(app.does(Role::Api) && app.does(Role::Worker))
+    {
         app.stop(Duration::ZERO).await;
-        let text = "server.roles: with SQLite there is one process, which has to be both api and worker; divide the work on PostgreSQL (DATABASE_URL)";
+        let text = "server.roles: with SQLite there is one process, which has to be both api and worker, or models alone; divide the work on PostgreSQL \
+                    (DATABASE_URL)";
         return Err(Error::new(code::INVALID_CONFIG, text));
     }
     match app.identity.keys().open().await {
@@ -165,6 +175,32 @@ impl Current {
     fn set(&self, router: Router) {
         let _ = self.full.set(router);
     }
+}
+
+/// Reads the file of routes again at SIGHUP, as a script that has written it may want. Without such a file the signal keeps its meaning: the
+/// terminal is gone.
+#[cfg(unix)]
+fn reload_on_hangup(app: &App) -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    if !app.gateway.has_routes_file() {
+        return Ok(());
+    }
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (gateway, lifecycle) = (app.gateway.clone(), app.kernel.lifecycle.clone());
+    app.kernel.lifecycle.spawn("hangups", async move {
+        loop {
+            tokio::select! {
+                _ = hangup.recv() => gateway.reload(),
+                () = lifecycle.stopping() => break,
+            }
+        }
+    });
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn reload_on_hangup(_app: &App) -> Result<()> {
+    Ok(())
 }
 
 /// The environment names of other products that somebody set and this version does not use.

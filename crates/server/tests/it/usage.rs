@@ -2,7 +2,7 @@
 
 use astrolabe_gateway::{
     chat::Usage,
-    usage::{Outcome, Wanted, Who},
+    usage::{Outcome, Purpose, Wanted, Who},
 };
 use astrolabe_kernel::{Principal, Role, principal::default_tenant};
 use axum::http::Method;
@@ -14,7 +14,7 @@ use crate::support::TestApp;
 async fn call(app: &TestApp, person: &str, model: &str) -> astrolabe_kernel::Result<()> {
     let who = Who::of(&Principal::new(person, person, default_tenant(), Role::Viewer, Vec::new(), "token"));
     let tokens = Usage { input: 100, output: 10, ..Usage::default() };
-    let call = app.app.ledger.begin(who, Wanted { alias: "default", provider: "openai", model, tokens }).await?;
+    let call = app.app.ledger.begin(who, Wanted { purpose: Purpose::Api, alias: "default", provider: "openai", model, tokens }).await?;
     call.attempt("openai", model)?.finish(Outcome::Ok, Some(tokens));
     drop(call);
     app.app.ledger.flush().await
@@ -23,6 +23,23 @@ async fn call(app: &TestApp, person: &str, model: &str) -> astrolabe_kernel::Res
 fn keys(report: &Value) -> Vec<(&str, i64, i64)> {
     let items = report["items"].as_array().unwrap().iter();
     items.map(|i| (i["key"].as_str().unwrap(), i["requests"].as_i64().unwrap(), i["cost_micro_usd"].as_i64().unwrap())).collect()
+}
+
+#[tokio::test]
+async fn a_list_of_prices_of_the_operators_own_goes_before_the_one_that_is_built_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("prices.toml");
+    let of_ours =
+        "[[price]]\nmodel = \"gpt-4o-mini\"\nfrom = \"2025-12-01\"\nsource = \"our contract\"\ninput = 20_000\noutput = 100_000\n";
+    std::fs::write(&file, of_ours).unwrap();
+    let app = TestApp::with(&[("usage.prices", file.to_str().unwrap())]).await;
+    for model in ["gpt-4o-mini", "gpt-4o"] {
+        call(&app, "user:ann", model).await.unwrap();
+    }
+    let by = app.get("/api/v1/usage?by=model").send().await.json();
+    let costs: Vec<_> = by["items"].as_array().unwrap().iter().map(|i| (i["key"].clone(), i["cost_micro_usd"].clone())).collect();
+    // 100 tokens in and 10 out: 3 micro-USD after the contract, 350 after the list price.
+    assert_eq!(costs, [(json!("gpt-4o"), json!(350)), (json!("gpt-4o-mini"), json!(3))]);
 }
 
 #[tokio::test]

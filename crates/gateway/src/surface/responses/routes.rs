@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use astrolabe_kernel::{
-    Error, Result,
+    Error, Principal, Result,
     error::code,
     http::{BodyProblems, CommonProblems, ConflictProblem, Json, JsonBytes, May, NotFoundProblem, Path, UpstreamProblem, parse_json},
     principal::right,
@@ -21,21 +21,26 @@ use tokio::sync::Notify;
 use super::{
     super::{
         Answer, Surface, deadline,
-        encode::Envelope,
-        errors::no_such_model,
+        errors::{no_such_model, told},
         idempotency,
-        live::{Asked, Live},
     },
     Kept,
     body::ResponseBody,
     making::{Frame, Made, Making},
 };
-use crate::chat::{Message, Role};
+use crate::{
+    chat::{ChatDelta, ChatEnd, Message, Role},
+    gateway::Wishes,
+    guardrails::schema::Schema,
+    models::{Asked, Live, Whole},
+    usage::{Purpose, Who},
+};
 
 /// A response that is about to be made.
 struct Order {
     frame: Arc<Frame>,
     asked: Asked,
+    principal: Principal,
     /// What is kept of the conversation, without instructions.
     messages: Vec<Message>,
     keep: bool,
@@ -77,45 +82,51 @@ async fn start(surface: Surface, caller: May<right::UseModels>, headers: HeaderM
         },
         None => Vec::new(),
     };
-    let alias = surface.0.gateway.alias(&body.model).ok_or_else(|| no_such_model(&body.model))?;
+    let alias = surface.0.models.gateway().alias(&body.model).ok_or_else(|| no_such_model(&body.model))?;
     let (streams, background, keep) = (body.stream == Some(true), body.background == Some(true), body.store != Some(false));
     let request = body.take_request(before)?;
+    let schema = Schema::of(&request.response_format, "text.format.schema")?;
     let id = format!("resp_{}", surface.0.kernel.random.token(18));
     let frame = Frame { id: id.clone(), created: surface.now_s(), model: body.model.clone(), echo: echo(&body, &request) };
     let frame = Arc::new(frame);
     let has_instructions = body.instructions.as_ref().is_some_and(|text| !text.is_empty());
     let messages: Vec<Message> =
         if keep { request.messages.iter().skip(usize::from(has_instructions)).cloned().collect() } else { Vec::new() };
-    let envelope = Envelope { id, created: frame.created, model: body.model.clone(), shows_usage: true };
     let asked = Asked {
-        principal: caller.principal.clone(),
-        alias,
-        request,
-        raw: None,
-        stream: true,
-        envelope,
-        key: None,
+        schema,
         // Nobody waits for what is made in the background.
         deadline: if background { None } else { deadline(&headers, now)? },
+        ..Asked::new(Who::of(&caller.principal), Purpose::Api, Wishes::OfTheCaller, alias, request)
     };
-    let order = Order { frame, asked, messages, keep };
+    let order = Order { frame, asked, principal: caller.principal.clone(), messages, keep };
     if background {
         return Ok(in_background(surface, order));
     }
-    let Order { frame, asked, messages, keep } = order;
-    let principal = asked.principal.clone();
-    let mut live = surface.live(asked).await?;
-    let keeper = Keeper { surface, tenant: principal.tenant, principal: principal.id, messages, keep, cancel: Arc::default() };
+    let Order { frame, asked, principal, messages, keep } = order;
+    let keeper =
+        Keeper { surface: surface.clone(), tenant: principal.tenant, principal: principal.id, messages, keep, cancel: Arc::default() };
     if streams {
+        let live = surface.0.models.live(asked).await.map_err(told)?;
         return Ok(Answer::Stream(events(live, frame, keeper)));
     }
-    let mut making = Making::new(Arc::clone(&frame));
-    while let Some(piece) = live.next().await {
-        let _ = making.push(piece?);
-    }
-    let (_, made) = making.end(None);
+    let made = made(&surface, asked, &frame).await?;
     let shown = keeper.keep(&frame.id, made);
     Ok(Answer::Whole(shown.to_string().into()))
+}
+
+/// Makes a response as a whole.
+async fn made(surface: &Surface, asked: Asked, frame: &Arc<Frame>) -> Result<Made> {
+    let Whole::Typed(reply) = surface.0.models.whole(asked).await.map_err(told)? else {
+        return Err(Error::internal("a response was passed on"));
+    };
+    let mut making = Making::new(Arc::clone(frame));
+    let (finish_reason, usage, model) = (reply.finish_reason, reply.usage, reply.model);
+    let text = (!reply.text.is_empty()).then_some(ChatDelta::Text(reply.text));
+    let calls = reply.tool_calls.into_iter().enumerate().map(|(index, call)| ChatDelta::ToolCall(call.into_delta(index)));
+    for piece in text.into_iter().chain(calls).chain([ChatDelta::End(ChatEnd { finish_reason, usage, model })]) {
+        let _ = making.push(piece);
+    }
+    Ok(making.end(None).1)
 }
 
 /// What OpenAI's clients expect to find again.
@@ -204,7 +215,7 @@ fn events(live: Live, frame: Arc<Frame>, keeper: Keeper) -> stream::BoxStream<'s
                     state.making = Some(making);
                     return Some((Bytes::from(events), state));
                 }
-                Some(Err(error)) => Some(error),
+                Some(Err(error)) => Some(told(error)),
                 None => None,
             };
             let (events, made) = making.end(error);
@@ -217,28 +228,18 @@ fn events(live: Live, frame: Arc<Frame>, keeper: Keeper) -> stream::BoxStream<'s
 
 /// Makes a response that nobody waits for.
 fn in_background(surface: Surface, order: Order) -> Answer {
-    let Order { frame, asked, messages, keep } = order;
+    let Order { frame, asked, principal, messages, keep } = order;
     let cancel = Arc::new(Notify::new());
-    let (tenant, principal) = (asked.principal.tenant, asked.principal.id.clone());
+    let (tenant, principal) = (principal.tenant, principal.id);
     let keeper = Keeper { surface: surface.clone(), tenant, principal, messages, keep, cancel: Arc::clone(&cancel) };
     let queued = keeper.keep(&frame.id, Made { shown: frame.shown("queued", &[], None, None, None), reply: None });
     let lifecycle = surface.0.kernel.lifecycle.clone();
     lifecycle.spawn("response", async move {
         let work = async {
-            let mut making = Making::new(Arc::clone(&frame));
-            let mut error = None;
-            match surface.live(asked).await {
-                Ok(mut live) => {
-                    while let Some(piece) = live.next().await {
-                        match piece {
-                            Ok(piece) => drop(making.push(piece)),
-                            Err(e) => error = Some(e),
-                        }
-                    }
-                }
-                Err(e) => error = Some(e),
+            match made(&surface, asked, &frame).await {
+                Ok(made) => made,
+                Err(error) => Making::new(Arc::clone(&frame)).end(Some(error)).1,
             }
-            making.end(error).1
         };
         let made = tokio::select! {
             made = work => made,

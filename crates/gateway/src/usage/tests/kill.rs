@@ -84,7 +84,8 @@ async fn a_process_that_is_killed() {
         loop {
             let who = Who { tenant: default_tenant(), principal: "user:a".to_owned(), key: String::new(), agent: String::new() };
             let tokens = Usage { input: 5, ..Usage::default() };
-            let call = ledger.begin(who, Wanted { alias: "a", provider: "p", model: "small", tokens }).await.unwrap();
+            let call =
+                ledger.begin(who, Wanted { purpose: Purpose::Api, alias: "a", provider: "p", model: "small", tokens }).await.unwrap();
             let attempt = call.attempt("p", "small").unwrap();
             let id = attempt.id();
             socket.get_mut().write_all(format!("ask {id}\n").as_bytes()).await.unwrap();

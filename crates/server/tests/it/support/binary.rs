@@ -144,6 +144,11 @@ impl Server {
         self.signal(rustix::process::Signal::TERM);
     }
 
+    /// Sends SIGHUP.
+    pub fn hangup(&self) {
+        self.signal(rustix::process::Signal::HUP);
+    }
+
     /// Sends SIGKILL: the process ends between two instructions.
     pub fn kill(&self) {
         self.signal(rustix::process::Signal::KILL);

@@ -56,6 +56,15 @@ impl TestApp {
 
     /// As [`TestApp::new`] with some settings, as `("server.max_body_bytes", "1000")`.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
+        Self::open(None, settings).await
+    }
+
+    /// As [`TestApp::with`], with a file of settings under them, for what only a file can say.
+    pub async fn with_file(file: &std::path::Path, settings: &[(&str, &str)]) -> Self {
+        Self::open(Some(file), settings).await
+    }
+
+    async fn open(file: Option<&std::path::Path>, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = testing::database_url(folder.path()).await;
         let models = folder.path().join("models");
@@ -65,7 +74,7 @@ impl TestApp {
         flags.extend_from_slice(settings);
         let flags: Vec<_> = flags.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned(), "test".to_owned())).collect();
         let parts = Parts {
-            config: Arc::new(Config::load(None, Vec::new(), &flags).unwrap()),
+            config: Arc::new(Config::load(file, Vec::new(), &flags).unwrap()),
             data_dir: DataDir::create(&folder.path().join("data")).unwrap(),
             clock: Clock::manual(testing::START),
             random: Random::system(),

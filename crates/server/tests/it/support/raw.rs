@@ -40,12 +40,17 @@ impl Raw {
 
     /// A signed-in request. Returns status and JSON, or `None` when the connection ended before the answer did.
     pub fn call(&self, method: &str, path: &str, headers: &str, body: &str) -> Option<(u16, Value)> {
+        let (status, body) = self.text(method, path, headers, body)?;
+        Some((status, serde_json::from_str(&body).unwrap_or(Value::Null)))
+    }
+
+    /// As [`Raw::call`], with the body as it came.
+    pub fn text(&self, method: &str, path: &str, headers: &str, body: &str) -> Option<(u16, String)> {
         let mut socket = self.send(method, path, headers, body)?;
         let mut reply = String::new();
         socket.read_to_string(&mut reply).ok()?;
         let (head, body) = reply.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
+        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
     }
 
     /// Posts JSON.
