@@ -43,6 +43,8 @@ pub struct KnowledgeConfig {
     pub max_document_bytes: u64,
     /// Files of one upload at most.
     pub max_upload_files: usize,
+    /// Hours that an upload in parts may take; what is not complete then is removed.
+    pub upload_hours: u32,
     /// Questions answered at the same time; more are refused.
     pub max_asks: usize,
 }
@@ -56,6 +58,7 @@ impl Default for KnowledgeConfig {
             embed_precision: Precision::F32,
             max_document_bytes: 50 << 20,
             max_upload_files: 200,
+            upload_hours: 24,
             max_asks: 64,
         }
     }
@@ -71,6 +74,7 @@ impl KnowledgeConfig {
             ("embed_threads", self.embed_threads as u64, 0, 256),
             ("max_document_bytes", self.max_document_bytes, 1, 512 << 20),
             ("max_upload_files", self.max_upload_files as u64, 1, 100_000),
+            ("upload_hours", u64::from(self.upload_hours), 1, 720),
             ("max_asks", self.max_asks as u64, 1, 10_000),
         ] {
             if !(least..=most).contains(&value) {
@@ -232,6 +236,9 @@ impl Knowledge {
         loop {
             if let Err(error) = self.sweep_once(SPARE).await {
                 tracing::warn!(error = ?error, "unused blobs could not be removed");
+            }
+            if let Err(error) = self.sweep_uploads(SPARE).await {
+                tracing::warn!(error = ?error, "uploads past their time could not be removed");
             }
             if let Err(error) = self.sweep_vectors().await {
                 tracing::warn!(error = ?error, "unused vectors could not be removed");

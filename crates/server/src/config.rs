@@ -421,6 +421,7 @@ mod tests {
             "knowledge.max_asks",
             "knowledge.embed_threads",
             "knowledge.max_upload_files",
+            "knowledge.upload_hours",
             "knowledge.max_document_bytes",
             "identity.key_days",
         ] {

@@ -1215,6 +1215,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sources/{id}/uploads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the unfinished uploads into a source, oldest first. */
+        get: operations["list_uploads"];
+        put?: never;
+        /**
+         * Begin an upload in parts.
+         * @description For large files and bad connections: send each part to its address (no other credential is needed), ask for more addresses as they are
+         *     needed, and complete the upload. What arrived stays; `GET /api/v1/uploads/{id}` tells what has. An upload that is not completed in time
+         *     (`knowledge.upload_hours`) is removed.
+         */
+        post: operations["begin_upload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tenants": {
         parameters: {
             query?: never;
@@ -1292,6 +1315,58 @@ export interface paths {
         head?: never;
         /** Change a ticket. */
         patch: operations["update_ticket"];
+        trace?: never;
+    };
+    "/api/v1/uploads/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read an upload and which parts have arrived. */
+        get: operations["get_upload"];
+        put?: never;
+        post?: never;
+        /** Abort an upload and remove what has arrived of it. */
+        delete: operations["abort_upload"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/uploads/{id}/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Complete an upload: the document and the job that ingests it appear together. A repeat answers with the same document. */
+        post: operations["complete_upload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/uploads/{id}/parts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Get addresses for parts: those that were not asked for yet, whose address has expired, or whose bytes are to be replaced. */
+        post: operations["sign_parts"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/usage": {
@@ -1656,6 +1731,26 @@ export interface paths {
         /** The same as `/readyz`, for startup probes */
         get: operations["get_startup"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/uploads/{id}/parts/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Send a part to its address, as the upload gave it. The bytes are checked against the signed size and SHA-256; a part that was there is
+         *     replaced, and one that breaks off leaves what was there.
+         */
+        put: operations["put_part"];
         post?: never;
         delete?: never;
         options?: never;
@@ -3076,6 +3171,34 @@ export interface components {
             /** @description What it is about, in a line. */
             title: string;
         };
+        /**
+         * @description A file to upload in parts.
+         * @example {
+         *       "name": "manuals/press.md",
+         *       "size": 11,
+         *       "sha256": "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"
+         *     }
+         */
+        NewUpload: {
+            /** @description SHA-256 of the parts, in order, for addresses right away; none, to ask for them later. One part alone needs none. */
+            checksums?: components["schemas"]["PartSum"][];
+            /** @description The document's name: a file name, which may be a path. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Bytes of every part but the last, 5 to 64 MiB; 8 MiB when absent. A file that is not larger has one part.
+             */
+            part_size?: number | null;
+            /** @description SHA-256 of the whole file, in hexadecimal with small letters. */
+            sha256: string;
+            /**
+             * Format: int64
+             * @description Bytes of the whole file.
+             */
+            size: number;
+            /** @description Words to filter by. */
+            tags?: components["schemas"]["Tag"][];
+        };
         /** @description The caller's feedback on one ask. */
         OwnFeedback: {
             feedback?: components["schemas"]["Feedback"] | null;
@@ -3625,6 +3748,99 @@ export interface components {
             /** @description Pass it as `cursor` to get the next page; null on the last page. */
             next_cursor?: string | null;
         };
+        /** @description One page of a list. */
+        Page_Upload: {
+            /** @description The items, in the list's order. */
+            items: {
+                /** @description When it was begun. */
+                created_at: components["schemas"]["Timestamp"];
+                document_id?: components["schemas"]["docId_Document"] | null;
+                /** @description When what is not complete is removed; of a completed one, when it is forgotten. */
+                expires_at: components["schemas"]["Timestamp"];
+                /** @description Its id, `upl_…`. */
+                id: components["schemas"]["uplId_Upload"];
+                /** @description The document's name. */
+                name: string;
+                /**
+                 * Format: int64
+                 * @description How many parts there are.
+                 */
+                part_count: number;
+                /**
+                 * Format: int64
+                 * @description Bytes of every part but the last.
+                 */
+                part_size: number;
+                /** @description SHA-256 of the whole file, in hexadecimal. */
+                sha256: string;
+                /**
+                 * Format: int64
+                 * @description Bytes of the whole file.
+                 */
+                size: number;
+                /** @description The source that the document comes to. */
+                source_id: components["schemas"]["srcId_Source"];
+                /** @description Where it stands. */
+                state: components["schemas"]["UploadState"];
+                /** @description Words to filter the document by. */
+                tags: string[];
+            }[];
+            /** @description Pass it as `cursor` to get the next page; null on the last page. */
+            next_cursor?: string | null;
+        };
+        /** @description Where a part is to be sent, by whoever has this: no other credential is needed. */
+        PartAddress: {
+            /** @description Until when it holds; then ask for another. */
+            expires_at: components["schemas"]["Timestamp"];
+            /** @description Headers to send with it, exactly so. */
+            headers: {
+                [key: string]: string;
+            };
+            /**
+             * @description The method to use.
+             * @example PUT
+             */
+            method: string;
+            /**
+             * Format: int64
+             * @description The part's place in the file, from 1.
+             */
+            number: number;
+            /**
+             * Format: int64
+             * @description Bytes of the part.
+             */
+            size: number;
+            /** @description The address, signed for these bytes alone. One that begins with `/` is on this server. */
+            url: string;
+        };
+        /**
+         * @description Parts to get addresses for.
+         * @example {
+         *       "parts": [
+         *         {
+         *           "number": 1,
+         *           "sha256": "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"
+         *         }
+         *       ]
+         *     }
+         */
+        PartsToSign: {
+            /** @description The parts. */
+            parts: components["schemas"]["PartToSign"][];
+        };
+        /** @description The SHA-256 of a part, as the description shows it. */
+        PartSum: string;
+        /** @description A part to get an address for. */
+        PartToSign: {
+            /**
+             * Format: int64
+             * @description Its place in the file, from 1.
+             */
+            number: number;
+            /** @description SHA-256 of its bytes, in hexadecimal with small letters. */
+            sha256: string;
+        };
         /** @description A new password. */
         PasswordChange: {
             /**
@@ -3983,6 +4199,21 @@ export interface components {
         Reasoning: {
             /** @description `minimal`, `low`, `medium` or `high`. */
             effort?: string | null;
+        };
+        /** @description A part that has arrived whole. */
+        ReceivedPart: {
+            /**
+             * Format: int64
+             * @description Its place in the file, from 1.
+             */
+            number: number;
+            /** @description SHA-256 of its bytes, in hexadecimal. */
+            sha256: string;
+            /**
+             * Format: int64
+             * @description Its bytes.
+             */
+            size: number;
         };
         /** @description A refresh token. */
         RefreshRequest: {
@@ -4452,6 +4683,11 @@ export interface components {
              */
             sessions: number;
         };
+        /** @description Addresses of parts. */
+        SignedParts: {
+            /** @description In the order that was asked for. */
+            parts: components["schemas"]["PartAddress"][];
+        };
         /** @description E-mail and password. */
         SignIn: {
             /**
@@ -4830,6 +5066,48 @@ export interface components {
          * @enum {string}
          */
         Unit: "micro_usd" | "tokens";
+        /** @example upl_01JD3V9M7Q4R8T2W6X0Y5Z1ABC */
+        uplId_Upload: string;
+        /** @description A file that arrives in parts. */
+        Upload: {
+            /** @description When it was begun. */
+            created_at: components["schemas"]["Timestamp"];
+            document_id?: components["schemas"]["docId_Document"] | null;
+            /** @description When what is not complete is removed; of a completed one, when it is forgotten. */
+            expires_at: components["schemas"]["Timestamp"];
+            /** @description Its id, `upl_…`. */
+            id: components["schemas"]["uplId_Upload"];
+            /** @description The document's name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description How many parts there are.
+             */
+            part_count: number;
+            /**
+             * Format: int64
+             * @description Bytes of every part but the last.
+             */
+            part_size: number;
+            /** @description SHA-256 of the whole file, in hexadecimal. */
+            sha256: string;
+            /**
+             * Format: int64
+             * @description Bytes of the whole file.
+             */
+            size: number;
+            /** @description The source that the document comes to. */
+            source_id: components["schemas"]["srcId_Source"];
+            /** @description Where it stands. */
+            state: components["schemas"]["UploadState"];
+            /** @description Words to filter the document by. */
+            tags: string[];
+        };
+        /** @description An upload with addresses of its parts. */
+        UploadBegun: components["schemas"]["Upload"] & {
+            /** @description Where the parts go whose checksums are known. */
+            parts: components["schemas"]["PartAddress"][];
+        };
         /** @description What became of an upload, file by file. */
         Uploaded: {
             /** @description The documents that were made or found, in the order of their files. */
@@ -4847,6 +5125,16 @@ export interface components {
              */
             file: string[];
         };
+        /** @description An upload and what has arrived of it. */
+        UploadProgress: components["schemas"]["Upload"] & {
+            /** @description The parts that have arrived whole, by their numbers; a part that is sent again takes the place of the one before. */
+            received: components["schemas"]["ReceivedPart"][];
+        };
+        /**
+         * @description Where an upload stands.
+         * @enum {string}
+         */
+        UploadState: "open" | "complete";
         /** @description What models cost. */
         UsageReport: {
             /** @description By what it is summed up. */
@@ -5395,7 +5683,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5406,6 +5694,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5512,7 +5809,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5523,6 +5820,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5662,7 +5968,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5673,6 +5979,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5774,7 +6089,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5785,6 +6100,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5886,7 +6210,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5897,6 +6221,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6047,7 +6380,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6058,6 +6391,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6159,7 +6501,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6170,6 +6512,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6271,7 +6622,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6282,6 +6633,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6390,7 +6750,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6401,6 +6761,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6502,7 +6871,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6513,6 +6882,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6663,7 +7041,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6674,6 +7052,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6773,7 +7160,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6784,6 +7171,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6930,7 +7326,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6941,6 +7337,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7082,7 +7487,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7093,6 +7498,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7183,7 +7597,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7194,6 +7608,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7290,7 +7713,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7301,6 +7724,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7402,7 +7834,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7413,6 +7845,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7552,7 +7993,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7563,6 +8004,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7664,7 +8114,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7675,6 +8125,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7831,7 +8290,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7842,6 +8301,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7956,7 +8424,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7967,6 +8435,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8073,7 +8550,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -8084,6 +8561,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8223,7 +8709,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -8234,6 +8720,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8335,7 +8830,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -8346,6 +8841,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8445,7 +8949,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -8456,6 +8960,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8566,7 +9079,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -8577,6 +9090,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8696,7 +9218,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -8707,6 +9229,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8813,7 +9344,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -8824,6 +9355,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8974,7 +9514,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -8985,6 +9525,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9093,7 +9642,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9104,6 +9653,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9220,7 +9778,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9231,6 +9789,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9333,7 +9900,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9344,6 +9911,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9464,7 +10040,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9475,6 +10051,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9584,7 +10169,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9595,6 +10180,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9715,7 +10309,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9726,6 +10320,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9816,7 +10419,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9827,6 +10430,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9948,7 +10560,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9959,6 +10571,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10049,7 +10670,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10060,6 +10681,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10197,7 +10827,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10208,6 +10838,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10309,7 +10948,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10320,6 +10959,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10459,7 +11107,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10470,6 +11118,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10571,7 +11228,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10582,6 +11239,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10738,7 +11404,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10749,6 +11415,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10863,7 +11538,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10874,6 +11549,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11024,7 +11708,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11035,6 +11719,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11174,7 +11867,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11185,6 +11878,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11286,7 +11988,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11297,6 +11999,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11436,7 +12147,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11447,6 +12158,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11548,7 +12268,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11559,6 +12279,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11669,7 +12398,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11680,6 +12409,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11781,7 +12519,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11792,6 +12530,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11940,7 +12687,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11951,6 +12698,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -12052,7 +12808,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12063,6 +12819,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -12219,7 +12984,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12230,6 +12995,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -12329,7 +13103,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12340,6 +13114,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -12441,7 +13224,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12452,6 +13235,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -12553,7 +13345,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12564,6 +13356,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -12721,7 +13522,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12732,6 +13533,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -12882,7 +13692,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12893,6 +13703,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13005,7 +13824,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13016,6 +13835,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13135,7 +13963,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13146,6 +13974,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13248,7 +14085,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13259,6 +14096,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13349,7 +14195,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13360,6 +14206,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13461,7 +14316,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13472,6 +14327,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13573,7 +14437,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13584,6 +14448,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13692,7 +14565,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13703,6 +14576,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13878,7 +14760,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13889,6 +14771,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -14037,7 +14928,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14048,6 +14939,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -14138,7 +15038,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14149,6 +15049,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -14382,7 +15291,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14393,6 +15302,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -14481,7 +15399,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14492,6 +15410,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -14640,7 +15567,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14651,6 +15578,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -14873,7 +15809,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14884,6 +15820,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15029,7 +15974,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15040,6 +15985,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15141,7 +16095,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15152,6 +16106,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15291,7 +16254,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15302,6 +16265,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15403,7 +16375,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15414,6 +16386,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15513,7 +16494,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15524,6 +16505,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15665,7 +16655,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15676,6 +16666,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15793,7 +16792,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15804,6 +16803,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15960,7 +16968,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15971,6 +16979,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -16079,7 +17096,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16090,6 +17107,317 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_uploads: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `next_cursor` of the page before; absent for the first page.
+                 * @example src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC
+                 */
+                cursor?: string;
+                /**
+                 * @description How many items at most.
+                 * @example 20
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["srcId_Source"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Upload"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `write_knowledge` (from the role editor on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded or stopping. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    begin_upload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["srcId_Source"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewUpload"];
+            };
+        };
+        responses: {
+            /** @description Begun. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadBegun"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `write_knowledge` (from the role editor on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It collides with the present state, or the idempotency key was used for something else. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit that the detail names. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The kind of content is not accepted. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The idempotency key was used for a different request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded or stopping. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -16191,7 +17519,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16202,6 +17530,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -16341,7 +17678,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16352,6 +17689,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -16455,7 +17801,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16466,6 +17812,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -16624,7 +17979,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16635,6 +17990,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -16741,7 +18105,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16752,6 +18116,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -16891,7 +18264,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16902,6 +18275,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -17003,7 +18385,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17014,6 +18396,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -17146,7 +18537,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17157,6 +18548,573 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_upload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["uplId_Upload"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The upload. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadProgress"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `write_knowledge` (from the role editor on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded or stopping. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    abort_upload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["uplId_Upload"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `write_knowledge` (from the role editor on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It collides with the present state, or the idempotency key was used for something else. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded or stopping. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    complete_upload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["uplId_Upload"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Stored; ingest has begun. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Document"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `write_knowledge` (from the role editor on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It collides with the present state, or the idempotency key was used for something else. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The idempotency key was used for a different request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded or stopping. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sign_parts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["uplId_Upload"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PartsToSign"];
+            };
+        };
+        responses: {
+            /** @description The addresses. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedParts"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `write_knowledge` (from the role editor on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It collides with the present state, or the idempotency key was used for something else. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit that the detail names. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The kind of content is not accepted. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The idempotency key was used for a different request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded or stopping. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -17263,7 +19221,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17274,6 +19232,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -17380,7 +19347,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17391,6 +19358,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -17511,7 +19487,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17522,6 +19498,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -17676,7 +19661,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17687,6 +19672,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -17796,7 +19790,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17807,6 +19801,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -17921,7 +19924,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17932,6 +19935,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -18096,7 +20108,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -18107,6 +20119,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -18232,7 +20253,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -18243,6 +20264,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -18397,7 +20427,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -18408,6 +20438,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -18533,7 +20572,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -18544,6 +20583,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -19561,6 +21609,171 @@ export interface operations {
             };
         };
     };
+    put_part: {
+        parameters: {
+            query: {
+                /**
+                 * @description Until when the address holds, in seconds since 1970.
+                 * @example 1767229200
+                 */
+                expires: number;
+                /**
+                 * @description SHA-256 of its bytes, in hexadecimal.
+                 * @example b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9
+                 */
+                sha256: string;
+                /**
+                 * @description HMAC-SHA-256 of all that, in hexadecimal.
+                 * @example b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9
+                 */
+                signature: string;
+                /**
+                 * @description Bytes of the part.
+                 * @example 11
+                 */
+                size: number;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["uplId_Upload"];
+                /** @example 1 */
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example hello world */
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            /** @description It is there whole; `ETag` is its SHA-256. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address was altered, has expired, or its upload is over. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It collides with the present state, or the idempotency key was used for something else. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit that the detail names. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The kind of content is not accepted. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded or stopping. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what arrived before stays. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     run_agent: {
         parameters: {
             query?: never;
@@ -19708,7 +21921,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -19719,6 +21932,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -19918,7 +22140,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -19932,6 +22154,18 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -20134,7 +22368,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -20148,6 +22382,18 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -20262,7 +22508,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -20276,6 +22522,18 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -20408,7 +22666,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -20422,6 +22680,18 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -20624,7 +22894,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -20638,6 +22908,18 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -20770,7 +23052,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -20784,6 +23066,18 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -20940,7 +23234,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -20954,6 +23248,18 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };

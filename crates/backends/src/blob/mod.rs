@@ -1,7 +1,9 @@
 //! Blobs: the bytes of documents as they were sent, named by the SHA-256 of their content, so equal bytes are stored once.
 //!
 //! The local store keeps them under `<root>/ab/abcdef…`; a blob appears by a rename after its bytes are on disk, so a killed
-//! process leaves whole blobs and temporary files, never halves.
+//! process leaves whole blobs and temporary files, never halves. Large uploads arrive in parts ([`Part`]).
+
+mod parts;
 
 use std::{
     io::Read,
@@ -9,6 +11,7 @@ use std::{
 };
 
 use astrolabe_kernel::{Error, Result, error::code};
+pub use parts::{Part, PartWriter};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
@@ -152,19 +155,19 @@ impl BlobWriter {
         self.file.flush().await?;
         self.file.sync_all().await?;
         let hash = hex::encode(self.hasher.finalize());
-        let folder = self.root.join(&hash[..2]);
-        let target = folder.join(&hash);
-        let path = self.path;
-        tokio::task::spawn_blocking(move || {
-            std::fs::create_dir_all(&folder)?;
-            path.persist(&target).map_err(|e| e.error)?;
-            // Without this the rename itself may be lost in a power cut.
-            std::fs::File::open(&folder)?.sync_all()
-        })
-        .await
-        .map_err(Error::internal)??;
+        let (root, path, name) = (self.root, self.path, hash.clone());
+        tokio::task::spawn_blocking(move || place(&root, &name, path)).await.map_err(Error::internal)??;
         Ok(Blob { hash, size: self.size })
     }
+}
+
+/// Moves a file whose bytes are on disk to where the blob of that hash is.
+fn place(root: &Path, hash: &str, path: tempfile::TempPath) -> std::io::Result<()> {
+    let folder = root.join(&hash[..2]);
+    std::fs::create_dir_all(&folder)?;
+    path.persist(folder.join(hash)).map_err(|e| e.error)?;
+    // Without this the rename itself may be lost in a power cut.
+    std::fs::File::open(&folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -188,7 +188,7 @@ fn check_text(field: &str, text: &str, max: usize) -> Result<()> {
     if text.chars().count() > max { Err(Error::field(field, format!("must be at most {max} characters"))) } else { Ok(()) }
 }
 
-fn check_tags(tags: &[String]) -> Result<()> {
+pub(crate) fn check_tags(tags: &[String]) -> Result<()> {
     if tags.len() > 32 {
         return Err(Error::field("tags", "must be at most 32"));
     }

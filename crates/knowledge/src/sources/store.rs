@@ -9,7 +9,7 @@ use astrolabe_kernel::{
 };
 
 use super::Source;
-use crate::search::Ranking;
+use crate::{search::Ranking, uploads};
 
 impl FromRow for Source {
     fn from_row(row: &Row) -> Result<Self> {
@@ -173,6 +173,7 @@ pub async fn update(tx: &mut Tx, tenant: TenantId, source: &Source, now: Timesta
 
 /// Removes a source with everything in it.
 pub async fn delete(tx: &mut Tx, tenant: TenantId, id: Id<Source>) -> Result<()> {
+    uploads::store::delete_of_source(tx, tenant, id).await?;
     for sql in [
         "DELETE FROM chunks WHERE tenant_id = $1 AND source_id = $2",
         "DELETE FROM document_texts WHERE tenant_id = $1 AND document_id IN (SELECT id FROM documents WHERE tenant_id = $1 AND source_id = $2)",

@@ -36,4 +36,5 @@ mod settings;
 mod support;
 mod system;
 mod tokens;
+mod uploads;
 mod usage;
