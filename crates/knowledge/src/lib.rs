@@ -41,6 +41,7 @@ pub const MIGRATIONS: Migrations = Migrations {
         Migration { version: 8, name: "question_sets", sql: include_str!("../migrations/0008_question_sets.sql") },
         Migration { version: 9, name: "ask_processes", sql: include_str!("../migrations/0009_ask_processes.sql") },
         Migration { version: 51, name: "uploads", sql: include_str!("../migrations/0051_uploads.sql") },
+        Migration { version: 52, name: "upload_handles", sql: include_str!("../migrations/0052_upload_handles.sql") },
     ],
 };
 

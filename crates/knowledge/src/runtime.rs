@@ -4,7 +4,7 @@
 use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use astrolabe_backends::{
-    blob::BlobStore,
+    blob::{BlobStore, BlobsConfig},
     embedder::{Embedder, Precision, Priority},
     index::SearchIndex,
 };
@@ -88,8 +88,10 @@ impl KnowledgeConfig {
 /// Where files are.
 #[derive(Debug, Clone)]
 pub struct Paths {
-    /// Bytes of documents.
+    /// Bytes of documents, or what is on its way to a bucket.
     pub blobs: PathBuf,
+    /// The bucket, where there is one.
+    pub store: BlobsConfig,
     /// Index generations.
     pub index: PathBuf,
     /// Models, shared by all data directories.
@@ -147,7 +149,7 @@ impl Knowledge {
     /// # Errors
     /// When the blob folder cannot be written.
     pub fn open(kernel: Kernel, config: KnowledgeConfig, paths: Paths, extractor: Extractor, gateway: Gateway) -> Result<Self> {
-        let blobs = BlobStore::open(&paths.blobs)?;
+        let blobs = BlobStore::open_with(&paths.blobs, &paths.store, &kernel.egress, &kernel.clock)?;
         let asks = Arc::new(Semaphore::new(config.max_asks));
         let engine = watch::channel(Engine::Loading).0;
         Ok(Self(Arc::new(Inner { kernel, config, paths, blobs, extractor, gateway, asks, answers: AnswerCache::default(), engine })))
@@ -251,20 +253,14 @@ impl Knowledge {
     }
 
     pub(crate) async fn sweep_once(&self, spare: Duration) -> Result<usize> {
-        let blobs = self.blobs.clone();
-        let old = tokio::task::spawn_blocking(move || blobs.older_than(spare)).await.map_err(Error::internal)??;
+        let old = self.blobs.older_than(spare).await?;
         let mut removed = 0;
         for hash in old {
             if store::content_used(&mut self.kernel.db.read_all().await?, &hash).await? {
                 continue;
             }
             // The same content may have been uploaded again since the folder was listed: then the file is young, and its row on its way.
-            let still_old = self
-                .blobs
-                .path(&hash)
-                .and_then(|path| path.metadata().ok()?.modified().ok()?.elapsed().ok())
-                .is_some_and(|age| age > spare);
-            if still_old {
+            if self.blobs.age(&hash).await?.is_some_and(|age| age > spare) {
                 self.blobs.delete(&hash).await?;
                 removed += 1;
             }

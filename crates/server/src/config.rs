@@ -20,6 +20,7 @@ use crate::listener::Limits;
 pub const SCHEMA: Schema = Schema {
     defaults: include_str!("config.default.toml"),
     secrets: &[
+        "blobs.secret_access_key",
         "model.api_key",
         "model.google_api_key",
         "model.bedrock_api_key",

@@ -4207,7 +4207,7 @@ export interface components {
              * @description Its place in the file, from 1.
              */
             number: number;
-            /** @description SHA-256 of its bytes, in hexadecimal. */
+            /** @description SHA-256 of its bytes, in hexadecimal; empty where the parts are in a bucket, which has checked it. */
             sha256: string;
             /**
              * Format: int64

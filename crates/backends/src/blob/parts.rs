@@ -4,9 +4,11 @@
 //! not at all, and a repeat takes the place of what was sent before.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{Read, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use astrolabe_kernel::{Error, Result, error::code};
@@ -29,6 +31,15 @@ pub struct Part {
     pub sha256: String,
 }
 
+/// Where a part is to be sent that does not come to us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The whole address, signed.
+    pub url: String,
+    /// Headers that are signed with it.
+    pub headers: BTreeMap<String, String>,
+}
+
 /// A part that is arriving; dropped without [`PartWriter::finish`] it leaves nothing.
 pub struct PartWriter {
     file: tokio::fs::File,
@@ -40,6 +51,31 @@ pub struct PartWriter {
 }
 
 impl BlobStore {
+    /// Begins an upload. Returns the store's own name for it, which the other functions want as `handle`; the folder has none.
+    ///
+    /// # Errors
+    /// When the bucket refuses.
+    pub async fn begin(&self, upload: &str) -> Result<String> {
+        #[cfg(feature = "s3")]
+        if let Some(s3) = &self.s3 {
+            return s3.begin(upload).await;
+        }
+        self.parts_folder(upload).map(|_| String::new())
+    }
+
+    /// Where a part goes that is not to come to us: to the bucket. `None` where parts come to [`BlobStore::part_writer`].
+    ///
+    /// # Errors
+    /// When the part cannot be one.
+    pub fn address(&self, upload: &str, handle: &str, part: &Part, life: Duration) -> Result<Option<Address>> {
+        #[cfg(feature = "s3")]
+        if let Some(s3) = &self.s3 {
+            return s3.address(upload, handle, part, life).map(Some);
+        }
+        let _ = (upload, handle, part, life);
+        Ok(None)
+    }
+
     /// Where the parts of an upload are; an upload's name is letters, digits and underscores, so that it can be no other path.
     fn parts_folder(&self, upload: &str) -> Result<PathBuf> {
         let plain = (1..=64).contains(&upload.len()) && upload.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
@@ -60,11 +96,16 @@ impl BlobStore {
         Ok(PartWriter { file, path, target, hasher: Sha256::new(), part, received: 0 })
     }
 
-    /// The parts of an upload that have arrived, by their numbers.
+    /// The parts of an upload that have arrived, by their numbers. A bucket does not tell their checksums.
     ///
     /// # Errors
-    /// When the folder cannot be read.
-    pub async fn parts(&self, upload: &str) -> Result<Vec<Part>> {
+    /// When the folder or the bucket cannot be read.
+    pub async fn parts(&self, upload: &str, handle: &str) -> Result<Vec<Part>> {
+        #[cfg(feature = "s3")]
+        if let Some(s3) = &self.s3 {
+            return s3.parts(upload, handle).await;
+        }
+        let _ = handle;
         let folder = self.parts_folder(upload)?;
         tokio::task::spawn_blocking(move || {
             let mut parts = Vec::new();
@@ -89,7 +130,12 @@ impl BlobStore {
     ///
     /// # Errors
     /// `invalid_state` naming a part that is missing or was changed on disk; `storage_full` when the disk is.
-    pub async fn assemble(&self, upload: &str, count: u32) -> Result<Blob> {
+    pub async fn assemble(&self, upload: &str, handle: &str, count: u32) -> Result<Blob> {
+        #[cfg(feature = "s3")]
+        if let Some(s3) = &self.s3 {
+            return s3.assemble(upload, handle, count).await;
+        }
+        let _ = handle;
         let (root, folder) = (self.root.clone(), self.parts_folder(upload)?);
         tokio::task::spawn_blocking(move || {
             let mut whole = tempfile::NamedTempFile::new_in(root.join("incoming"))?;
@@ -126,11 +172,16 @@ impl BlobStore {
         .map_err(Error::internal)?
     }
 
-    /// Removes the parts of an upload; none is as good as removed.
+    /// Removes the parts of an upload; none is as good as removed. Without a handle, what is left of one that was put together.
     ///
     /// # Errors
     /// When the disk cannot be written.
-    pub async fn discard(&self, upload: &str) -> Result<()> {
+    pub async fn discard(&self, upload: &str, handle: &str) -> Result<()> {
+        #[cfg(feature = "s3")]
+        if let Some(s3) = &self.s3 {
+            return s3.discard(upload, handle).await;
+        }
+        let _ = handle;
         match tokio::fs::remove_dir_all(self.parts_folder(upload)?).await {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
             _ => Ok(()),
@@ -140,8 +191,17 @@ impl BlobStore {
     /// The uploads that have parts, and have got none within `age`.
     ///
     /// # Errors
-    /// When the folder cannot be read.
-    pub fn uploads_older_than(&self, age: std::time::Duration) -> Result<Vec<String>> {
+    /// When the folder or the bucket cannot be read.
+    pub async fn uploads_older_than(&self, age: Duration) -> Result<Vec<String>> {
+        #[cfg(feature = "s3")]
+        if let Some(s3) = &self.s3 {
+            return s3.uploads_older_than(age).await;
+        }
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || store.folders_older_than(age)).await.map_err(Error::internal)?
+    }
+
+    fn folders_older_than(&self, age: Duration) -> Result<Vec<String>> {
         let mut names = Vec::new();
         let entries = match std::fs::read_dir(self.root.join("uploads")) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(names),
@@ -237,14 +297,14 @@ mod tests {
         for (number, bytes) in [(2, &b"world"[..]), (1, b"jello "), (1, b"hello ")] {
             send(&store, part(number, bytes), bytes).await.unwrap();
         }
-        assert_eq!(store.parts("upl_1").await.unwrap(), [part(1, b"hello "), part(2, b"world")]);
+        assert_eq!(store.parts("upl_1", "").await.unwrap(), [part(1, b"hello "), part(2, b"world")]);
         for _ in 0..2 {
-            let blob = store.assemble("upl_1", 2).await.unwrap();
+            let blob = store.assemble("upl_1", "", 2).await.unwrap();
             assert_eq!(store.get(&blob.hash).await.unwrap().as_deref(), Some(&b"hello world"[..]));
         }
-        store.discard("upl_1").await.unwrap();
-        store.discard("upl_1").await.unwrap();
-        assert_eq!(store.parts("upl_1").await.unwrap(), []);
+        store.discard("upl_1", "").await.unwrap();
+        store.discard("upl_1", "").await.unwrap();
+        assert_eq!(store.parts("upl_1", "").await.unwrap(), []);
     }
 
     #[tokio::test]
@@ -255,7 +315,7 @@ mod tests {
         for bytes in [&b"goo"[..], b"evil", b"goods"] {
             assert_eq!(field(&send(&store, part(1, b"good"), bytes).await.unwrap_err()), "body");
         }
-        assert_eq!(store.parts("upl_1").await.unwrap(), [part(1, b"good")]);
+        assert_eq!(store.parts("upl_1", "").await.unwrap(), [part(1, b"good")]);
         assert_eq!(std::fs::read_dir(folder.path().join("incoming")).unwrap().count(), 0);
     }
 
@@ -264,15 +324,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = BlobStore::open(folder.path()).unwrap();
         send(&store, part(2, b"two"), b"two").await.unwrap();
-        assert!(store.assemble("upl_1", 2).await.unwrap_err().message().starts_with("part 1 is missing"));
+        assert!(store.assemble("upl_1", "", 2).await.unwrap_err().message().starts_with("part 1 is missing"));
         send(&store, part(1, b"one"), b"one").await.unwrap();
         let path = folder.path().join("uploads/upl_1/1");
         let mut bytes = std::fs::read(&path).unwrap();
         bytes.pop();
         bytes.push(b'E');
         std::fs::write(&path, bytes).unwrap();
-        assert!(store.assemble("upl_1", 2).await.unwrap_err().message().starts_with("part 1 was changed"));
-        assert_eq!(store.parts("upl_1").await.unwrap(), [part(2, b"two")]);
+        assert!(store.assemble("upl_1", "", 2).await.unwrap_err().message().starts_with("part 1 was changed"));
+        assert_eq!(store.parts("upl_1", "").await.unwrap(), [part(2, b"two")]);
     }
 
     #[tokio::test]
@@ -280,7 +340,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = BlobStore::open(folder.path()).unwrap();
         for bad in ["..", "", "a/b", "../../etc"] {
-            assert!(store.discard(bad).await.is_err(), "{bad:?}");
+            assert!(store.discard(bad, "").await.is_err(), "{bad:?}");
         }
     }
 }

@@ -186,7 +186,7 @@ pub struct ReceivedPart {
     pub number: i64,
     /// Its bytes.
     pub size: i64,
-    /// SHA-256 of its bytes, in hexadecimal.
+    /// SHA-256 of its bytes, in hexadecimal; empty where the parts are in a bucket, which has checked it.
     pub sha256: String,
 }
 
@@ -240,7 +240,7 @@ impl Knowledge {
     /// Begins an upload into a source that the caller may read.
     async fn begin_upload(&self, caller: &Caller, source: Id<Source>, new: &NewUpload) -> Result<UploadBegun> {
         let part_size = new.validate(self.config.max_document_bytes)?;
-        let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
+        let (kernel, now) = (&self.kernel, self.kernel.now());
         let upload = Upload {
             id: kernel.id(),
             source_id: source,
@@ -255,7 +255,21 @@ impl Knowledge {
             created_at: now,
             expires_at: now.plus(Duration::from_secs(3600 * u64::from(self.config.upload_hours))),
         };
-        let secret = Secret::new(kernel.random.token(43));
+        let handle = self.blobs.begin(&upload.id.to_string()).await?;
+        let found = Found { upload, handle, secret: Secret::new(kernel.random.token(43)) };
+        if let Err(error) = self.insert_upload(caller, &found).await {
+            self.discard_parts(&found).await;
+            return Err(error);
+        }
+        let upload = &found.upload;
+        let sums = if upload.part_count == 1 { std::slice::from_ref(&upload.sha256) } else { &new.checksums[..] };
+        let parts: Result<Vec<PartAddress>> =
+            (1..).zip(sums).map(|(number, sum)| sign::address(&self.blobs, &found, number, sum, now)).collect();
+        Ok(UploadBegun { parts: parts?, upload: found.upload })
+    }
+
+    async fn insert_upload(&self, caller: &Caller, found: &Found) -> Result<()> {
+        let (kernel, tenant, upload, source) = (&self.kernel, caller.principal.tenant, &found.upload, found.upload.source_id);
         let mut tx = kernel.db.write(tenant).await?;
         if !sources::store::hold(&mut tx, tenant, source).await? {
             return Err(Error::not_found("source"));
@@ -265,13 +279,10 @@ impl Knowledge {
             let text = format!("there are {MAX_OPEN} unfinished uploads: complete or abort some of them");
             return Err(Error::new(code::INVALID_STATE, text));
         }
-        store::insert(&mut tx, tenant, &upload, &secret).await?;
+        store::insert(&mut tx, tenant, found).await?;
         let about = json!({"name": upload.name, "source_id": source, "size": upload.size, "sha256": upload.sha256});
         tx.audit(kernel, Record::of(caller, "uploads.begin", upload.id, about)).await?;
-        tx.commit().await?;
-        let sums = if upload.part_count == 1 { std::slice::from_ref(&upload.sha256) } else { &new.checksums[..] };
-        let parts = (1..).zip(sums).map(|(number, sum)| sign::address(&upload, &secret, number, sum, now)).collect();
-        Ok(UploadBegun { upload, parts })
+        tx.commit().await
     }
 
     /// Addresses for parts of an open upload.
@@ -279,7 +290,8 @@ impl Knowledge {
         if !(1..=MAX_PARTS).contains(&parts.len()) {
             return Err(Error::field("parts", format!("must be 1 to {MAX_PARTS}")));
         }
-        let (upload, secret) = self.upload_of(caller, id).await?;
+        let found = self.upload_of(caller, id).await?;
+        let upload = &found.upload;
         if upload.state == UploadState::Complete {
             return Err(complete_already());
         }
@@ -290,23 +302,23 @@ impl Knowledge {
             check_sum(&format!("parts[{i}].sha256"), &part.sha256)?;
         }
         let now = self.kernel.now();
-        Ok(parts.iter().map(|part| sign::address(&upload, &secret, part.number, &part.sha256, now)).collect())
+        parts.iter().map(|part| sign::address(&self.blobs, &found, part.number, &part.sha256, now)).collect()
     }
 
     /// What has arrived.
-    async fn received(&self, id: Id<Upload>) -> Result<Vec<ReceivedPart>> {
-        let parts = self.blobs.parts(&id.to_string()).await?;
+    async fn received(&self, found: &Found) -> Result<Vec<ReceivedPart>> {
+        let parts = self.blobs.parts(&found.upload.id.to_string(), &found.handle).await?;
         let size = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         Ok(parts.into_iter().map(|p| ReceivedPart { number: p.number.into(), size: size(p.size), sha256: p.sha256 }).collect())
     }
 
     /// An upload of the caller's tenant, into a source that it may read.
-    async fn upload_of(&self, caller: &Caller, id: Id<Upload>) -> Result<(Upload, Secret)> {
+    async fn upload_of(&self, caller: &Caller, id: Id<Upload>) -> Result<Found> {
         let mut tx = self.kernel.db.read(caller.principal.tenant).await?;
         let found = store::get(&mut tx, caller.principal.tenant, id).await?;
-        let (upload, secret) = found.ok_or_else(|| Error::not_found("upload"))?;
-        rights::require(&mut tx, &caller.principal, upload.source_id, "upload").await?;
-        Ok((upload, secret))
+        let found = found.ok_or_else(|| Error::not_found("upload"))?;
+        rights::require(&mut tx, &caller.principal, found.upload.source_id, "upload").await?;
+        Ok(found)
     }
 
     /// Puts the parts together and adds the document. A repeat gives the same document.
@@ -315,43 +327,47 @@ impl Knowledge {
     /// `not_found`; `invalid_state` naming parts that are missing; `invalid_request` when the whole is not the file that was announced, which
     /// ends the upload.
     pub(crate) async fn complete_upload(&self, caller: &Caller, id: Id<Upload>) -> Result<Document> {
-        let (upload, _) = self.upload_of(caller, id).await?;
+        let found = self.upload_of(caller, id).await?;
+        let upload = &found.upload;
         if let Some(document) = upload.document_id {
             return self.document_of(caller, document).await;
         }
-        let blob = match self.gather(&upload).await {
+        let blob = match self.gather(&found).await {
             Ok(blob) => blob,
             // Somebody else may have completed it meanwhile, and its parts are gone because of that.
-            Err(error) => match self.upload_of(caller, id).await?.0.document_id {
+            Err(error) => match self.upload_of(caller, id).await?.upload.document_id {
                 Some(document) => return self.document_of(caller, document).await,
                 None => return Err(error),
             },
         };
         if blob.hash != upload.sha256 {
-            self.end_upload(caller, &upload, "uploads.refuse").await?;
+            self.end_upload(caller, &found, "uploads.refuse").await?;
             let text =
                 format!("the parts together have the SHA-256 {}, not {}: the upload is over, begin a new one", blob.hash, upload.sha256);
             return Err(Error::field("sha256", text));
         }
-        let document = match self.commit_upload(caller, &upload, &blob).await {
+        let document = match self.commit_upload(caller, upload, &blob).await {
             // Somebody added a document of this name at the same moment: now it is there to be replaced.
-            Err(error) if is_unique_violation(&error) => self.commit_upload(caller, &upload, &blob).await,
+            Err(error) if is_unique_violation(&error) => self.commit_upload(caller, upload, &blob).await,
             result => result,
         }?;
-        self.discard_parts(id).await;
+        // The bucket's own upload ended when it was put together.
+        self.discard_parts(&Found { handle: String::new(), ..found }).await;
         Ok(document)
     }
 
-    async fn gather(&self, upload: &Upload) -> Result<Blob> {
-        let received = self.received(upload.id).await?;
+    async fn gather(&self, found: &Found) -> Result<Blob> {
+        let upload = &found.upload;
+        let received = self.received(found).await?;
         let missing: Vec<String> =
             (1..=upload.part_count).filter(|n| !received.iter().any(|p| p.number == *n)).take(20).map(|n| n.to_string()).collect();
-        if !missing.is_empty() {
+        // A bucket forgets the parts once they are put together, and an attempt that died may have come that far.
+        if !missing.is_empty() && (found.handle.is_empty() || !received.is_empty()) {
             let text =
                 format!("these parts have not arrived: {}; GET /api/v1/uploads/{} lists those that have", missing.join(", "), upload.id);
             return Err(Error::new(code::INVALID_STATE, text));
         }
-        self.blobs.assemble(&upload.id.to_string(), u32::try_from(upload.part_count).unwrap_or(u32::MAX)).await
+        self.blobs.assemble(&upload.id.to_string(), &found.handle, u32::try_from(upload.part_count).unwrap_or(u32::MAX)).await
     }
 
     /// Document, job, events, audit and the end of the upload, in one transaction.
@@ -381,15 +397,15 @@ impl Knowledge {
 
     /// Gives an open upload up, with what has arrived of it.
     async fn abort_upload(&self, caller: &Caller, id: Id<Upload>) -> Result<()> {
-        let (upload, _) = self.upload_of(caller, id).await?;
-        if upload.state == UploadState::Complete {
+        let found = self.upload_of(caller, id).await?;
+        if found.upload.state == UploadState::Complete {
             return Err(complete_already());
         }
-        self.end_upload(caller, &upload, "uploads.abort").await
+        self.end_upload(caller, &found, "uploads.abort").await
     }
 
-    async fn end_upload(&self, caller: &Caller, upload: &Upload, action: &'static str) -> Result<()> {
-        let tenant = caller.principal.tenant;
+    async fn end_upload(&self, caller: &Caller, found: &Found, action: &'static str) -> Result<()> {
+        let (tenant, upload) = (caller.principal.tenant, &found.upload);
         let mut tx = self.kernel.db.write(tenant).await?;
         if !store::delete_open(&mut tx, tenant, upload.id).await? {
             // Between reading and deleting it was completed or ended.
@@ -398,13 +414,13 @@ impl Knowledge {
         let about = json!({"name": upload.name, "source_id": upload.source_id});
         tx.audit(&self.kernel, Record::of(caller, action, upload.id, about)).await?;
         tx.commit().await?;
-        self.discard_parts(upload.id).await;
+        self.discard_parts(found).await;
         Ok(())
     }
 
-    async fn discard_parts(&self, id: Id<Upload>) {
-        if let Err(error) = self.blobs.discard(&id.to_string()).await {
-            tracing::warn!(upload_id = %id, error = ?error, "parts of an upload could not be removed; the sweep does it");
+    async fn discard_parts(&self, Found { upload, handle, .. }: &Found) {
+        if let Err(error) = self.blobs.discard(&upload.id.to_string(), handle).await {
+            tracing::warn!(upload_id = %upload.id, error = ?error, "parts of an upload could not be removed; the sweep does it");
         }
     }
 
@@ -414,12 +430,10 @@ impl Knowledge {
         let mut tx = self.kernel.db.write_all().await?;
         let expired = store::delete_expired(&mut tx, self.kernel.now()).await?;
         tx.commit().await?;
-        for id in &expired {
-            self.discard_parts(*id).await;
+        for found in expired.iter().filter(|f| f.upload.state == UploadState::Open) {
+            self.discard_parts(found).await;
         }
-        let blobs = self.blobs.clone();
-        let old = tokio::task::spawn_blocking(move || blobs.uploads_older_than(spare)).await.map_err(Error::internal)??;
-        for name in old {
+        for name in self.blobs.uploads_older_than(spare).await? {
             let known = match name.parse::<Id<Upload>>() {
                 Ok(id) => {
                     store::find(&mut self.kernel.db.read_all().await?, id).await?.is_some_and(|f| f.upload.state == UploadState::Open)
@@ -427,7 +441,7 @@ impl Knowledge {
                 Err(_) => false,
             };
             if !known {
-                self.blobs.discard(&name).await?;
+                self.blobs.discard(&name, "").await?;
             }
         }
         Ok(expired.len())
@@ -441,5 +455,7 @@ fn complete_already() -> Error {
 /// An upload with what signs the addresses of its parts.
 pub(crate) struct Found {
     pub(crate) upload: Upload,
+    /// The blob store's own name for it.
+    pub(crate) handle: String,
     pub(crate) secret: Secret,
 }

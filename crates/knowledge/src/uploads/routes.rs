@@ -78,8 +78,9 @@ pub async fn get_upload(
     caller: May<right::WriteKnowledge>,
     Path(id): Path<Id<Upload>>,
 ) -> Result<Json<UploadProgress>> {
-    let (upload, _) = knowledge.upload_of(&caller, id).await?;
-    let received = if upload.state == UploadState::Open { knowledge.received(id).await? } else { Vec::new() };
+    let found = knowledge.upload_of(&caller, id).await?;
+    let received = if found.upload.state == UploadState::Open { knowledge.received(&found).await? } else { Vec::new() };
+    let upload = found.upload;
     Ok(Json(UploadProgress { upload, received }))
 }
 

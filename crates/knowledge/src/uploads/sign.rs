@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use astrolabe_backends::blob::{Address, BlobStore, Part};
 use astrolabe_kernel::{Error, Result, Timestamp, config::Secret, error::code};
 use ring::hmac;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{ADDRESS_LIFE, PartAddress, Upload};
+use super::{ADDRESS_LIFE, Found, PartAddress};
 
 /// What is signed of a part's address.
 #[derive(Debug, Clone, Deserialize, IntoParams)]
@@ -41,20 +42,29 @@ fn key(secret: &Secret) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes())
 }
 
-/// The address of a part.
-pub(super) fn address(upload: &Upload, secret: &Secret, number: i64, sha256: &str, now: Timestamp) -> PartAddress {
-    let (path, size) = (path(&upload.id.to_string(), number), upload.size_of(number));
+/// The address of a part: the bucket's, or ours.
+pub(super) fn address(blobs: &BlobStore, of: &Found, number: i64, sha256: &str, now: Timestamp) -> Result<PartAddress> {
+    let Found { upload, handle, secret } = of;
+    let (id, size) = (upload.id.to_string(), upload.size_of(number));
     let expires_at = now.plus(ADDRESS_LIFE).min(upload.expires_at);
+    let (Ok(place), Ok(bytes)) = (u32::try_from(number), u64::try_from(size)) else {
+        return Err(Error::internal("a part without a place"));
+    };
+    let part = Part { number: place, size: bytes, sha256: sha256.to_owned() };
+    if let Some(Address { url, headers }) = blobs.address(&id, handle, &part, expires_at.since(now))? {
+        return Ok(PartAddress { number, size, method: "PUT".to_owned(), url, headers, expires_at });
+    }
+    let path = path(&id, number);
     let expires = expires_at.micros() / 1_000_000;
     let signature = hex::encode(hmac::sign(&key(secret), text(&path, expires, size, sha256).as_bytes()));
-    PartAddress {
+    Ok(PartAddress {
         number,
         size,
         method: "PUT".to_owned(),
         url: format!("{path}?expires={expires}&size={size}&sha256={sha256}&signature={signature}"),
         headers: BTreeMap::new(),
         expires_at,
-    }
+    })
 }
 
 /// The one answer to every address that is not good: who made it up learns nothing of uploads.

@@ -10,7 +10,8 @@ use astrolabe_kernel::{
 use super::{Found, Upload, UploadState, part_count};
 use crate::{documents::Document, sources::Source};
 
-const COLUMNS: &str = "id, tenant_id, source_id, name, size, sha256, part_size, tags, secret, state, document_id, created_at, expires_at";
+const COLUMNS: &str =
+    "id, tenant_id, source_id, name, size, sha256, part_size, tags, secret, state, document_id, created_at, expires_at, handle";
 
 impl FromRow for Found {
     fn from_row(row: &Row) -> Result<Self> {
@@ -33,15 +34,13 @@ impl FromRow for Found {
             created_at: row.time("created_at")?,
             expires_at: row.time("expires_at")?,
         };
-        Ok(Self { upload, secret: Secret::new(row.get::<String>("secret")?) })
+        Ok(Self { upload, handle: row.get("handle")?, secret: Secret::new(row.get::<String>("secret")?) })
     }
 }
 
-/// One upload with what signs its addresses.
-pub async fn get(tx: &mut Tx, tenant: TenantId, id: Id<Upload>) -> Result<Option<(Upload, Secret)>> {
-    let found: Option<Found> =
-        tx.optional(format!("SELECT {COLUMNS} FROM uploads WHERE tenant_id = $1 AND id = $2"), args![tenant, id]).await?;
-    Ok(found.map(|f| (f.upload, f.secret)))
+/// One upload.
+pub async fn get(tx: &mut Tx, tenant: TenantId, id: Id<Upload>) -> Result<Option<Found>> {
+    tx.optional(format!("SELECT {COLUMNS} FROM uploads WHERE tenant_id = $1 AND id = $2"), args![tenant, id]).await
 }
 
 /// One upload of whatever tenant, for an address that proves itself by its signature.
@@ -71,9 +70,9 @@ pub async fn open_uploads(tx: &mut Tx, tenant: TenantId) -> Result<i64> {
 }
 
 /// Adds an upload.
-pub async fn insert(tx: &mut Tx, tenant: TenantId, upload: &Upload, secret: &Secret) -> Result<()> {
+pub async fn insert(tx: &mut Tx, tenant: TenantId, Found { upload, handle, secret }: &Found) -> Result<()> {
     tx.execute(
-        format!("INSERT INTO uploads ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'open', NULL, $10, $11)"),
+        format!("INSERT INTO uploads ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'open', NULL, $10, $11, $12)"),
         args![
             upload.id,
             tenant,
@@ -85,7 +84,8 @@ pub async fn insert(tx: &mut Tx, tenant: TenantId, upload: &Upload, secret: &Sec
             serde_json::json!(upload.tags),
             secret.expose(),
             upload.created_at,
-            upload.expires_at
+            upload.expires_at,
+            handle
         ],
     )
     .await?;
@@ -112,7 +112,6 @@ pub async fn delete_of_source(tx: &mut Tx, tenant: TenantId, source: Id<Source>)
 }
 
 /// Removes the uploads of all tenants that are past their time. Returns which.
-pub async fn delete_expired(tx: &mut Tx, now: Timestamp) -> Result<Vec<Id<Upload>>> {
-    let ids: Vec<String> = tx.all("DELETE FROM uploads WHERE expires_at <= $1 RETURNING id", args![now]).await?;
-    ids.into_iter().map(|id| id.parse()).collect()
+pub async fn delete_expired(tx: &mut Tx, now: Timestamp) -> Result<Vec<Found>> {
+    tx.all(format!("DELETE FROM uploads WHERE expires_at <= $1 RETURNING {COLUMNS}"), args![now]).await
 }

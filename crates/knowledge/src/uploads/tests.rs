@@ -187,7 +187,7 @@ async fn a_process_that_dies_before_the_commit_leaves_an_upload_that_can_be_comp
     let begun = begin(&s, &source, new("a.txt", b"short text")).await.unwrap();
     send(&s, &begun.parts[0], b"short text").await.unwrap();
     // The parts were put together, and nothing was committed.
-    s.knowledge.blobs.assemble(&begun.upload.id.to_string(), 1).await.unwrap();
+    s.knowledge.blobs.assemble(&begun.upload.id.to_string(), "", 1).await.unwrap();
     let s = s.restart().await;
     assert_eq!(complete(&s, begun.upload.id).await.unwrap().version, 1);
 }
@@ -279,7 +279,7 @@ async fn an_aborted_upload_leaves_nothing() {
     routes::abort_upload(State(s.knowledge.clone()), caller, Path(begun.upload.id)).await.unwrap();
     assert_eq!(code(&send(&s, &begun.parts[0], b"short text").await.unwrap_err()), "forbidden");
     assert_eq!(code(&complete(&s, begun.upload.id).await.unwrap_err()), "not_found");
-    assert_eq!(s.knowledge.blobs.uploads_older_than(Duration::ZERO).unwrap(), Vec::<String>::new());
+    assert_eq!(s.knowledge.blobs.uploads_older_than(Duration::ZERO).await.unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -294,7 +294,7 @@ async fn uploads_past_their_time_and_parts_of_none_are_removed() {
     let stray = s.test.folder.path().join("blobs/uploads").join(s.kernel.id::<Upload>().to_string());
     std::fs::create_dir(&stray).unwrap();
     assert_eq!(s.knowledge.sweep_uploads(Duration::ZERO).await.unwrap(), 1);
-    assert_eq!(s.knowledge.blobs.uploads_older_than(Duration::ZERO).unwrap(), [young.upload.id.to_string()]);
+    assert_eq!(s.knowledge.blobs.uploads_older_than(Duration::ZERO).await.unwrap(), [young.upload.id.to_string()]);
     assert_eq!(code(&progress(&s, &s.caller, old.upload.id).await.unwrap_err()), "not_found");
     complete(&s, young.upload.id).await.unwrap();
 }
@@ -331,4 +331,61 @@ async fn what_cannot_be_an_upload_is_refused_by_the_fields_name() {
         assert_eq!(sign(&s, begun.upload.id, number, b"x").await.unwrap_err().fields()[0].field, "parts[0].number");
     }
     assert_eq!(Upload::PREFIX, "upl");
+}
+
+/// On a real server with S3's protocol: `TEST_S3_URI=http://KEY:SECRET@127.0.0.1:PORT/BUCKET`, whose bucket is there.
+#[cfg(feature = "s3")]
+#[tokio::test]
+async fn parts_that_went_to_a_bucket_become_a_document_that_is_found() {
+    use astrolabe_backends::blob::BlobsConfig;
+    use astrolabe_kernel::{
+        Clock, Kernel, Lifecycle,
+        config::Secret,
+        egress::{Method, Trust},
+        testing::TestKernel,
+    };
+
+    #[expect(clippy::disallowed_methods, reason = "the test run's only setting")]
+    let uri = std::env::var("TEST_S3_URI").unwrap_or_default();
+    let Some((keys, place)) = uri.strip_prefix("http://").and_then(|rest| rest.split_once('@')) else {
+        eprintln!("SKIPPED: TEST_S3_URI names no server");
+        return;
+    };
+    let ((key, secret), (host, bucket)) = (keys.split_once(':').unwrap(), place.split_once('/').unwrap());
+    let test = TestKernel::new(&[crate::MIGRATIONS]).await;
+    let blobs = BlobsConfig {
+        url: format!("s3://{bucket}/t-{}", test.kernel.random.token(9)),
+        endpoint: format!("http://{host}"),
+        public_endpoint: String::new(),
+        region: "us-east-1".to_owned(),
+        access_key_id: key.to_owned(),
+        secret_access_key: Secret::new(secret),
+    };
+    // The server looks at its own clock.
+    let kernel = Kernel { clock: Clock::System, lifecycle: Lifecycle::new(), ..test.kernel.clone() };
+    let test = TestKernel { kernel, ..test };
+    let s = Setup::reopen_with(test, crate::tests::support::With { blobs, ..Default::default() }).await;
+    let source = s.source("manuals").await;
+    let bytes = large();
+    let new = NewUpload { checksums: parts(&bytes).iter().map(|p| sum(p)).collect(), ..new("press.txt", &bytes) };
+    let caller: May<_> = s.caller.clone().may().unwrap();
+    let begun = routes::begin_upload(State(s.knowledge.clone()), caller, Path(source.id), Json(new)).await.unwrap().1.0;
+    for (address, bytes) in begun.parts.iter().zip(parts(&bytes)) {
+        assert!(address.url.starts_with(&format!("http://{host}/{bucket}/")), "{}", address.url);
+        let mut request = s.kernel.egress.request("test", Trust::Operator, Method::PUT, &address.url).unwrap();
+        for (name, value) in address.headers.iter().filter(|(name, _)| *name != "content-length") {
+            request = request.header(name, value);
+        }
+        assert_eq!(request.body(bytes.to_vec()).send().await.unwrap().status().as_u16(), 200);
+    }
+    assert_eq!(numbers(&progress(&s, &s.caller, begun.upload.id).await.unwrap().received), [1, 2]);
+    // An attempt that died before its commit has put the parts together already.
+    let found = s.knowledge.upload_of(&s.caller, begun.upload.id).await.unwrap();
+    s.knowledge.blobs.assemble(&begun.upload.id.to_string(), &found.handle, 2).await.unwrap();
+    let document = complete(&s, begun.upload.id).await.unwrap();
+    assert_eq!(complete(&s, begun.upload.id).await.unwrap().id, document.id);
+    s.drain().await;
+    assert_eq!(outcome(&s.document(document.id).await), (JobState::Ready, None));
+    assert_eq!(s.names("How much does the crane lift?").await, ["press.txt"]);
+    assert_eq!(s.knowledge.blobs.uploads_older_than(Duration::ZERO).await.unwrap(), Vec::<String>::new());
 }
