@@ -55,6 +55,7 @@ impl BlobStore {
     ///
     /// # Errors
     /// When the bucket refuses.
+    #[cfg_attr(not(feature = "s3"), expect(clippy::unused_async, reason = "a bucket is asked"))]
     pub async fn begin(&self, upload: &str) -> Result<String> {
         #[cfg(feature = "s3")]
         if let Some(s3) = &self.s3 {
