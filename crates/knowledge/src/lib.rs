@@ -42,6 +42,7 @@ pub const MIGRATIONS: Migrations = Migrations {
         Migration { version: 9, name: "ask_processes", sql: include_str!("../migrations/0009_ask_processes.sql") },
         Migration { version: 51, name: "uploads", sql: include_str!("../migrations/0051_uploads.sql") },
         Migration { version: 52, name: "upload_handles", sql: include_str!("../migrations/0052_upload_handles.sql") },
+        Migration { version: 53, name: "source_origins", sql: include_str!("../migrations/0053_source_origins.sql") },
     ],
 };
 

@@ -19,13 +19,16 @@ use crate::{
     index::{self, IndexEngine, Opened, generation, jobs::RebuildIndex, remove_other_generations},
     ingest::{extractor::Extractor, jobs::IngestDocument},
     question_sets::jobs::RunQuestionSet,
-    sources::Source,
+    sources::{Source, jobs::ScanSource},
 };
 
 pub(crate) use crate::index::index_error;
 
 /// What was written within this time may belong to an upload or an ingest that is still on its way.
 const SPARE: Duration = Duration::from_secs(3600);
+
+/// How often it is looked which sources are due for a scan.
+const LOOK: Duration = Duration::from_secs(20);
 
 /// The section `knowledge` of the configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -45,6 +48,10 @@ pub struct KnowledgeConfig {
     pub max_upload_files: usize,
     /// Hours that an upload in parts may take; what is not complete then is removed.
     pub upload_hours: u32,
+    /// Folders of the server that sources may be made of, with what is below them; none when empty.
+    pub folder_roots: Vec<PathBuf>,
+    /// Minutes between two looks at where documents come from by themselves.
+    pub scan_minutes: u32,
     /// Questions answered at the same time; more are refused.
     pub max_asks: usize,
 }
@@ -59,6 +66,8 @@ impl Default for KnowledgeConfig {
             max_document_bytes: 50 << 20,
             max_upload_files: 200,
             upload_hours: 24,
+            folder_roots: Vec::new(),
+            scan_minutes: 5,
             max_asks: 64,
         }
     }
@@ -75,6 +84,7 @@ impl KnowledgeConfig {
             ("max_document_bytes", self.max_document_bytes, 1, 512 << 20),
             ("max_upload_files", self.max_upload_files as u64, 1, 100_000),
             ("upload_hours", u64::from(self.upload_hours), 1, 720),
+            ("scan_minutes", u64::from(self.scan_minutes), 1, 10_080),
             ("max_asks", self.max_asks as u64, 1, 10_000),
         ] {
             if !(least..=most).contains(&value) {
@@ -158,6 +168,7 @@ impl Knowledge {
     /// Registers the jobs of this domain.
     pub fn register(&self, registry: &mut Registry) {
         registry.add(Arc::new(IngestDocument(self.clone())));
+        registry.add(Arc::new(ScanSource(self.clone())));
         registry.add(Arc::new(RebuildIndex(self.clone())));
         registry.add(Arc::new(RunQuestionSet(self.clone())));
     }
@@ -171,6 +182,8 @@ impl Knowledge {
             Ok(()) => {
                 let knowledge = self.clone();
                 self.kernel.lifecycle.spawn("blob sweep", async move { knowledge.sweep().await });
+                let knowledge = self.clone();
+                self.kernel.lifecycle.spawn("source scans", async move { knowledge.watch_origins().await });
                 let knowledge = self.clone();
                 self.kernel.lifecycle.spawn("index upkeep", async move { knowledge.upkeep().await });
                 Ok(())
@@ -247,6 +260,19 @@ impl Knowledge {
             }
             tokio::select! {
                 () = tokio::time::sleep(SPARE) => {}
+                () = self.kernel.lifecycle.stopping() => return,
+            }
+        }
+    }
+
+    /// Has the origins of sources looked at when they are due.
+    async fn watch_origins(&self) {
+        loop {
+            if let Err(error) = self.scan_what_is_due().await {
+                tracing::warn!(error = ?error, "sources could not be looked at for new documents");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
                 () = self.kernel.lifecycle.stopping() => return,
             }
         }

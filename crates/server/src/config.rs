@@ -423,6 +423,7 @@ mod tests {
             "knowledge.embed_threads",
             "knowledge.max_upload_files",
             "knowledge.upload_hours",
+            "knowledge.scan_minutes",
             "knowledge.max_document_bytes",
             "identity.key_days",
         ] {

@@ -2453,6 +2453,8 @@ export interface components {
             /** @description Who asks; not used. */
             user?: string | null;
         };
+        /** @description The ending of a file's name, as the description shows it. */
+        Ending: string;
         /** @description One entry as it is read back. */
         Entry: {
             /** @description What was done, such as `agents.run` or `create_ticket`. */
@@ -3132,6 +3134,7 @@ export interface components {
             description?: string;
             /** @description Its name, unique in the tenant. */
             name: string;
+            origin?: components["schemas"]["Origin"] | null;
             /** @description How its documents rank beside others: by age, by tags; no difference when absent. */
             ranking?: components["schemas"]["Ranking"];
             /**
@@ -3198,6 +3201,29 @@ export interface components {
             size: number;
             /** @description Words to filter by. */
             tags?: components["schemas"]["Tag"][];
+        };
+        /** @description Where a source's documents come from by themselves. */
+        Origin: {
+            /**
+             * @description Endings of the files that are taken, in small letters without the dot; those of Markdown, text and HTML when absent.
+             * @default [
+             *       "md",
+             *       "markdown",
+             *       "txt",
+             *       "text",
+             *       "html",
+             *       "htm",
+             *       "xhtml"
+             *     ]
+             */
+            endings: components["schemas"]["Ending"][];
+            /** @enum {string} */
+            kind: "folder";
+            /**
+             * @description Its absolute path, in one of the folders that the operator allows (`knowledge.folder_roots`).
+             * @example /srv/manuals
+             */
+            path: string;
         };
         /** @description The caller's feedback on one ask. */
         OwnFeedback: {
@@ -3687,10 +3713,12 @@ export interface components {
                 id: components["schemas"]["srcId_Source"];
                 /** @description Its name, unique in the tenant. */
                 name: string;
+                origin?: components["schemas"]["Origin"] | null;
                 /** @description How its documents rank beside others. */
                 ranking: components["schemas"]["Ranking"];
                 /** @description Ids of those who may read it, beside who manages the tenant; null for everybody in the tenant. */
                 readers?: string[] | null;
+                scanned_at?: components["schemas"]["Timestamp"] | null;
                 /** @description Words to filter by. */
                 tags: string[];
                 /** @description When its settings last changed. */
@@ -4832,10 +4860,12 @@ export interface components {
             id: components["schemas"]["srcId_Source"];
             /** @description Its name, unique in the tenant. */
             name: string;
+            origin?: components["schemas"]["Origin"] | null;
             /** @description How its documents rank beside others. */
             ranking: components["schemas"]["Ranking"];
             /** @description Ids of those who may read it, beside who manages the tenant; null for everybody in the tenant. */
             readers?: string[] | null;
+            scanned_at?: components["schemas"]["Timestamp"] | null;
             /** @description Words to filter by. */
             tags: string[];
             /** @description When its settings last changed. */

@@ -257,18 +257,24 @@ impl Knowledge {
     /// # Errors
     /// `not_found`.
     pub async fn remove_document(&self, caller: &astrolabe_kernel::http::Caller, id: Id<Document>) -> Result<()> {
-        let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
-        let mut tx = kernel.db.write(tenant).await?;
+        let tenant = caller.principal.tenant;
+        let mut tx = self.kernel.db.write(tenant).await?;
         let document = store::lock(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("document"))?;
         sources::rights::require(&mut tx, &caller.principal, document.source_id, "document").await?;
-        store::delete(&mut tx, tenant, id).await?;
-        self.promote_duplicates(&mut tx, tenant, id, "", now).await?;
-        let data = json!({"document_id": id, "name": document.name});
-        tx.append_event(tenant, &sources::stream(document.source_id), "document.deleted", &data, now).await?;
-        tx.audit(kernel, Record::of(caller, "documents.delete", id, json!({"name": document.name}))).await?;
+        self.remove_document_in(&mut tx, caller, &document).await?;
         tx.commit().await?;
         self.index_delete_document(tenant, id).await;
         Ok(())
+    }
+
+    /// The same with a transaction that the caller commits, and takes the document out of the index after that.
+    pub(crate) async fn remove_document_in(&self, tx: &mut Tx, caller: &astrolabe_kernel::http::Caller, document: &Document) -> Result<()> {
+        let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
+        store::delete(tx, tenant, document.id).await?;
+        self.promote_duplicates(tx, tenant, document.id, "", now).await?;
+        let data = json!({"document_id": document.id, "name": document.name});
+        tx.append_event(tenant, &sources::stream(document.source_id), "document.deleted", &data, now).await?;
+        tx.audit(kernel, Record::of(caller, "documents.delete", document.id, json!({"name": document.name}))).await
     }
 }
 
