@@ -30,7 +30,7 @@ dev: ## server and page with reload on change
 
 build: ## the release binary with the page in it
 	@scripts/web.sh
-	ASTROLABE_GIT_SHA=$$(git rev-parse HEAD 2>/dev/null || true) $(CARGO) build --locked --release -p astrolabe-server
+	ASTROLABE_GIT_SHA=$$(git rev-parse HEAD 2>/dev/null || true) $(CARGO) build --locked --release -p astrolabe-server --all-features
 
 models: ## fetch the embedding model and check its SHA-256
 	@scripts/models.sh

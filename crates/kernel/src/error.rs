@@ -339,6 +339,7 @@ pub fn status_of(code: &Code) -> u16 {
         "url_too_long" => 414,
         "idempotency_key_reused" => 422,
         "headers_too_large" => 431,
+        "storage_full" => 507,
         _ => code.kind.status(),
     }
 }

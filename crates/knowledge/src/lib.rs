@@ -20,6 +20,7 @@ pub mod search;
 pub mod sources;
 #[cfg(test)]
 mod tests;
+pub mod uploads;
 
 pub use astrolabe_backends::analysis::{Lang, detect_language};
 use astrolabe_kernel::db::{Migration, Migrations};
@@ -39,6 +40,9 @@ pub const MIGRATIONS: Migrations = Migrations {
         Migration { version: 6, name: "source_readers", sql: include_str!("../migrations/0006_source_readers.sql") },
         Migration { version: 8, name: "question_sets", sql: include_str!("../migrations/0008_question_sets.sql") },
         Migration { version: 9, name: "ask_processes", sql: include_str!("../migrations/0009_ask_processes.sql") },
+        Migration { version: 51, name: "uploads", sql: include_str!("../migrations/0051_uploads.sql") },
+        Migration { version: 52, name: "upload_handles", sql: include_str!("../migrations/0052_upload_handles.sql") },
+        Migration { version: 53, name: "source_origins", sql: include_str!("../migrations/0053_source_origins.sql") },
     ],
 };
 
@@ -50,6 +54,7 @@ pub fn routes(knowledge: Knowledge) -> Routes {
         .routes(routes!(sources::routes::stream_source_events))
         .routes(routes!(documents::routes::list_documents))
         .merge(documents::routes::upload_route(&knowledge))
+        .merge(uploads::routes::routes())
         .routes(routes!(documents::routes::get_document, documents::routes::delete_document))
         .routes(routes!(documents::routes::get_document_content))
         .routes(routes!(documents::routes::retry_document))

@@ -4,7 +4,7 @@
 use std::{ops::Deref, path::PathBuf, sync::Arc, time::Duration};
 
 use astrolabe_backends::{
-    blob::BlobStore,
+    blob::{BlobStore, BlobsConfig},
     embedder::{Embedder, Precision, Priority},
     index::SearchIndex,
 };
@@ -19,13 +19,16 @@ use crate::{
     index::{self, IndexEngine, Opened, generation, jobs::RebuildIndex, remove_other_generations},
     ingest::{extractor::Extractor, jobs::IngestDocument},
     question_sets::jobs::RunQuestionSet,
-    sources::Source,
+    sources::{Source, jobs::ScanSource},
 };
 
 pub(crate) use crate::index::index_error;
 
 /// What was written within this time may belong to an upload or an ingest that is still on its way.
 const SPARE: Duration = Duration::from_secs(3600);
+
+/// How often it is looked which sources are due for a scan.
+const LOOK: Duration = Duration::from_secs(20);
 
 /// The section `knowledge` of the configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -43,6 +46,12 @@ pub struct KnowledgeConfig {
     pub max_document_bytes: u64,
     /// Files of one upload at most.
     pub max_upload_files: usize,
+    /// Hours that an upload in parts may take; what is not complete then is removed.
+    pub upload_hours: u32,
+    /// Folders of the server that sources may be made of, with what is below them; none when empty.
+    pub folder_roots: Vec<PathBuf>,
+    /// Minutes between two looks at where documents come from by themselves.
+    pub scan_minutes: u32,
     /// Questions answered at the same time; more are refused.
     pub max_asks: usize,
 }
@@ -56,6 +65,9 @@ impl Default for KnowledgeConfig {
             embed_precision: Precision::F32,
             max_document_bytes: 50 << 20,
             max_upload_files: 200,
+            upload_hours: 24,
+            folder_roots: Vec::new(),
+            scan_minutes: 5,
             max_asks: 64,
         }
     }
@@ -71,6 +83,8 @@ impl KnowledgeConfig {
             ("embed_threads", self.embed_threads as u64, 0, 256),
             ("max_document_bytes", self.max_document_bytes, 1, 512 << 20),
             ("max_upload_files", self.max_upload_files as u64, 1, 100_000),
+            ("upload_hours", u64::from(self.upload_hours), 1, 720),
+            ("scan_minutes", u64::from(self.scan_minutes), 1, 10_080),
             ("max_asks", self.max_asks as u64, 1, 10_000),
         ] {
             if !(least..=most).contains(&value) {
@@ -84,8 +98,10 @@ impl KnowledgeConfig {
 /// Where files are.
 #[derive(Debug, Clone)]
 pub struct Paths {
-    /// Bytes of documents.
+    /// Bytes of documents, or what is on its way to a bucket.
     pub blobs: PathBuf,
+    /// The bucket, where there is one.
+    pub store: BlobsConfig,
     /// Index generations.
     pub index: PathBuf,
     /// Models, shared by all data directories.
@@ -143,7 +159,7 @@ impl Knowledge {
     /// # Errors
     /// When the blob folder cannot be written.
     pub fn open(kernel: Kernel, config: KnowledgeConfig, paths: Paths, extractor: Extractor, models: Models) -> Result<Self> {
-        let blobs = BlobStore::open(&paths.blobs)?;
+        let blobs = BlobStore::open_with(&paths.blobs, &paths.store, &kernel.egress, &kernel.clock)?;
         let asks = Arc::new(Semaphore::new(config.max_asks));
         let engine = watch::channel(Engine::Loading).0;
         Ok(Self(Arc::new(Inner { kernel, config, paths, blobs, extractor, models, asks, answers: AnswerCache::default(), engine })))
@@ -152,6 +168,7 @@ impl Knowledge {
     /// Registers the jobs of this domain.
     pub fn register(&self, registry: &mut Registry) {
         registry.add(Arc::new(IngestDocument(self.clone())));
+        registry.add(Arc::new(ScanSource(self.clone())));
         registry.add(Arc::new(RebuildIndex(self.clone())));
         registry.add(Arc::new(RunQuestionSet(self.clone())));
     }
@@ -165,6 +182,8 @@ impl Knowledge {
             Ok(()) => {
                 let knowledge = self.clone();
                 self.kernel.lifecycle.spawn("blob sweep", async move { knowledge.sweep().await });
+                let knowledge = self.clone();
+                self.kernel.lifecycle.spawn("source scans", async move { knowledge.watch_origins().await });
                 let knowledge = self.clone();
                 self.kernel.lifecycle.spawn("index upkeep", async move { knowledge.upkeep().await });
                 Ok(())
@@ -233,6 +252,9 @@ impl Knowledge {
             if let Err(error) = self.sweep_once(SPARE).await {
                 tracing::warn!(error = ?error, "unused blobs could not be removed");
             }
+            if let Err(error) = self.sweep_uploads(SPARE).await {
+                tracing::warn!(error = ?error, "uploads past their time could not be removed");
+            }
             if let Err(error) = self.sweep_vectors().await {
                 tracing::warn!(error = ?error, "unused vectors could not be removed");
             }
@@ -243,21 +265,28 @@ impl Knowledge {
         }
     }
 
+    /// Has the origins of sources looked at when they are due.
+    async fn watch_origins(&self) {
+        loop {
+            if let Err(error) = self.scan_what_is_due().await {
+                tracing::warn!(error = ?error, "sources could not be looked at for new documents");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = self.kernel.lifecycle.stopping() => return,
+            }
+        }
+    }
+
     pub(crate) async fn sweep_once(&self, spare: Duration) -> Result<usize> {
-        let blobs = self.blobs.clone();
-        let old = tokio::task::spawn_blocking(move || blobs.older_than(spare)).await.map_err(Error::internal)??;
+        let old = self.blobs.older_than(spare).await?;
         let mut removed = 0;
         for hash in old {
             if store::content_used(&mut self.kernel.db.read_all().await?, &hash).await? {
                 continue;
             }
             // The same content may have been uploaded again since the folder was listed: then the file is young, and its row on its way.
-            let still_old = self
-                .blobs
-                .path(&hash)
-                .and_then(|path| path.metadata().ok()?.modified().ok()?.elapsed().ok())
-                .is_some_and(|age| age > spare);
-            if still_old {
+            if self.blobs.age(&hash).await?.is_some_and(|age| age > spare) {
                 self.blobs.delete(&hash).await?;
                 removed += 1;
             }

@@ -29,6 +29,7 @@ use crate::{classes, system::VERSION};
         (name = "api keys", description = "How programs sign in: keys that act as the person who made them, for some rights."),
         (name = "sources", description = "Collections of documents with settings of their own."),
         (name = "documents", description = "What is in a source: uploaded, ingested, searchable."),
+        (name = "uploads", description = "Files that come in parts, to signed addresses."),
         (name = "search", description = "Passages that match, by words and by meaning."),
         (name = "ask", description = "Questions and their answers with citations; streams resume."),
         (name = "quality", description = "Feedback on answers, and question sets that are asked again and again."),

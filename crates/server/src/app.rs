@@ -5,6 +5,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use astrolabe_agents::{Agents, OwnMetrics, runs::RAG_ONLY, tools::ToolName};
+use astrolabe_backends::blob::BlobsConfig;
 use astrolabe_gateway::{
     Gateway, GatewayConfig, Models,
     guardrails::Guardrails,
@@ -142,8 +143,20 @@ impl Parts {
     }
 
     /// Where the files of the knowledge domain are.
-    pub fn paths(&self) -> Paths {
-        Paths { blobs: self.data_dir.join("blobs"), index: self.data_dir.join("index"), models: self.models() }
+    ///
+    /// # Errors
+    /// As [`Parts::blobs`].
+    pub fn paths(&self) -> Result<Paths> {
+        let (blobs, index) = (self.data_dir.join("blobs"), self.data_dir.join("index"));
+        Ok(Paths { blobs, store: self.blobs()?, index, models: self.models() })
+    }
+
+    /// Where the bytes of documents are.
+    ///
+    /// # Errors
+    /// `invalid_config` when a setting is of another type.
+    pub fn blobs(&self) -> Result<BlobsConfig> {
+        self.config.settings.section("blobs")
     }
 
     fn models(&self) -> PathBuf {
@@ -221,7 +234,7 @@ impl App {
         let models = Models::new(gateway.clone(), Some(ledger.clone()), guardrails);
 
         let config: KnowledgeConfig = parts.config.settings.section("knowledge")?;
-        let knowledge = Knowledge::open(kernel.clone(), config, parts.paths(), parts.extractor.clone(), models.clone())?;
+        let knowledge = Knowledge::open(kernel.clone(), config, parts.paths()?, parts.extractor.clone(), models.clone())?;
         let mut registry = Registry::default();
         knowledge.register(&mut registry);
         let own: OwnMetrics = Arc::new(own_metrics);

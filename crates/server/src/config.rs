@@ -20,6 +20,7 @@ use crate::listener::Limits;
 pub const SCHEMA: Schema = Schema {
     defaults: include_str!("config.default.toml"),
     secrets: &[
+        "blobs.secret_access_key",
         "model.api_key",
         "model.google_api_key",
         "model.bedrock_api_key",
@@ -428,6 +429,8 @@ mod tests {
             "knowledge.max_asks",
             "knowledge.embed_threads",
             "knowledge.max_upload_files",
+            "knowledge.upload_hours",
+            "knowledge.scan_minutes",
             "knowledge.max_document_bytes",
             "identity.key_days",
         ] {

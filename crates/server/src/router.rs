@@ -75,6 +75,10 @@ fn assembled(app: &App, signed_in: Routes) -> (Router, Description) {
         .merge(system::routes(app.system.clone()))
         .merge(astrolabe_platform::public_routes(app.platform.clone()).layer(from_fn_with_state(limiter.clone(), limit_address)))
         .merge(astrolabe_platform::identity::public_routes(app.identity.clone()))
+        .merge(
+            astrolabe_knowledge::uploads::routes::public_routes(app.knowledge.clone())
+                .layer(from_fn_with_state(app.platform.clone(), maintenance::guard)),
+        )
         .merge(pages);
     let (router, operations) = signed_in.merge(open).into_parts();
     let description = Description { server: app.config.server.public_url.clone(), operations: operations.into() };
@@ -226,7 +230,9 @@ const CORS_SHOWN: &[&str] = &[
 
 /// Refuses a body whose announced length is over the limit before a byte of it is waited for. Uploads have limits of their own.
 async fn refuse_announced(State(limit): State<usize>, request: Request, next: Next) -> Response {
-    if announced(request.headers()) > limit as u64 {
+    // The size of a part is in its signed address.
+    let signed = request.uri().path().starts_with("/uploads/");
+    if !signed && announced(request.headers()) > limit as u64 {
         return Error::new(code::TOO_LARGE, "the body is larger than server.max_body_bytes allows").into_response();
     }
     next.run(request).await

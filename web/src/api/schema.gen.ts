@@ -1215,6 +1215,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/sources/{id}/uploads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the unfinished uploads into a source, oldest first. */
+        get: operations["list_uploads"];
+        put?: never;
+        /**
+         * Begin an upload in parts.
+         * @description For large files and bad connections: send each part to its address (no other credential is needed), ask for more addresses as they are
+         *     needed, and complete the upload. What arrived stays; `GET /api/v1/uploads/{id}` tells what has. An upload that is not completed in time
+         *     (`knowledge.upload_hours`) is removed.
+         */
+        post: operations["begin_upload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tenants": {
         parameters: {
             query?: never;
@@ -1292,6 +1315,58 @@ export interface paths {
         head?: never;
         /** Change a ticket. */
         patch: operations["update_ticket"];
+        trace?: never;
+    };
+    "/api/v1/uploads/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Read an upload and which parts have arrived. */
+        get: operations["get_upload"];
+        put?: never;
+        post?: never;
+        /** Abort an upload and remove what has arrived of it. */
+        delete: operations["abort_upload"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/uploads/{id}/complete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Complete an upload: the document and the job that ingests it appear together. A repeat answers with the same document. */
+        post: operations["complete_upload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/uploads/{id}/parts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Get addresses for parts: those that were not asked for yet, whose address has expired, or whose bytes are to be replaced. */
+        post: operations["sign_parts"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/usage": {
@@ -1656,6 +1731,26 @@ export interface paths {
         /** The same as `/readyz`, for startup probes */
         get: operations["get_startup"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/uploads/{id}/parts/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Send a part to its address, as the upload gave it. The bytes are checked against the signed size and SHA-256; a part that was there is
+         *     replaced, and one that breaks off leaves what was there.
+         */
+        put: operations["put_part"];
         post?: never;
         delete?: never;
         options?: never;
@@ -2358,6 +2453,8 @@ export interface components {
             /** @description Who asks; not used. */
             user?: string | null;
         };
+        /** @description The ending of a file's name, as the description shows it. */
+        Ending: string;
         /** @description One entry as it is read back. */
         Entry: {
             /** @description What was done, such as `agents.run` or `create_ticket`. */
@@ -3037,6 +3134,7 @@ export interface components {
             description?: string;
             /** @description Its name, unique in the tenant. */
             name: string;
+            origin?: components["schemas"]["Origin"] | null;
             /** @description How its documents rank beside others: by age, by tags; no difference when absent. */
             ranking?: components["schemas"]["Ranking"];
             /**
@@ -3075,6 +3173,57 @@ export interface components {
             priority?: components["schemas"]["Priority"];
             /** @description What it is about, in a line. */
             title: string;
+        };
+        /**
+         * @description A file to upload in parts.
+         * @example {
+         *       "name": "manuals/press.md",
+         *       "size": 11,
+         *       "sha256": "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"
+         *     }
+         */
+        NewUpload: {
+            /** @description SHA-256 of the parts, in order, for addresses right away; none, to ask for them later. One part alone needs none. */
+            checksums?: components["schemas"]["PartSum"][];
+            /** @description The document's name: a file name, which may be a path. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Bytes of every part but the last, 5 to 64 MiB; 8 MiB when absent. A file that is not larger has one part.
+             */
+            part_size?: number | null;
+            /** @description SHA-256 of the whole file, in hexadecimal with small letters. */
+            sha256: string;
+            /**
+             * Format: int64
+             * @description Bytes of the whole file.
+             */
+            size: number;
+            /** @description Words to filter by. */
+            tags?: components["schemas"]["Tag"][];
+        };
+        /** @description Where a source's documents come from by themselves. */
+        Origin: {
+            /**
+             * @description Endings of the files that are taken, in small letters without the dot; those of Markdown, text and HTML when absent.
+             * @default [
+             *       "md",
+             *       "markdown",
+             *       "txt",
+             *       "text",
+             *       "html",
+             *       "htm",
+             *       "xhtml"
+             *     ]
+             */
+            endings: components["schemas"]["Ending"][];
+            /** @enum {string} */
+            kind: "folder";
+            /**
+             * @description Its absolute path, in one of the folders that the operator allows (`knowledge.folder_roots`).
+             * @example /srv/manuals
+             */
+            path: string;
         };
         /** @description The caller's feedback on one ask. */
         OwnFeedback: {
@@ -3564,10 +3713,12 @@ export interface components {
                 id: components["schemas"]["srcId_Source"];
                 /** @description Its name, unique in the tenant. */
                 name: string;
+                origin?: components["schemas"]["Origin"] | null;
                 /** @description How its documents rank beside others. */
                 ranking: components["schemas"]["Ranking"];
                 /** @description Ids of those who may read it, beside who manages the tenant; null for everybody in the tenant. */
                 readers?: string[] | null;
+                scanned_at?: components["schemas"]["Timestamp"] | null;
                 /** @description Words to filter by. */
                 tags: string[];
                 /** @description When its settings last changed. */
@@ -3624,6 +3775,99 @@ export interface components {
             }[];
             /** @description Pass it as `cursor` to get the next page; null on the last page. */
             next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_Upload: {
+            /** @description The items, in the list's order. */
+            items: {
+                /** @description When it was begun. */
+                created_at: components["schemas"]["Timestamp"];
+                document_id?: components["schemas"]["docId_Document"] | null;
+                /** @description When what is not complete is removed; of a completed one, when it is forgotten. */
+                expires_at: components["schemas"]["Timestamp"];
+                /** @description Its id, `upl_…`. */
+                id: components["schemas"]["uplId_Upload"];
+                /** @description The document's name. */
+                name: string;
+                /**
+                 * Format: int64
+                 * @description How many parts there are.
+                 */
+                part_count: number;
+                /**
+                 * Format: int64
+                 * @description Bytes of every part but the last.
+                 */
+                part_size: number;
+                /** @description SHA-256 of the whole file, in hexadecimal. */
+                sha256: string;
+                /**
+                 * Format: int64
+                 * @description Bytes of the whole file.
+                 */
+                size: number;
+                /** @description The source that the document comes to. */
+                source_id: components["schemas"]["srcId_Source"];
+                /** @description Where it stands. */
+                state: components["schemas"]["UploadState"];
+                /** @description Words to filter the document by. */
+                tags: string[];
+            }[];
+            /** @description Pass it as `cursor` to get the next page; null on the last page. */
+            next_cursor?: string | null;
+        };
+        /** @description Where a part is to be sent, by whoever has this: no other credential is needed. */
+        PartAddress: {
+            /** @description Until when it holds; then ask for another. */
+            expires_at: components["schemas"]["Timestamp"];
+            /** @description Headers to send with it, exactly so. */
+            headers: {
+                [key: string]: string;
+            };
+            /**
+             * @description The method to use.
+             * @example PUT
+             */
+            method: string;
+            /**
+             * Format: int64
+             * @description The part's place in the file, from 1.
+             */
+            number: number;
+            /**
+             * Format: int64
+             * @description Bytes of the part.
+             */
+            size: number;
+            /** @description The address, signed for these bytes alone. One that begins with `/` is on this server. */
+            url: string;
+        };
+        /**
+         * @description Parts to get addresses for.
+         * @example {
+         *       "parts": [
+         *         {
+         *           "number": 1,
+         *           "sha256": "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"
+         *         }
+         *       ]
+         *     }
+         */
+        PartsToSign: {
+            /** @description The parts. */
+            parts: components["schemas"]["PartToSign"][];
+        };
+        /** @description The SHA-256 of a part, as the description shows it. */
+        PartSum: string;
+        /** @description A part to get an address for. */
+        PartToSign: {
+            /**
+             * Format: int64
+             * @description Its place in the file, from 1.
+             */
+            number: number;
+            /** @description SHA-256 of its bytes, in hexadecimal with small letters. */
+            sha256: string;
         };
         /** @description A new password. */
         PasswordChange: {
@@ -3983,6 +4227,21 @@ export interface components {
         Reasoning: {
             /** @description `minimal`, `low`, `medium` or `high`. */
             effort?: string | null;
+        };
+        /** @description A part that has arrived whole. */
+        ReceivedPart: {
+            /**
+             * Format: int64
+             * @description Its place in the file, from 1.
+             */
+            number: number;
+            /** @description SHA-256 of its bytes, in hexadecimal; empty where the parts are in a bucket, which has checked it. */
+            sha256: string;
+            /**
+             * Format: int64
+             * @description Its bytes.
+             */
+            size: number;
         };
         /** @description A refresh token. */
         RefreshRequest: {
@@ -4452,6 +4711,11 @@ export interface components {
              */
             sessions: number;
         };
+        /** @description Addresses of parts. */
+        SignedParts: {
+            /** @description In the order that was asked for. */
+            parts: components["schemas"]["PartAddress"][];
+        };
         /** @description E-mail and password. */
         SignIn: {
             /**
@@ -4596,10 +4860,12 @@ export interface components {
             id: components["schemas"]["srcId_Source"];
             /** @description Its name, unique in the tenant. */
             name: string;
+            origin?: components["schemas"]["Origin"] | null;
             /** @description How its documents rank beside others. */
             ranking: components["schemas"]["Ranking"];
             /** @description Ids of those who may read it, beside who manages the tenant; null for everybody in the tenant. */
             readers?: string[] | null;
+            scanned_at?: components["schemas"]["Timestamp"] | null;
             /** @description Words to filter by. */
             tags: string[];
             /** @description When its settings last changed. */
@@ -4830,6 +5096,48 @@ export interface components {
          * @enum {string}
          */
         Unit: "micro_usd" | "tokens";
+        /** @example upl_01JD3V9M7Q4R8T2W6X0Y5Z1ABC */
+        uplId_Upload: string;
+        /** @description A file that arrives in parts. */
+        Upload: {
+            /** @description When it was begun. */
+            created_at: components["schemas"]["Timestamp"];
+            document_id?: components["schemas"]["docId_Document"] | null;
+            /** @description When what is not complete is removed; of a completed one, when it is forgotten. */
+            expires_at: components["schemas"]["Timestamp"];
+            /** @description Its id, `upl_…`. */
+            id: components["schemas"]["uplId_Upload"];
+            /** @description The document's name. */
+            name: string;
+            /**
+             * Format: int64
+             * @description How many parts there are.
+             */
+            part_count: number;
+            /**
+             * Format: int64
+             * @description Bytes of every part but the last.
+             */
+            part_size: number;
+            /** @description SHA-256 of the whole file, in hexadecimal. */
+            sha256: string;
+            /**
+             * Format: int64
+             * @description Bytes of the whole file.
+             */
+            size: number;
+            /** @description The source that the document comes to. */
+            source_id: components["schemas"]["srcId_Source"];
+            /** @description Where it stands. */
+            state: components["schemas"]["UploadState"];
+            /** @description Words to filter the document by. */
+            tags: string[];
+        };
+        /** @description An upload with addresses of its parts. */
+        UploadBegun: components["schemas"]["Upload"] & {
+            /** @description Where the parts go whose checksums are known. */
+            parts: components["schemas"]["PartAddress"][];
+        };
         /** @description What became of an upload, file by file. */
         Uploaded: {
             /** @description The documents that were made or found, in the order of their files. */
@@ -4847,6 +5155,16 @@ export interface components {
              */
             file: string[];
         };
+        /** @description An upload and what has arrived of it. */
+        UploadProgress: components["schemas"]["Upload"] & {
+            /** @description The parts that have arrived whole, by their numbers; a part that is sent again takes the place of the one before. */
+            received: components["schemas"]["ReceivedPart"][];
+        };
+        /**
+         * @description Where an upload stands.
+         * @enum {string}
+         */
+        UploadState: "open" | "complete";
         /** @description What models cost. */
         UsageReport: {
             /** @description By what it is summed up. */
@@ -5395,7 +5713,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5406,6 +5724,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5512,7 +5839,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5523,6 +5850,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5662,7 +5998,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5673,6 +6009,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5774,7 +6119,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5785,6 +6130,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5886,7 +6240,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -5897,6 +6251,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6047,7 +6410,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6058,6 +6421,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6159,7 +6531,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6170,6 +6542,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6271,7 +6652,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6282,6 +6663,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6390,7 +6780,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6401,6 +6791,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6502,7 +6901,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6513,6 +6912,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6663,7 +7071,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6674,6 +7082,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6773,7 +7190,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6784,6 +7201,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6930,7 +7356,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -6941,6 +7367,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7082,7 +7517,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7093,6 +7528,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7183,7 +7627,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7194,6 +7638,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7290,7 +7743,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7301,6 +7754,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7402,7 +7864,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7413,6 +7875,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7552,7 +8023,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7563,6 +8034,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7664,7 +8144,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7675,6 +8155,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7831,7 +8320,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7842,6 +8331,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7956,7 +8454,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -7967,6 +8465,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8073,7 +8580,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -8084,6 +8591,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8223,7 +8739,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -8234,6 +8750,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8335,7 +8860,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -8346,6 +8871,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8445,7 +8979,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -8456,6 +8990,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8566,7 +9109,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -8577,6 +9120,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8696,7 +9248,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -8707,6 +9259,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8813,7 +9374,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -8824,6 +9385,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8974,7 +9544,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -8985,6 +9555,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9093,7 +9672,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9104,6 +9683,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9220,7 +9808,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9231,6 +9819,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9333,7 +9930,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9344,6 +9941,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9464,7 +10070,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9475,6 +10081,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9584,7 +10199,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9595,6 +10210,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9715,7 +10339,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9726,6 +10350,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9816,7 +10449,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9827,6 +10460,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9948,7 +10590,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -9959,6 +10601,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10049,7 +10700,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10060,6 +10711,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10197,7 +10857,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10208,6 +10868,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10309,7 +10978,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10320,6 +10989,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10459,7 +11137,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10470,6 +11148,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10571,7 +11258,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10582,6 +11269,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10738,7 +11434,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10749,6 +11445,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10863,7 +11568,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -10874,6 +11579,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11024,7 +11738,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11035,6 +11749,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11174,7 +11897,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11185,6 +11908,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11286,7 +12018,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11297,6 +12029,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11436,7 +12177,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11447,6 +12188,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11548,7 +12298,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11559,6 +12309,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11669,7 +12428,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11680,6 +12439,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11781,7 +12549,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11792,6 +12560,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11940,7 +12717,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -11951,6 +12728,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -12052,7 +12838,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12063,6 +12849,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -12219,7 +13014,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12230,6 +13025,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -12329,7 +13133,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12340,6 +13144,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -12441,7 +13254,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12452,6 +13265,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -12553,7 +13375,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12564,6 +13386,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -12721,7 +13552,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12732,6 +13563,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -12882,7 +13722,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -12893,6 +13733,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13005,7 +13854,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13016,6 +13865,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13135,7 +13993,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13146,6 +14004,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13248,7 +14115,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13259,6 +14126,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13349,7 +14225,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13360,6 +14236,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13461,7 +14346,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13472,6 +14357,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13573,7 +14467,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13584,6 +14478,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13692,7 +14595,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13703,6 +14606,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13878,7 +14790,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -13889,6 +14801,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -14037,7 +14958,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14048,6 +14969,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -14138,7 +15068,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14149,6 +15079,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -14382,7 +15321,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14393,6 +15332,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -14481,7 +15429,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14492,6 +15440,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -14640,7 +15597,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14651,6 +15608,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -14873,7 +15839,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -14884,6 +15850,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15029,7 +16004,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15040,6 +16015,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15141,7 +16125,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15152,6 +16136,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15291,7 +16284,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15302,6 +16295,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15403,7 +16405,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15414,6 +16416,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15513,7 +16524,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15524,6 +16535,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15665,7 +16685,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15676,6 +16696,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15793,7 +16822,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15804,6 +16833,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -15960,7 +16998,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -15971,6 +17009,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -16079,7 +17126,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16090,6 +17137,317 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_uploads: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `next_cursor` of the page before; absent for the first page.
+                 * @example src_01JD3V9M7Q4R8T2W6X0Y5Z1ABC
+                 */
+                cursor?: string;
+                /**
+                 * @description How many items at most.
+                 * @example 20
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["srcId_Source"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_Upload"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `write_knowledge` (from the role editor on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded or stopping. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    begin_upload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["srcId_Source"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewUpload"];
+            };
+        };
+        responses: {
+            /** @description Begun. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadBegun"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `write_knowledge` (from the role editor on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It collides with the present state, or the idempotency key was used for something else. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit that the detail names. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The kind of content is not accepted. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The idempotency key was used for a different request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded or stopping. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -16191,7 +17549,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16202,6 +17560,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -16341,7 +17708,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16352,6 +17719,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -16455,7 +17831,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16466,6 +17842,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -16624,7 +18009,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16635,6 +18020,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -16741,7 +18135,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16752,6 +18146,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -16891,7 +18294,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -16902,6 +18305,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -17003,7 +18415,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17014,6 +18426,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -17146,7 +18567,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17157,6 +18578,573 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_upload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["uplId_Upload"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The upload. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadProgress"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `write_knowledge` (from the role editor on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded or stopping. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    abort_upload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["uplId_Upload"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `write_knowledge` (from the role editor on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It collides with the present state, or the idempotency key was used for something else. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded or stopping. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    complete_upload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["uplId_Upload"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Stored; ingest has begun. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Document"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `write_knowledge` (from the role editor on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It collides with the present state, or the idempotency key was used for something else. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The idempotency key was used for a different request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded or stopping. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sign_parts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["uplId_Upload"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PartsToSign"];
+            };
+        };
+        responses: {
+            /** @description The addresses. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedParts"];
+                };
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No token, or not the right one. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The caller lacks the right `write_knowledge` (from the role editor on), or its origin or the host name is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It collides with the present state, or the idempotency key was used for something else. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit that the detail names. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The kind of content is not accepted. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The idempotency key was used for a different request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many requests; repeat after the time in `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded or stopping. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -17263,7 +19251,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17274,6 +19262,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -17380,7 +19377,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17391,6 +19388,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -17511,7 +19517,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17522,6 +19528,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -17676,7 +19691,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17687,6 +19702,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -17796,7 +19820,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17807,6 +19831,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -17921,7 +19954,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -17932,6 +19965,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -18096,7 +20138,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -18107,6 +20149,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -18232,7 +20283,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -18243,6 +20294,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -18397,7 +20457,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -18408,6 +20468,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -18533,7 +20602,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -18544,6 +20613,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -19561,6 +21639,171 @@ export interface operations {
             };
         };
     };
+    put_part: {
+        parameters: {
+            query: {
+                /**
+                 * @description Until when the address holds, in seconds since 1970.
+                 * @example 1767229200
+                 */
+                expires: number;
+                /**
+                 * @description SHA-256 of its bytes, in hexadecimal.
+                 * @example b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9
+                 */
+                sha256: string;
+                /**
+                 * @description HMAC-SHA-256 of all that, in hexadecimal.
+                 * @example b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9
+                 */
+                signature: string;
+                /**
+                 * @description Bytes of the part.
+                 * @example 11
+                 */
+                size: number;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["uplId_Upload"];
+                /** @example 1 */
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example hello world */
+                "application/octet-stream": number[];
+            };
+        };
+        responses: {
+            /** @description It is there whole; `ETag` is its SHA-256. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A parameter, header or field is wrong; `errors` names it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address was altered, has expired, or its upload is over. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such object, or it belongs to somebody else. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body came too slowly. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It collides with the present state, or the idempotency key was used for something else. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is larger than the limit that the detail names. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The kind of content is not accepted. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The headers are too many or too large. */
+            431: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description A defect of ours; the log has the details under `trace_id`. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not now: warming up, overloaded or stopping. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what arrived before stays. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     run_agent: {
         parameters: {
             query?: never;
@@ -19708,7 +21951,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -19719,6 +21962,15 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -19918,7 +22170,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -19932,6 +22184,18 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -20134,7 +22398,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -20148,6 +22412,18 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -20262,7 +22538,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -20276,6 +22552,18 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -20408,7 +22696,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -20422,6 +22710,18 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -20624,7 +22924,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -20638,6 +22938,18 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -20770,7 +23082,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -20784,6 +23096,18 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -20940,7 +23264,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description Not now: warming up, overloaded, stopping or out of space. */
+            /** @description Not now: warming up, overloaded or stopping. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -20954,6 +23278,18 @@ export interface operations {
             };
             /** @description The request took too long. */
             504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description `message`, `type`, `param` and `code`, as OpenAI has them. */
+                        error: Record<string, never>;
+                    };
+                };
+            };
+            /** @description No space is left; what was stored before stays. */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };

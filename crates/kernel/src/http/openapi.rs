@@ -52,14 +52,15 @@ macro_rules! problems {
 }
 
 problems! {
-    /// What any endpoint behind sign-in may answer: 400, 401, 429, 500, 503, 504. Its right says 403.
+    /// What any endpoint behind sign-in may answer: 400, 401, 429, 500, 503, 504, 507. Its right says 403.
     CommonProblems {
         "400" = "A parameter, header or field is wrong; `errors` names it.",
         "401" = "No token, or not the right one.",
         "429" = "Too many requests; repeat after the time in `Retry-After`.",
         "500" = "A defect of ours; the log has the details under `trace_id`.",
-        "503" = "Not now: warming up, overloaded, stopping or out of space.",
+        "503" = "Not now: warming up, overloaded or stopping.",
         "504" = "The request took too long.",
+        "507" = "No space is left; what was stored before stays.",
     }
     /// What any open endpoint may answer: 400, 403, 500, 503, 504.
     OpenProblems {

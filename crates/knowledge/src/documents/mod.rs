@@ -145,9 +145,23 @@ impl Knowledge {
         source: Id<Source>,
         uploads: &[Upload<'_>],
     ) -> Result<Vec<Document>> {
+        let mut tx = self.kernel.db.write(caller.principal.tenant).await?;
+        let documents = self.put_documents_in(&mut tx, caller, source, uploads).await?;
+        tx.commit().await?;
+        Ok(documents)
+    }
+
+    /// The same with a transaction that the caller commits. It fails with a unique violation when somebody adds a document of one of these
+    /// names at the same moment; begin again then, for now it is there to be replaced.
+    pub(crate) async fn put_documents_in(
+        &self,
+        tx: &mut Tx,
+        caller: &astrolabe_kernel::http::Caller,
+        source: Id<Source>,
+        uploads: &[Upload<'_>],
+    ) -> Result<Vec<Document>> {
         let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
-        let mut tx = kernel.db.write(tenant).await?;
-        if !sources::store::hold(&mut tx, tenant, source).await? {
+        if !sources::store::hold(tx, tenant, source).await? {
             return Err(Error::not_found("source"));
         }
         // Rows first, in the order of their names, and what everybody who adds to the source waits for (its stream) afterwards: so two who
@@ -157,26 +171,25 @@ impl Knowledge {
         let mut documents: Vec<Option<(Document, bool)>> = vec![None; uploads.len()];
         for i in order {
             let upload = &uploads[i];
-            let old = store::lock_by_name(&mut tx, tenant, source, upload.name).await?;
+            let old = store::lock_by_name(tx, tenant, source, upload.name).await?;
             documents[i] = Some(match old {
                 Some(old) if old.content_hash == upload.blob.hash && !matches!(old.state, JobState::Failed | JobState::Canceled) => {
                     (old, false)
                 }
                 old => {
                     let document = self.with_content(old, source, upload, now);
-                    store::put(&mut tx, tenant, &document).await?;
+                    store::put(tx, tenant, &document).await?;
                     (document, true)
                 }
             });
         }
         let documents: Vec<(Document, bool)> = documents.into_iter().flatten().collect();
         for (document, _) in documents.iter().filter(|(_, changed)| *changed) {
-            enqueue(&mut tx, tenant, document, now).await?;
-            announce(&mut tx, tenant, document, now).await?;
+            enqueue(tx, tenant, document, now).await?;
+            announce(tx, tenant, document, now).await?;
             let about = json!({"name": document.name, "source_id": source, "version": document.version});
             tx.audit(kernel, Record::of(caller, "documents.add", document.id, about)).await?;
         }
-        tx.commit().await?;
         Ok(documents.into_iter().map(|(document, _)| document).collect())
     }
 
@@ -244,18 +257,24 @@ impl Knowledge {
     /// # Errors
     /// `not_found`.
     pub async fn remove_document(&self, caller: &astrolabe_kernel::http::Caller, id: Id<Document>) -> Result<()> {
-        let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
-        let mut tx = kernel.db.write(tenant).await?;
+        let tenant = caller.principal.tenant;
+        let mut tx = self.kernel.db.write(tenant).await?;
         let document = store::lock(&mut tx, tenant, id).await?.ok_or_else(|| Error::not_found("document"))?;
         sources::rights::require(&mut tx, &caller.principal, document.source_id, "document").await?;
-        store::delete(&mut tx, tenant, id).await?;
-        self.promote_duplicates(&mut tx, tenant, id, "", now).await?;
-        let data = json!({"document_id": id, "name": document.name});
-        tx.append_event(tenant, &sources::stream(document.source_id), "document.deleted", &data, now).await?;
-        tx.audit(kernel, Record::of(caller, "documents.delete", id, json!({"name": document.name}))).await?;
+        self.remove_document_in(&mut tx, caller, &document).await?;
         tx.commit().await?;
         self.index_delete_document(tenant, id).await;
         Ok(())
+    }
+
+    /// The same with a transaction that the caller commits, and takes the document out of the index after that.
+    pub(crate) async fn remove_document_in(&self, tx: &mut Tx, caller: &astrolabe_kernel::http::Caller, document: &Document) -> Result<()> {
+        let (kernel, tenant, now) = (&self.kernel, caller.principal.tenant, self.kernel.now());
+        store::delete(tx, tenant, document.id).await?;
+        self.promote_duplicates(tx, tenant, document.id, "", now).await?;
+        let data = json!({"document_id": document.id, "name": document.name});
+        tx.append_event(tenant, &sources::stream(document.source_id), "document.deleted", &data, now).await?;
+        tx.audit(kernel, Record::of(caller, "documents.delete", document.id, json!({"name": document.name}))).await
     }
 }
 

@@ -1,8 +1,12 @@
 //! Sources: collections of documents with their own settings.
 
+mod folder;
+pub(crate) mod jobs;
 pub(crate) mod rights;
 pub mod routes;
 pub(crate) mod store;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -31,6 +35,10 @@ pub struct Source {
     pub readers: Option<Vec<String>>,
     /// How its documents rank beside others.
     pub ranking: Ranking,
+    /// Where its documents come from by themselves; null when people add them.
+    pub origin: Option<Origin>,
+    /// When that was last looked at.
+    pub scanned_at: Option<Timestamp>,
     /// How many documents it has.
     pub document_count: i64,
     /// How many chunks can be found.
@@ -45,6 +53,48 @@ pub struct Source {
 
 impl Named for Source {
     const PREFIX: &'static str = "src";
+}
+
+/// Where a source's documents come from by themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Origin {
+    /// A folder of the server, with everything below it: files that appear, change or go do so as documents. Links are not followed, and hidden
+    /// files are left out.
+    Folder {
+        /// Its absolute path, in one of the folders that the operator allows (`knowledge.folder_roots`).
+        #[schema(min_length = 1, max_length = 1000, pattern = "^/[^\\u0000]*$", example = "/srv/manuals")]
+        path: String,
+        /// Endings of the files that are taken, in small letters without the dot; those of Markdown, text and HTML when absent.
+        #[serde(default = "endings")]
+        #[schema(min_items = 1, max_items = 32, value_type = Vec<Ending>, default = json!(["md", "markdown", "txt", "text", "html", "htm", "xhtml"]))]
+        endings: Vec<String>,
+    },
+}
+
+/// The ending of a file's name, as the description shows it.
+#[derive(ToSchema)]
+#[schema(min_length = 1, max_length = 16, pattern = "^[a-z0-9]+$")]
+#[expect(dead_code, reason = "describes the items of lists of endings")]
+pub struct Ending(String);
+
+fn endings() -> Vec<String> {
+    ["md", "markdown", "txt", "text", "html", "htm", "xhtml"].map(str::to_owned).into()
+}
+
+impl Origin {
+    /// Checks what can be checked without looking at the disk.
+    fn validate(&self) -> Result<()> {
+        let Self::Folder { path, endings } = self;
+        if !(1..=1000).contains(&path.chars().count()) {
+            return Err(Error::field("origin.path", "must be 1 to 1000 characters"));
+        }
+        let plain = |e: &String| (1..=16).contains(&e.len()) && e.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if !(1..=32).contains(&endings.len()) || !endings.iter().all(plain) {
+            return Err(Error::field("origin.endings", "must be 1 to 32 endings of small letters and digits, without the dot"));
+        }
+        Ok(())
+    }
 }
 
 /// A word to filter by, as the description shows it.
@@ -102,6 +152,10 @@ pub struct NewSource {
     /// How its documents rank beside others: by age, by tags; no difference when absent.
     #[serde(default)]
     pub ranking: Ranking,
+    /// Where its documents come from by themselves; absent or null when people add them. It stays as it is. A folder of the server takes the
+    /// right `manage_installation`.
+    #[serde(default)]
+    pub origin: Option<Origin>,
 }
 
 /// What to change of a source; what is absent stays. Chunk settings hold for documents ingested from then on.
@@ -141,6 +195,7 @@ impl NewSource {
         check_tags(&self.tags)?;
         rights::check(self.readers.as_deref())?;
         self.ranking.validate()?;
+        self.origin.as_ref().map_or(Ok(()), Origin::validate)?;
         let size = self.chunk_size.unwrap_or(600);
         let overlap = self.chunk_overlap.unwrap_or(80);
         if !(200..=4000).contains(&size) {
@@ -188,7 +243,7 @@ fn check_text(field: &str, text: &str, max: usize) -> Result<()> {
     if text.chars().count() > max { Err(Error::field(field, format!("must be at most {max} characters"))) } else { Ok(()) }
 }
 
-fn check_tags(tags: &[String]) -> Result<()> {
+pub(crate) fn check_tags(tags: &[String]) -> Result<()> {
     if tags.len() > 32 {
         return Err(Error::field("tags", "must be at most 32"));
     }

@@ -10,7 +10,7 @@ use astrolabe_kernel::{
         StreamQuery, event_stream,
     },
     page::{Page, PageQuery},
-    principal::right,
+    principal::{Right, right},
 };
 use axum::{
     extract::State,
@@ -19,7 +19,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{NewSource, Source, SourceChange, rights, rights::may_read, store};
+use super::{NewSource, Origin, Source, SourceChange, folder, jobs, rights, rights::may_read, store};
 use crate::Knowledge;
 
 /// The event that ends a source's stream.
@@ -70,15 +70,27 @@ pub(super) async fn create(knowledge: &Knowledge, caller: &Caller, new: &NewSour
         chunk_overlap,
         readers: new.readers.clone(),
         ranking: new.ranking.clone(),
+        origin: new.origin.clone(),
+        scanned_at: None,
         document_count: 0,
         chunk_count: 0,
         documents_by_state: ["queued", "running", "ready", "failed", "canceled"].map(|s| (s.to_owned(), 0)).into(),
         created_at: now,
         updated_at: now,
     };
+    if let Some(Origin::Folder { path, .. }) = &new.origin {
+        // The files are the server's, whatever tenant asks for them.
+        caller.principal.require(Right::ManageInstallation)?;
+        let (roots, path) = (knowledge.config.folder_roots.clone(), path.clone());
+        tokio::task::spawn_blocking(move || folder::check(&roots, &path)).await.map_err(Error::internal)??;
+    }
     let mut tx = kernel.db.write(tenant).await?;
     store::insert(&mut tx, tenant, &source).await.map_err(|e| taken(e, &source.name))?;
-    tx.audit(kernel, Record::of(caller, "sources.create", source.id, json!({"name": source.name, "readers": source.readers}))).await?;
+    if source.origin.is_some() {
+        jobs::enqueue(&mut tx, tenant, source.id, kernel.id(), now).await?;
+    }
+    let about = json!({"name": source.name, "readers": source.readers, "origin": source.origin});
+    tx.audit(kernel, Record::of(caller, "sources.create", source.id, about)).await?;
     tx.commit().await?;
     Ok(source)
 }

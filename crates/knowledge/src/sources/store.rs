@@ -9,7 +9,7 @@ use astrolabe_kernel::{
 };
 
 use super::Source;
-use crate::search::Ranking;
+use crate::{search::Ranking, uploads};
 
 impl FromRow for Source {
     fn from_row(row: &Row) -> Result<Self> {
@@ -22,6 +22,8 @@ impl FromRow for Source {
             chunk_overlap: row.get("chunk_overlap")?,
             readers: if row.is_null("readers")? { None } else { Some(row.json("readers")?) },
             ranking: row.json("ranking")?,
+            origin: if row.is_null("origin")? { None } else { Some(row.json("origin")?) },
+            scanned_at: row.optional_time("scanned_at")?,
             document_count: 0,
             chunk_count: 0,
             documents_by_state: BTreeMap::new(),
@@ -31,7 +33,8 @@ impl FromRow for Source {
     }
 }
 
-const COLUMNS: &str = "id, name, description, tags, chunk_size, chunk_overlap, readers, ranking, created_at, updated_at";
+const COLUMNS: &str =
+    "id, name, description, tags, chunk_size, chunk_overlap, readers, ranking, origin, scanned_at, created_at, updated_at";
 
 /// One source.
 pub async fn get(tx: &mut Tx, tenant: TenantId, id: Id<Source>) -> Result<Option<Source>> {
@@ -133,8 +136,8 @@ async fn count(tx: &mut Tx, tenant: TenantId, sources: &mut [Source]) -> Result<
 /// Adds a source.
 pub async fn insert(tx: &mut Tx, tenant: TenantId, source: &Source) -> Result<()> {
     tx.execute(
-        "INSERT INTO sources (id, tenant_id, name, description, tags, chunk_size, chunk_overlap, created_at, updated_at, readers, ranking)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10)",
+        "INSERT INTO sources (id, tenant_id, name, description, tags, chunk_size, chunk_overlap, created_at, updated_at, readers, ranking, origin)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11)",
         args![
             source.id,
             tenant,
@@ -145,7 +148,8 @@ pub async fn insert(tx: &mut Tx, tenant: TenantId, source: &Source) -> Result<()
             source.chunk_overlap,
             source.created_at,
             source.readers.as_ref().map(|ids| serde_json::json!(ids)),
-            serde_json::json!(source.ranking)
+            serde_json::json!(source.ranking),
+            source.origin.as_ref().map(|origin| serde_json::json!(origin))
         ],
     )
     .await?;
@@ -173,10 +177,12 @@ pub async fn update(tx: &mut Tx, tenant: TenantId, source: &Source, now: Timesta
 
 /// Removes a source with everything in it.
 pub async fn delete(tx: &mut Tx, tenant: TenantId, id: Id<Source>) -> Result<()> {
+    uploads::store::delete_of_source(tx, tenant, id).await?;
     for sql in [
         "DELETE FROM chunks WHERE tenant_id = $1 AND source_id = $2",
         "DELETE FROM document_texts WHERE tenant_id = $1 AND document_id IN (SELECT id FROM documents WHERE tenant_id = $1 AND source_id = $2)",
         "DELETE FROM documents WHERE tenant_id = $1 AND source_id = $2",
+        "DELETE FROM source_entries WHERE tenant_id = $1 AND source_id = $2",
         "DELETE FROM sources WHERE tenant_id = $1 AND id = $2",
     ] {
         tx.execute(sql, args![tenant, id]).await?;
@@ -196,4 +202,51 @@ pub async fn rename_reader(tx: &mut Tx, tenant: TenantId, principal: &str, name:
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let sql = "UPDATE sources SET readers = REPLACE(readers, $2, $3) WHERE tenant_id = $1 AND REPLACE(readers, $2, '') <> readers";
     tx.execute(sql, args![tenant, quoted(principal), quoted(name)]).await
+}
+
+/// The sources of all tenants whose origin was not looked at since `before`, at most a hundred.
+pub async fn due_for_scan(tx: &mut Tx, before: Timestamp) -> Result<Vec<(TenantId, Id<Source>)>> {
+    struct Due(TenantId, Id<Source>);
+    impl FromRow for Due {
+        fn from_row(row: &Row) -> Result<Self> {
+            Ok(Self(row.id("tenant_id")?, row.id("id")?))
+        }
+    }
+    let sql =
+        "SELECT tenant_id, id FROM sources WHERE origin IS NOT NULL AND (scanned_at IS NULL OR scanned_at <= $1) ORDER BY id LIMIT 100";
+    let due: Vec<Due> = tx.all(sql, args![before]).await?;
+    Ok(due.into_iter().map(|d| (d.0, d.1)).collect())
+}
+
+/// Notes that a source's origin was looked at.
+pub async fn scanned(tx: &mut Tx, tenant: TenantId, id: Id<Source>, now: Timestamp) -> Result<()> {
+    tx.execute("UPDATE sources SET scanned_at = $3 WHERE tenant_id = $1 AND id = $2", args![tenant, id, now]).await?;
+    Ok(())
+}
+
+/// What was found at a source's origin: names and what tells that one has changed.
+pub async fn entries(tx: &mut Tx, tenant: TenantId, id: Id<Source>) -> Result<BTreeMap<String, String>> {
+    struct Entry(String, String);
+    impl FromRow for Entry {
+        fn from_row(row: &Row) -> Result<Self> {
+            Ok(Self(row.get("name")?, row.get("fingerprint")?))
+        }
+    }
+    let sql = "SELECT name, fingerprint FROM source_entries WHERE tenant_id = $1 AND source_id = $2";
+    let entries: Vec<Entry> = tx.all(sql, args![tenant, id]).await?;
+    Ok(entries.into_iter().map(|e| (e.0, e.1)).collect())
+}
+
+/// Notes what was found under a name.
+pub async fn put_entry(tx: &mut Tx, tenant: TenantId, id: Id<Source>, name: &str, fingerprint: &str) -> Result<()> {
+    let sql = "INSERT INTO source_entries (source_id, name, tenant_id, fingerprint) VALUES ($1, $2, $3, $4)
+               ON CONFLICT (source_id, name) DO UPDATE SET fingerprint = excluded.fingerprint";
+    tx.execute(sql, args![id, name, tenant, fingerprint]).await?;
+    Ok(())
+}
+
+/// Forgets a name.
+pub async fn delete_entry(tx: &mut Tx, tenant: TenantId, id: Id<Source>, name: &str) -> Result<()> {
+    tx.execute("DELETE FROM source_entries WHERE tenant_id = $1 AND source_id = $2 AND name = $3", args![tenant, id, name]).await?;
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use astrolabe_backends::blob::Blob;
+use astrolabe_backends::blob::{Blob, BlobsConfig};
 use astrolabe_gateway::{
     Gateway, GatewayConfig, Models,
     guardrails::Guardrails,
@@ -34,11 +34,18 @@ pub struct With {
     /// Rules of a scripted chat model.
     pub script: Option<String>,
     pub config: KnowledgeConfig,
+    /// Where blobs are.
+    pub blobs: BlobsConfig,
 }
 
 impl Default for With {
     fn default() -> Self {
-        Self { models: None, script: None, config: KnowledgeConfig { embed_threads: 1, ..KnowledgeConfig::default() } }
+        Self {
+            models: None,
+            script: None,
+            config: KnowledgeConfig { embed_threads: 1, ..KnowledgeConfig::default() },
+            blobs: BlobsConfig::default(),
+        }
     }
 }
 
@@ -85,6 +92,7 @@ impl Setup {
         let folder = test.folder.path();
         let paths = Paths {
             blobs: folder.join("blobs"),
+            store: with.blobs,
             index: folder.join("index"),
             models: with.models.unwrap_or_else(|| folder.join("models")),
         };

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use astrolabe_kernel::Result;
+use astrolabe_kernel::{Error, Result, error::code};
 use clap::Args;
 
 use crate::{
@@ -29,11 +29,18 @@ pub struct Backup {
 /// Writes the backup.
 ///
 /// # Errors
-/// As [`backup::write`].
+/// As [`backup::write`]; `invalid_request` when documents are in a bucket.
 pub async fn run(context: &Context, args: &Backup) -> Result<Done> {
     let config = context.config(Vec::new())?;
     let dir = context.data_dir()?;
     let parts = Parts::real(config, dir.clone())?;
+    if !parts.blobs()?.url.is_empty() {
+        return Err(Error::new(
+            code::INVALID_REQUEST,
+            "this backup is for the embedded store: the documents are in a bucket (blobs.url), so back that up with its own tools, together with \
+             the data directory and the database",
+        ));
+    }
     let kernel = parts.kernel().await?;
     let result = backup::write(&kernel, &dir, &args.file, |text| context.output.note(text)).await;
     kernel.db.close().await;

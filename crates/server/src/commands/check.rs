@@ -85,7 +85,11 @@ pub async fn run(context: &Context, args: &Check) -> Result<Done> {
     private_files(&dir, &mut findings);
     if schema(&db, &parts, &mut findings).await? {
         integrity(&db, &mut findings).await?;
-        blobs(&db, &dir, args.deep, &mut findings).await?;
+        if parts.blobs()?.url.is_empty() {
+            blobs(&db, &dir, args.deep, &mut findings).await?;
+        } else {
+            findings.add("blobs", Verdict::Note, "not examined: they are in a bucket (blobs.url)");
+        }
         let knowledge: KnowledgeConfig = parts.config.settings.section("knowledge")?;
         let found = model_files(&parts.config.models.dir, knowledge.embed_precision, &mut findings).await?;
         if lock.is_none() {
@@ -227,7 +231,7 @@ async fn model_files(models: &Path, precision: Precision, findings: &mut Finding
 
 async fn index(db: &Db, parts: &Parts, model: Option<(String, String, usize)>, findings: &mut Findings) -> Result<()> {
     let config: KnowledgeConfig = parts.config.settings.section("knowledge")?;
-    let d = compare_index(db, config.index_engine, &parts.paths().index, model).await?;
+    let d = compare_index(db, config.index_engine, &parts.paths()?.index, model).await?;
     if let Some(notice) = d.notice {
         findings.add("index", Verdict::Note, notice);
     }

@@ -129,6 +129,7 @@ async fn fill(app: &TestApp, key: &str, into: &mut BTreeMap<&'static str, String
     let set_run = id(&post(&format!("/api/v1/question-sets/{set}/runs"), json!({})).await);
     app.drain().await;
     let ticket = id(&post("/api/v1/tickets", json!({"title": "The moon base leaks"})).await);
+    let upload = app.begin_upload_as(key, &source, "moon.md", b"The moon base leaks.").await;
     let budget = json!({"scope": "agent", "subject": "moon", "period": "day", "unit": "tokens", "amount": 1});
     let budget = id(&post("/api/v1/budgets", budget).await);
     into.extend([
@@ -142,6 +143,7 @@ async fn fill(app: &TestApp, key: &str, into: &mut BTreeMap<&'static str, String
         ("question set run", set_run),
         ("ticket", ticket),
         ("budget", budget),
+        ("upload", id(&upload)),
     ]);
 }
 

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Reply, TestApp};
 
-/// Operations that change nothing although they are no GET: a search, whose reading is recorded in another way, calls of models, which the ledger records, and what only says how a policy
-/// would decide.
+/// Operations that change nothing although they are no GET: a search, whose reading is recorded in another way, calls of models, which the ledger records, what only says how a policy
+/// would decide, and the parts of an upload, whose beginning and end are recorded.
 const NOTHING_CHANGED: &[&str] = &[
     "POST /v1/chat/completions",
     "POST /v1/embeddings",
@@ -23,6 +23,8 @@ const NOTHING_CHANGED: &[&str] = &[
     "POST /api/v1/search",
     "POST /api/v1/policies/simulate",
     "POST /api/v1/policies/{id}/simulate",
+    "POST /api/v1/uploads/{id}/parts",
+    "PUT /uploads/{id}/parts/{number}",
 ];
 
 /// Operations whose entry is of somebody else than the local administrator, who has no password; `accounts.rs` looks at them.
@@ -58,6 +60,9 @@ const ACTIONS: &[(&str, &str)] = &[
     ("DELETE /api/v1/sources/{id}", "sources.delete"),
     ("PATCH /api/v1/sources/{id}", "sources.update"),
     ("POST /api/v1/sources/{id}/documents", "documents.add"),
+    ("POST /api/v1/sources/{id}/uploads", "uploads.begin"),
+    ("POST /api/v1/uploads/{id}/complete", "uploads.complete"),
+    ("DELETE /api/v1/uploads/{id}", "uploads.abort"),
     ("PUT /api/v1/maintenance", "maintenance.set"),
     ("POST /api/v1/policies", "policies.create"),
     ("PUT /api/v1/policies/{id}", "policies.update"),
@@ -157,6 +162,19 @@ impl World {
                 let reply = app.post(&path.replace("{id}", &self.source)).body(&content_type, body).send().await;
                 let subject = reply.json()["items"][0]["id"].as_str().unwrap().to_owned();
                 (reply, subject)
+            }
+            "POST /api/v1/sources/{id}/uploads" => {
+                let reply = app.begin_upload(&self.source, "new.md", b"# New\n\nText.").await;
+                let subject = id(&reply);
+                (reply, subject)
+            }
+            "POST /api/v1/uploads/{id}/complete" | "DELETE /api/v1/uploads/{id}" => {
+                let begun = app.begin_upload(&self.source, "new.md", b"# New\n\nText.").await;
+                let address = begun.json()["parts"][0]["url"].as_str().unwrap().to_owned();
+                let sent = app.anonymous(Method::PUT, &address).body("application/octet-stream", b"# New\n\nText.".to_vec()).send().await;
+                assert_eq!(sent.status, 200, "{}", sent.text());
+                let subject = id(&begun);
+                (app.call(method, &path.replace("{id}", &subject)).send().await, subject)
             }
             "DELETE /api/v1/documents/{id}" | "POST /api/v1/documents/{id}/retry" => {
                 let (document, _) = self.failed().await;

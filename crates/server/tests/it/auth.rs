@@ -78,6 +78,7 @@ async fn every_operation_that_is_not_open_wants_to_know_who_asks() {
         "GET /startup",
         "POST /api/v1/sessions",
         "POST /api/v1/sessions/refresh",
+        "PUT /uploads/{id}/parts/{number}",
     ];
     assert_eq!(open, expected);
     assert_eq!(app.anonymous(Method::GET, "/api/v1/no/such/path").send().await.status, 401);

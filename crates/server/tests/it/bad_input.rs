@@ -16,6 +16,7 @@ async fn bodies(app: &TestApp) -> Vec<(Method, String, serde_json::Value)> {
     let made = async |path: &str, body: serde_json::Value| app.post(path).json(body).send().await.json()["id"].as_str().unwrap().to_owned();
     let source = source(app).await;
     let ticket = made("/api/v1/tickets", json!({"title": "x"})).await;
+    let upload = made(&format!("/api/v1/sources/{source}/uploads"), json!({"name": "a.md", "size": 1, "sha256": "0".repeat(64)})).await;
     let set = made("/api/v1/question-sets", json!({"name": "nightly"})).await;
     let ask = made("/api/v1/ask", json!({"question": "text"})).await;
     let feedback = made(&format!("/api/v1/asks/{ask}/feedback"), json!({"rating": "up"})).await;
@@ -53,6 +54,8 @@ async fn bodies(app: &TestApp) -> Vec<(Method, String, serde_json::Value)> {
         (Method::POST, format!("/api/v1/question-sets/{set}/questions"), json!({"id": "text", "question": "text"})),
         (Method::POST, "/api/v1/sources".to_owned(), json!({"name": "another", "description": "text"})),
         (Method::PATCH, format!("/api/v1/sources/{source}"), json!({"description": "text"})),
+        (Method::POST, format!("/api/v1/sources/{source}/uploads"), json!({"name": "a.md", "size": 1, "sha256": "0".repeat(64)})),
+        (Method::POST, format!("/api/v1/uploads/{upload}/parts"), json!({"parts": [{"number": 1, "sha256": "0".repeat(64)}]})),
         (Method::POST, "/api/v1/search".to_owned(), json!({"query": "text"})),
         (Method::POST, "/api/v1/ask".to_owned(), json!({"question": "text"})),
         (Method::POST, "/api/v1/dead-letters/retry".to_owned(), json!({"kind": "text"})),

@@ -41,4 +41,5 @@ mod spending;
 mod support;
 mod system;
 mod tokens;
+mod uploads;
 mod usage;

@@ -35,6 +35,7 @@ pub use binary::{Binary, Ended, Server};
 pub use call::{Call, Reply};
 pub use raw::{Event, Raw};
 pub use receiver::Receiver;
+use sha2::{Digest, Sha256};
 
 /// The application in this process.
 pub struct TestApp {
@@ -164,6 +165,17 @@ impl TestApp {
         let reply = self.post(&format!("/api/v1/sources/{source}/documents")).body(&content_type, body).send().await;
         assert_eq!(reply.status, 202, "{}", reply.text());
         reply.json()["items"][0]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Begins an upload of one part.
+    pub async fn begin_upload(&self, source: &str, name: &str, bytes: &[u8]) -> Reply {
+        self.begin_upload_as(self.app.token.expose(), source, name, bytes).await
+    }
+
+    /// As [`TestApp::begin_upload`], as somebody else.
+    pub async fn begin_upload_as(&self, token: &str, source: &str, name: &str, bytes: &[u8]) -> Reply {
+        let new = serde_json::json!({"name": name, "size": bytes.len(), "sha256": hex::encode(Sha256::digest(bytes))});
+        self.anonymous(Method::POST, &format!("/api/v1/sources/{source}/uploads")).token(token).json(new).send().await
     }
 }
 
