@@ -1790,7 +1790,8 @@ export interface paths {
         put?: never;
         /**
          * Ask a chat model
-         * @description As OpenAI's endpoint of this name. Errors have OpenAI's shape. With `Idempotency-Key` a repeat joins the run in flight or hears it again.
+         * @description As OpenAI's endpoint of this name. The model `astrolabe/<source>` answers the last question from a source, with `annotations` of the message and
+         *     `citations` as those of `POST /api/v1/ask`. Errors have OpenAI's shape. With `Idempotency-Key` a repeat joins the run in flight or hears it again.
          */
         post: operations["create_chat_completion"];
         delete?: never;
@@ -1828,7 +1829,8 @@ export interface paths {
         };
         /**
          * List models
-         * @description As OpenAI's endpoint of this name: the aliases of chat models, and the embedding models of this process.
+         * @description As OpenAI's endpoint of this name: the aliases of chat models, the embedding models of this process, and the sources that the caller may ask
+         *     (`astrolabe/<source>`).
          */
         get: operations["list_models"];
         put?: never;
@@ -2332,6 +2334,11 @@ export interface components {
              * @description The number in the answer's `[n]`, from 1.
              */
             n: number;
+            /**
+             * Format: int64
+             * @description The page, slide or sheet on which the passage begins, from 1; absent where the document has none.
+             */
+            page?: number | null;
             /**
              * Format: double
              * @description How well the passage fits, from 0 to 1; comparable within one answer only.
@@ -4785,10 +4792,6 @@ export interface components {
         };
         /** @description What might be acted on. */
         SimulatedResource: {
-            /** @description The id of a project. */
-            project?: string | null;
-            /** @description The id of a source. */
-            source?: string | null;
             /**
              * @description A tool; that of the action when absent.
              * @example restart_service
