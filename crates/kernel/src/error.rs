@@ -131,7 +131,7 @@ codes! {
     BODY_TIMEOUT = "body_timeout", Timeout, "The body came too slowly", "Send the request again over a better connection, or in smaller pieces";
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type", Unsupported, "Kind of content not accepted", "Send one of the kinds that the detail names";
     DOCUMENT_EMPTY = "document_empty", Invalid, "The document has no text", "Add text to the document and upload it again";
-    DOCUMENT_UNREADABLE = "document_unreadable", Invalid, "The document cannot be read", "Save it as UTF-8 text, Markdown or HTML and upload it again";
+    DOCUMENT_UNREADABLE = "document_unreadable", Invalid, "The document cannot be read", "Do what the detail says and upload it again";
     EXTRACTION_FAILED = "extraction_failed", Invalid, "The document could not be parsed", "Simplify the document and upload it again";
     UNKNOWN_AGENT = "unknown_agent", Invalid, "Unknown agent", "Use one of the agents that GET /api/v1/agents lists";
     UNKNOWN_TOOL = "unknown_tool", Invalid, "Unknown tool", "Use one of the tools that the agent lists";

@@ -1,5 +1,7 @@
 //! Rich Text Format (Microsoft, version 1.9.1): its text, in the code page or the Unicode that it is written in.
 
+use std::collections::HashMap;
+
 use encoding_rs::{Encoding, WINDOWS_1252};
 
 use super::text::{Gap, TextBuilder};
@@ -7,7 +9,6 @@ use super::{ExtractError, Extracted};
 
 /// Groups of what is not the text of the document.
 const LEFT_OUT: &[&str] = &[
-    "fonttbl",
     "colortbl",
     "stylesheet",
     "info",
@@ -44,6 +45,10 @@ const MAX_DEPTH: usize = 1_000;
 #[derive(Clone, Copy)]
 struct Group {
     left_out: bool,
+    /// Whether it is in the table of fonts, which is no text but tells the code pages.
+    fonts: bool,
+    /// The font of the text.
+    font: i64,
     /// Signs after each Unicode character that stand for it in programs that know none.
     spare: usize,
 }
@@ -52,17 +57,20 @@ pub(super) fn read(bytes: &[u8]) -> Result<Extracted, ExtractError> {
     let damaged = |detail: &str| ExtractError::Damaged { what: "RTF document", detail: detail.to_owned() };
     let mut reader = Reader {
         code_page: WINDOWS_1252,
+        fonts: HashMap::new(),
+        current: WINDOWS_1252,
         raw: Vec::new(),
         text: String::new(),
         out: TextBuilder::new(),
         cells: Vec::new(),
         in_rows: false,
     };
-    let mut groups: Vec<Group> = vec![Group { left_out: false, spare: 1 }];
+    let mut groups: Vec<Group> = vec![Group { left_out: false, fonts: false, font: -1, spare: 1 }];
     let (mut at, mut skip, mut high) = (0, 0_usize, None);
     while let Some(&byte) = bytes.get(at) {
         at += 1;
         let group = groups.last().copied().ok_or_else(|| damaged("a bracket is closed that was not opened"))?;
+        reader.font(group.font);
         match byte {
             b'{' if groups.len() >= MAX_DEPTH => return Err(damaged("its groups are nested too deep")),
             b'{' => groups.push(group),
@@ -121,6 +129,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Extracted, ExtractError> {
                         "bin" => at += usize::try_from(number.unwrap_or(0)).unwrap_or(0),
                         "uc" => groups.last_mut().into_iter().for_each(|g| g.spare = usize::try_from(number.unwrap_or(1)).unwrap_or(1)),
                         "ansicpg" => reader.code_page = code_page(number.unwrap_or(1252)),
+                        "fonttbl" => groups.last_mut().into_iter().for_each(|g| (g.left_out, g.fonts) = (true, true)),
+                        "f" | "deff" => groups.last_mut().into_iter().for_each(|g| g.font = number.unwrap_or(-1)),
+                        "fcharset" if group.fonts => reader.charset(group.font, number.unwrap_or(0)),
                         word if LEFT_OUT.contains(&word) => groups.last_mut().into_iter().for_each(|g| g.left_out = true),
                         word if !group.left_out => reader.word(word)?,
                         _ => {}
@@ -161,6 +172,7 @@ fn code_page(number: i64) -> &'static Encoding {
     let label = match number {
         932 => "shift_jis".to_owned(),
         936 => "gbk".to_owned(),
+        950 => "big5".to_owned(),
         866 => "ibm866".to_owned(),
         10000 => "macintosh".to_owned(),
         number => format!("windows-{number}"),
@@ -169,7 +181,12 @@ fn code_page(number: i64) -> &'static Encoding {
 }
 
 struct Reader {
+    /// Of the document.
     code_page: &'static Encoding,
+    /// Of its fonts, where they have one of their own.
+    fonts: HashMap<i64, &'static Encoding>,
+    /// Of the bytes that are being collected.
+    current: &'static Encoding,
     /// Bytes in the code page that are not text yet.
     raw: Vec<u8>,
     text: String,
@@ -186,10 +203,39 @@ impl Reader {
         }
     }
 
+    /// What follows is in the code page of this font.
+    fn font(&mut self, font: i64) {
+        let code_page = self.fonts.get(&font).copied().unwrap_or(self.code_page);
+        if code_page != self.current {
+            self.settle();
+            self.current = code_page;
+        }
+    }
+
+    /// Notes the character set of a font, by the numbers of Windows. 0 and 1 are the document's own.
+    fn charset(&mut self, font: i64, charset: i64) {
+        let page = match charset {
+            128 => 932,
+            134 => 936,
+            136 => 950,
+            161 => 1253,
+            162 => 1254,
+            163 => 1258,
+            177 => 1255,
+            178 => 1256,
+            186 => 1257,
+            204 => 1251,
+            222 => 874,
+            238 => 1250,
+            _ => return,
+        };
+        self.fonts.insert(font, code_page(page));
+    }
+
     /// Decodes what was collected.
     fn settle(&mut self) {
         let raw = std::mem::take(&mut self.raw);
-        self.text.push_str(&self.code_page.decode_without_bom_handling(&raw).0);
+        self.text.push_str(&self.current.decode_without_bom_handling(&raw).0);
     }
 
     fn paragraph(&mut self) -> Result<(), ExtractError> {

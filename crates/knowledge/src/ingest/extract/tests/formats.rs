@@ -136,6 +136,52 @@ fn rich_text_is_read_in_its_code_page_and_in_unicode() {
 }
 
 #[test]
+fn each_font_of_rich_text_has_a_code_page_of_its_own() {
+    let source = br"{\rtf1\ansi\ansicpg1252{\fonttbl{\f0\fcharset238 Arial;}{\f1\fcharset204 Arial;}}{\info{\title Hidden}}\pard\f0 Za\'bf\'f3\'b3\'e6\par
+\f1\'cf\'f0\'e8\'e2\'e5\'f2\par {\f0 \u347?wiat} \'ee\'ed\par\plain caf\'e9}";
+    assert_eq!(extract(source, "a.rtf", None).unwrap().text, "Zażółć\n\nПривет\n\nświat он\n\ncafй");
+}
+
+#[test]
+fn columns_of_a_pdf_are_read_one_after_the_other_and_divided_words_joined() {
+    let extracted = of("columns.pdf");
+    for sentence in [
+        "The archive keeps documents for ten years and then destroys them.",
+        "Access to the archive is granted by the keeper of the keys on the first floor.",
+    ] {
+        assert!(extracted.text.contains(sentence), "{}", extracted.text);
+    }
+}
+
+#[test]
+fn a_pdf_of_another_program_is_read_with_its_letters() {
+    let extracted = of("regulamin.pdf");
+    for part in ["oraz numer telefonu, pod którym pracownik jest dostępny w godzinach od dziewiątej do piętnastej.", "Żółć gęślą jaźń."]
+    {
+        assert!(extracted.text.contains(part), "{}", extracted.text);
+    }
+}
+
+#[test]
+fn deleted_text_and_the_second_copy_of_a_text_box_are_not_read() {
+    let body = "<w:document><w:body><w:p><w:r><w:t>kept</w:t></w:r><w:del><w:r><w:delText>gone</w:delText></w:r></w:del><mc:AlternateContent><mc:Choice>\
+                <w:r><w:t xml:space=\"preserve\"> box &amp; &#x15B;</w:t></w:r></mc:Choice><mc:Fallback><w:r><w:t>box</w:t></w:r></mc:Fallback>\
+                </mc:AlternateContent></w:p></w:body></w:document>";
+    let file = zipped(&[("[Content_Types].xml", b"<Types/>"), ("word/document.xml", body.as_bytes())]);
+    assert_eq!(extract(&file, "a.docx", None).unwrap().text, "kept box & ś");
+}
+
+#[test]
+fn a_message_of_html_alone_keeps_its_text() {
+    let letter = "From: =?UTF-8?B?xYF1a2FzeiBadWNo?= <l@example.org>\r\nSubject: =?UTF-8?Q?Drukarka_nie_dzia=C5=82a?=\r\nMIME-Version: 1.0\r\n\
+        Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>Proszę o pomoc na <b>trzecim</b> piętrze.</p>\r\n--b\r\n\
+        Content-Type: image/png; name=p.png\r\nContent-Disposition: attachment; filename=p.png\r\nContent-Transfer-Encoding: base64\r\n\r\niVBORw0KGgoAAAAN\r\n--b--\r\n";
+    let extracted = extract(letter.as_bytes(), "a.eml", None).unwrap();
+    assert_eq!(extracted.text, "Drukarka nie działa\nFrom: Łukasz Zuch <l@example.org>\n\nProszę o pomoc na trzecim piętrze.");
+    assert!(extracted.warnings[0].starts_with("p.png was left out"), "{:?}", extracted.warnings);
+}
+
+#[test]
 fn tables_of_separated_values_are_rows_whatever_separates_them() {
     let rows = "Kod | Opis\nE-17 | Pompa, stara";
     assert_eq!(text("a.csv", "Kod;Opis\nE-17;Pompa, stara\n"), rows);
