@@ -53,8 +53,8 @@ if [ -n "${DOCS:-}" ]; then
   [ -e "$DOCS" ] || die "DOCS=$DOCS does not exist; a relative path starts at $ROOT"
   [ -r "$DOCS" ] || die "DOCS=$DOCS cannot be read: correct its rights"
   # The same files as `astrolabe ingest` takes; building for minutes first would be a bad way to say it.
-  [ ! -d "$DOCS" ] || [ -n "$(find -L "$DOCS" -type f \( -iname '*.md' -o -iname '*.markdown' -o -iname '*.txt' -o -iname '*.text' -o -iname '*.htm' -o -iname '*.*html' \) -print -quit 2>/dev/null)" ] ||
-    die "DOCS=$DOCS holds no Markdown, text or HTML file"
+  [ ! -d "$DOCS" ] || [ -n "$(find -L "$DOCS" -type f \( -iname '*.md' -o -iname '*.markdown' -o -iname '*.txt' -o -iname '*.text' -o -iname '*.htm' -o -iname '*.*html' -o -iname '*.pdf' -o -iname '*.docx' -o -iname '*.pptx' -o -iname '*.xls*' -o -iname '*.od[tsp]' -o -iname '*.epub' -o -iname '*.rtf' -o -iname '*.eml' -o -iname '*.csv' \) -print -quit 2>/dev/null)" ] ||
+    die "DOCS=$DOCS holds no document: docs/handbook/sources-and-documents.md tells what is read"
 fi
 
 need_no_server "$DATA"

@@ -51,10 +51,6 @@ impl Action {
 pub struct Resource {
     /// The name of a tool.
     pub tool: Option<String>,
-    /// The id of a project.
-    pub project: Option<String>,
-    /// The id of a source.
-    pub source: Option<String>,
 }
 
 /// The circumstances, as far as the door knows them. The time is the kernel's.

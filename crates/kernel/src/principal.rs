@@ -23,7 +23,7 @@ pub fn default_tenant() -> TenantId {
 }
 
 /// A place in the lattice, each role including the ones before it: `viewer < editor < tenant_admin < admin`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Outside the lattice: somebody with capability roles alone, such as an auditor.

@@ -2333,6 +2333,11 @@ export interface components {
              */
             n: number;
             /**
+             * Format: int64
+             * @description The page, slide or sheet on which the passage begins, from 1; absent where the document has none.
+             */
+            page?: number | null;
+            /**
              * Format: double
              * @description How well the passage fits, from 0 to 1; comparable within one answer only.
              */
@@ -3204,19 +3209,8 @@ export interface components {
         };
         /** @description Where a source's documents come from by themselves. */
         Origin: {
-            /**
-             * @description Endings of the files that are taken, in small letters without the dot; those of Markdown, text and HTML when absent.
-             * @default [
-             *       "md",
-             *       "markdown",
-             *       "txt",
-             *       "text",
-             *       "html",
-             *       "htm",
-             *       "xhtml"
-             *     ]
-             */
-            endings: components["schemas"]["Ending"][];
+            /** @description Endings of the files that are taken, in small letters without the dot; those of documents when absent. */
+            endings?: components["schemas"]["Ending"][];
             /** @enum {string} */
             kind: "folder";
             /**
@@ -4785,10 +4779,6 @@ export interface components {
         };
         /** @description What might be acted on. */
         SimulatedResource: {
-            /** @description The id of a project. */
-            project?: string | null;
-            /** @description The id of a source. */
-            source?: string | null;
             /**
              * @description A tool; that of the action when absent.
              * @example restart_service

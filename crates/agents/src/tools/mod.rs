@@ -305,7 +305,7 @@ impl Agents {
         }
         let texts =
             tool.texts().iter().filter_map(|name| Some(((*name).to_owned(), call.arguments.get(name)?.as_str()?.trim().to_owned())));
-        let resource = Resource { tool: Some(tool.as_str().to_owned()), ..Resource::default() };
+        let resource = Resource { tool: Some(tool.as_str().to_owned()) };
         let circumstances = Context { agent: Some(context.agent.to_owned()), arguments: texts.collect(), ..Context::of(context.caller) };
         self.kernel.policies.allow(principal, &tool.action().name, &resource, &circumstances).await
     }

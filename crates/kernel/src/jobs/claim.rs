@@ -19,9 +19,6 @@ use crate::{
     principal::TenantId,
 };
 
-/// Tenants that are looked at for one claim at most, those with the fewest running jobs.
-const TENANTS: usize = 64;
-
 /// What a worker claims under.
 pub(super) struct Terms<'a> {
     /// The worker, as it stands in the rows.
@@ -91,20 +88,19 @@ impl Tx {
             // Two who count at once would both find room for one.
             self.execute("SELECT pg_advisory_xact_lock(7310001)", &[]).await?;
         }
-        let mut waiting = self.waiting_tenants().await?;
-        let running: Vec<Running> = match waiting.len() > 1 || limited {
-            true => {
-                self.all("SELECT tenant_id, kind, COUNT(*) AS n FROM jobs WHERE state = 'running' GROUP BY tenant_id, kind", &[]).await?
-            }
-            false => Vec::new(),
-        };
-        let of_tenant = |tenant: TenantId| running.iter().filter(|r| r.tenant == tenant).map(|r| r.count).sum::<i64>();
+        let mut running = if limited { self.running().await? } else { Vec::new() };
         let of_kind = |kind: &str| running.iter().filter(|r| r.kind == kind).map(|r| r.count).sum::<i64>();
         let full: String =
             terms.kinds.iter().filter(|(kind, limit)| of_kind(kind) >= **limit).map(|(kind, _)| format!(",{kind},")).collect();
+        let mut waiting = self.waiting_tenants(&full, now).await?;
+        if waiting.len() > 1 && !limited {
+            running = self.running().await?;
+        }
+        let of_tenant = |tenant: TenantId| running.iter().filter(|r| r.tenant == tenant).map(|r| r.count).sum::<i64>();
         waiting.retain(|tenant| terms.per_tenant == 0 || of_tenant(*tenant) < terms.per_tenant);
         waiting.sort_by_key(|tenant| (of_tenant(*tenant), terms.turns.last(*tenant)));
-        for tenant in waiting.into_iter().take(TENANTS) {
+        // The first has a job that may run; the next ones are for when other workers take it meanwhile.
+        for tenant in waiting {
             let sql = format!(
                 "SELECT id FROM jobs WHERE tenant_id = $1 AND state = 'queued' AND run_at <= $2 AND REPLACE($3, ',' || kind || ',', '') = $3
                  ORDER BY priority DESC, run_at, id LIMIT 1 {skip}"
@@ -117,16 +113,23 @@ impl Tx {
         Ok(None)
     }
 
-    /// The tenants that have queued jobs: each one is found by a look into the index behind the one before it.
-    async fn waiting_tenants(&mut self) -> Result<Vec<TenantId>> {
+    /// How many jobs of each kind each tenant has running.
+    async fn running(&mut self) -> Result<Vec<Running>> {
+        self.all("SELECT tenant_id, kind, COUNT(*) AS n FROM jobs WHERE state = 'running' GROUP BY tenant_id, kind", &[]).await
+    }
+
+    /// The tenants that have a job which may run now: each one is found by a look into the index behind the one before it. `full` are the kinds
+    /// of which no more may run, each between commas.
+    async fn waiting_tenants(&mut self, full: &str, now: Timestamp) -> Result<Vec<TenantId>> {
         let rows: Vec<String> = self
             .all(
                 "WITH RECURSIVE t (tenant_id) AS (
                      SELECT MIN(tenant_id) FROM jobs WHERE state = 'queued'
                      UNION ALL
                      SELECT (SELECT MIN(j.tenant_id) FROM jobs j WHERE j.state = 'queued' AND j.tenant_id > t.tenant_id) FROM t WHERE t.tenant_id IS NOT NULL
-                 ) SELECT tenant_id FROM t WHERE tenant_id IS NOT NULL",
-                &[],
+                 ) SELECT tenant_id FROM t WHERE tenant_id IS NOT NULL AND EXISTS
+                     (SELECT 1 FROM jobs d WHERE d.tenant_id = t.tenant_id AND d.state = 'queued' AND d.run_at <= $1 AND REPLACE($2, ',' || d.kind || ',', '') = $2)",
+                args![now, full],
             )
             .await?;
         rows.iter().map(|id| id.parse()).collect()

@@ -61,7 +61,7 @@ pub struct JobCount {
     pub state: String,
     /// How many.
     pub count: i64,
-    /// Since when the oldest of them waits, or its worker was last heard of.
+    /// Since when the oldest of them could run, runs, or has failed.
     pub oldest: Timestamp,
 }
 
@@ -111,14 +111,17 @@ impl Tx {
     /// they are the list of what somebody has to look at.
     pub async fn prune_jobs(&mut self, before: Timestamp, limit: i64) -> Result<u64> {
         let which = "SELECT id FROM jobs WHERE state IN ('ready', 'canceled') AND finished_at < $1 ORDER BY id LIMIT $2";
-        self.execute(format!("DELETE FROM job_attempts WHERE job_id IN ({which})"), args![before, limit]).await?;
-        self.execute(format!("DELETE FROM jobs WHERE id IN ({which})"), args![before, limit]).await
+        let gone: Vec<String> = self.all(format!("DELETE FROM jobs WHERE id IN ({which}) RETURNING id"), args![before, limit]).await?;
+        for job in &gone {
+            self.execute("DELETE FROM job_attempts WHERE job_id = $1", args![job]).await?;
+        }
+        Ok(gone.len() as u64)
     }
 
     /// How many jobs of each kind wait, run and have failed, and since when.
     pub async fn job_counts(&mut self) -> Result<Vec<JobCount>> {
         self.all(
-            "SELECT kind, state, COUNT(*) AS n, MIN(CASE WHEN state = 'queued' THEN run_at ELSE updated_at END) AS oldest FROM jobs
+            "SELECT kind, state, COUNT(*) AS n, MIN(CASE state WHEN 'queued' THEN run_at WHEN 'running' THEN COALESCE(started_at, updated_at) ELSE updated_at END) AS oldest FROM jobs
              WHERE state IN ('queued', 'running', 'failed') GROUP BY kind, state",
             &[] as &[Arg],
         )

@@ -155,7 +155,7 @@ impl Tx {
         Ok(changed == 1)
     }
 
-    /// Puts a job that this fence holds back to wait until `run_at`. `refund` gives the attempt back: the process stopped, the job did nothing wrong.
+    /// Puts a job that this fence holds back to wait until `run_at`, unless somebody asked for its end. Returns whether it did. `refund` gives the attempt back: the process stopped, the job did nothing wrong.
     pub(super) async fn requeue(
         &mut self,
         job: &Job,
@@ -167,7 +167,7 @@ impl Tx {
         let changed = self
             .execute(
                 "UPDATE jobs SET state = 'queued', run_at = $1, error_code = $2, error_message = $3, lease_owner = NULL, lease_until = NULL, updated_at = $4,
-                        attempts = attempts - $5, version = version + 1 WHERE id = $6 AND fence = $7 AND state = 'running'",
+                        attempts = attempts - $5, version = version + 1 WHERE id = $6 AND fence = $7 AND state = 'running' AND cancel_requested = FALSE",
                 args![run_at, error.map(|e| e.code.clone()), error.map(|e| e.message.clone()), now, i64::from(refund), job.id, job.fence],
             )
             .await?;

@@ -14,7 +14,7 @@ use super::{
     Context, Handler, Job, JobError, JobState, Registry,
     claim::{Terms, Turns},
 };
-use crate::{Error, Kernel, Result, error::code, lifecycle};
+use crate::{Error, Kernel, Result, Timestamp, error::code, lifecycle};
 
 /// How often the process may die under a job. Restarts and power cuts are not the job's fault, so they are no attempts; a job that kills
 /// every process that takes it must end all the same.
@@ -161,7 +161,7 @@ impl Runner {
         }
     }
 
-    async fn beat(&self, job: &Job, last_renewal: &mut crate::Timestamp) -> Result<Option<Error>> {
+    async fn beat(&self, job: &Job, last_renewal: &mut Timestamp) -> Result<Option<Error>> {
         // Looking is a read, which SQLite grants to everyone at once; the renewal, a write, comes at a third of the lease.
         match self.kernel.db.read(job.tenant).await?.cancel_requested(job.id, job.fence).await? {
             Some(false) => {}
@@ -184,31 +184,20 @@ impl Runner {
         let (job, now) = (&context.job, self.kernel.now());
         let mut tx = self.kernel.db.write(job.tenant).await?;
         context.flush_progress(&mut tx).await?;
-        let canceled = tx.cancel_requested(job.id, job.fence).await?.unwrap_or(false);
-        let (state, error) = match &result {
-            Ok(()) => {
-                // A cancel that came after the last step changes nothing: the work is done.
-                tx.end(job, JobState::Ready, None, now).await?;
-                return tx.commit().await;
-            }
-            Err(error) if canceled => (JobState::Canceled, error),
-            Err(error) if error.code() == code::SHUTTING_DOWN && self.kernel.lifecycle.is_stopping() => {
-                tx.requeue(job, now, None, true, now).await?;
-                return tx.commit().await;
-            }
-            Err(error) if error.is_transient() && job.attempts < job.max_attempts && job.deaths <= MAX_DEATHS => {
-                let exponent = u32::try_from(job.attempts.saturating_sub(1)).unwrap_or(0).min(10);
-                let base = error.retry_after().unwrap_or(self.config.backoff * 2u32.pow(exponent));
-                // Half of it is chance, so that jobs which failed together do not come back together; what a server asked for is waited in full.
-                let half = base.as_millis().try_into().unwrap_or(u64::MAX) / 2;
-                let chance = Duration::from_millis(self.kernel.random.below(half + 1));
-                let wait = if error.retry_after().is_some() { base + chance } else { base / 2 + chance };
-                tracing::warn!(job_id = %job.id, kind = job.kind, attempt = job.attempts, error = ?error, "a job will be tried again");
-                tx.requeue(job, now.plus(wait), Some(&JobError::from(error)), false, now).await?;
-                return tx.commit().await;
-            }
-            Err(error) => (JobState::Failed, error),
+        let Err(error) = &result else {
+            // A cancel that came after the last step changes nothing: the work is done.
+            tx.end(job, JobState::Ready, None, now).await?;
+            return tx.commit().await;
         };
+        if let Some(again) = self.again(job, error, now) {
+            let refund = again.error.is_none();
+            if tx.requeue(job, again.at, again.error.as_ref(), refund, now).await? {
+                return tx.commit().await;
+            }
+        }
+        // After the attempt to requeue: a cancel that came before it has kept the job from going back, one that comes later finds it queued.
+        let canceled = tx.cancel_requested(job.id, job.fence).await?.unwrap_or(false);
+        let state = if canceled { JobState::Canceled } else { JobState::Failed };
         let record = (state == JobState::Failed).then(|| JobError::from(error));
         if tx.end(job, state, record.as_ref(), now).await? {
             if state == JobState::Failed {
@@ -224,4 +213,28 @@ impl Runner {
         }
         tx.commit().await
     }
+
+    /// When a job that went wrong is to be tried again, if it is.
+    fn again(&self, job: &Job, error: &Error, now: Timestamp) -> Option<Again> {
+        if error.code() == code::SHUTTING_DOWN && self.kernel.lifecycle.is_stopping() {
+            return Some(Again { at: now, error: None });
+        }
+        if !error.is_transient() || job.attempts >= job.max_attempts || job.deaths > MAX_DEATHS {
+            return None;
+        }
+        let exponent = u32::try_from(job.attempts.saturating_sub(1)).unwrap_or(0).min(10);
+        let base = error.retry_after().unwrap_or(self.config.backoff * 2u32.pow(exponent));
+        // Half of it is chance, so that jobs which failed together do not come back together; what a server asked for is waited in full.
+        let half = base.as_millis().try_into().unwrap_or(u64::MAX) / 2;
+        let chance = Duration::from_millis(self.kernel.random.below(half + 1));
+        let wait = if error.retry_after().is_some() { base + chance } else { base / 2 + chance };
+        tracing::warn!(job_id = %job.id, kind = job.kind, attempt = job.attempts, error = ?error, "a job will be tried again");
+        Some(Again { at: now.plus(wait), error: Some(JobError::from(error)) })
+    }
+}
+
+/// Another attempt; without an error when the process stopped and the job did nothing wrong.
+struct Again {
+    at: Timestamp,
+    error: Option<JobError>,
 }

@@ -454,3 +454,74 @@ async fn what_went_wrong_with_each_attempt_is_kept_and_an_attempt_that_went_well
     well.runner.run_one().await.unwrap();
     assert!(well.test.kernel.db.read(default_tenant()).await.unwrap().job_attempts(default_tenant(), id).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn tenants_that_can_run_nothing_now_do_not_hide_one_that_can() {
+    let test = TestKernel::new(&[]).await;
+    let kernel = &test.kernel;
+    let mut tenants: Vec<TenantId> = (0..200_u32).map(|i| crate::Id::derived(&i.to_be_bytes())).collect();
+    tenants.sort();
+    let last = tenants.pop().unwrap();
+    let (kinds, turns) = (BTreeMap::from([("heavy", 1)]), Turns::default());
+    let terms = Terms { owner: "w", lease: Duration::from_secs(600), per_tenant: 0, kinds: &kinds, turns: &turns };
+    waiting(kernel, last, "heavy", |_| {}).await;
+    assert_eq!(claimed(kernel, &terms).await.unwrap().kind, "heavy");
+    for (i, tenant) in tenants.iter().enumerate() {
+        match i % 2 {
+            0 => waiting(kernel, *tenant, "tested", |job| job.delay = Duration::from_secs(3600)).await,
+            _ => waiting(kernel, *tenant, "heavy", |job| job.priority = 9).await,
+        };
+    }
+    assert!(claimed(kernel, &terms).await.is_none());
+    let due = waiting(kernel, last, "tested", |_| {}).await;
+    assert_eq!(claimed(kernel, &terms).await.map(|job| job.id), Some(due));
+}
+
+#[tokio::test]
+async fn a_job_whose_end_was_asked_for_never_goes_back_to_wait() {
+    let test = TestKernel::new(&[]).await;
+    let kernel = &test.kernel;
+    let id = waiting(kernel, default_tenant(), "tested", |_| {}).await;
+    let job = claimed_here(kernel).await.unwrap();
+    let mut tx = kernel.db.write(job.tenant).await.unwrap();
+    tx.request_cancel(job.tenant, id, kernel.now()).await.unwrap();
+    assert!(!tx.requeue(&job, kernel.now(), None, false, kernel.now()).await.unwrap());
+    assert!(tx.end(&job, JobState::Canceled, None, kernel.now()).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_running_job_is_as_old_as_its_attempt_and_a_queued_one_as_its_wait() {
+    let test = TestKernel::new(&[]).await;
+    let kernel = &test.kernel;
+    let start = kernel.now();
+    waiting(kernel, default_tenant(), "tested", |_| {}).await;
+    let job = claimed_here(kernel).await.unwrap();
+    let began = kernel.now();
+    kernel.clock.advance(Duration::from_secs(100));
+    let mut tx = kernel.db.write(job.tenant).await.unwrap();
+    assert!(tx.renew(job.id, job.fence, kernel.now(), Duration::from_secs(10)).await.unwrap());
+    tx.commit().await.unwrap();
+    waiting(kernel, default_tenant(), "tested", |job| job.delay = Duration::from_secs(5)).await;
+    let counts = kernel.db.read_all().await.unwrap().job_counts().await.unwrap();
+    let oldest = |state: &str| counts.iter().find(|c| c.state == state).unwrap().oldest.since(start);
+    assert_eq!((oldest("running"), oldest("queued")), (began.since(start), began.since(start) + Duration::from_secs(105)));
+}
+
+#[tokio::test]
+async fn pruning_takes_a_job_with_its_attempts_and_leaves_those_of_others() {
+    let s = setup(Box::new(|_| Box::pin(async { Err(Error::new(code::UPSTREAM_FAILED, "down")) }))).await;
+    let kernel = &s.test.kernel;
+    let (mut gone, mut stays) = (s.enqueue().await, s.enqueue().await);
+    for _ in 0..2 {
+        s.runner.run_one().await.unwrap();
+    }
+    (gone, stays) = (gone.min(stays), gone.max(stays));
+    let mut tx = kernel.db.write(default_tenant()).await.unwrap();
+    for id in [gone, stays] {
+        tx.request_cancel(default_tenant(), id, kernel.now()).await.unwrap();
+    }
+    assert_eq!(tx.prune_jobs(kernel.now().plus(Duration::from_secs(1)), 1).await.unwrap(), 1);
+    assert!(tx.job(default_tenant(), gone).await.unwrap().is_none());
+    assert!(tx.job_attempts(default_tenant(), gone).await.unwrap().is_empty());
+    assert_eq!(tx.job_attempts(default_tenant(), stays).await.unwrap().len(), 1);
+}

@@ -68,6 +68,10 @@ pub struct Citation {
     pub source_id: Id<Source>,
     /// Heading path of the passage.
     pub heading: String,
+    /// The page, slide or sheet on which the passage begins, from 1; absent where the document has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub page: Option<i64>,
     /// First character in the document's text (`GET /api/v1/documents/{id}/content`).
     pub start: i64,
     /// One past the last character.

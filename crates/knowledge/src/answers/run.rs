@@ -171,6 +171,7 @@ pub(super) fn citation(n: usize, found: &Found) -> Citation {
         source: found.source.clone(),
         source_id: found.source_id,
         heading: found.heading.clone(),
+        page: found.page,
         start: found.start,
         end: found.end,
         score: found.score,

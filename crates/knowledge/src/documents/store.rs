@@ -228,14 +228,15 @@ fn batches<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
 
 async fn insert_chunks(tx: &mut Tx, tenant: TenantId, d: &Document, pieces: &[Piece]) -> Result<()> {
     let row = |i: usize| {
-        let own: Vec<String> = (5..13).map(|n| format!("${}", n + 8 * i)).collect();
-        format!("($1, $2, $3, $4, NULL, {})", own.join(", "))
+        let own: Vec<String> = (5..14).map(|n| format!("${}", n + 9 * i)).collect();
+        format!("($1, $2, $3, $4, {})", own.join(", "))
     };
     let rows: Vec<String> = (0..pieces.len()).map(row).collect();
     let mut args = vec![Arg::from(tenant), d.source_id.into(), d.id.into(), d.version.into()];
     for piece in pieces {
         args.extend([
-            Arg::from(piece.id),
+            Arg::from(piece.page),
+            piece.id.into(),
             piece.ordinal.into(),
             piece.start.into(),
             piece.end.into(),
@@ -265,6 +266,7 @@ impl FromRow for Piece {
             start: row.get("start_at")?,
             end: row.get("end_at")?,
             heading: row.get("heading")?,
+            page: row.get("page")?,
             text: row.get("text")?,
             text_hash: row.get("text_hash")?,
             lang: row.get("lang")?,
@@ -275,7 +277,7 @@ impl FromRow for Piece {
 /// A document's chunks in reading order.
 pub async fn pieces(tx: &mut Tx, tenant: TenantId, id: Id<Document>) -> Result<Vec<Piece>> {
     tx.all(
-        "SELECT id, ordinal, start_at, end_at, heading, text, text_hash, lang FROM chunks WHERE tenant_id = $1 AND document_id = $2 ORDER BY ordinal",
+        "SELECT id, ordinal, start_at, end_at, heading, page, text, text_hash, lang FROM chunks WHERE tenant_id = $1 AND document_id = $2 ORDER BY ordinal",
         args![tenant, id],
     )
     .await
@@ -326,7 +328,7 @@ pub async fn found(tx: &mut Tx, tenant: TenantId, ids: &[Id<Document>]) -> Resul
         format!("SELECT {COLUMNS} FROM documents WHERE tenant_id = $1 AND id IN ({list}) AND indexed_version > 0 AND duplicate_of IS NULL");
     let documents: Vec<Document> = tx.all(sql, &args).await?;
     let sql = format!(
-        "SELECT document_id, id, ordinal, start_at, end_at, heading, text, text_hash, lang FROM chunks WHERE tenant_id = $1 AND document_id IN ({list})
+        "SELECT document_id, id, ordinal, start_at, end_at, heading, page, text, text_hash, lang FROM chunks WHERE tenant_id = $1 AND document_id IN ({list})
          ORDER BY document_id, ordinal"
     );
     let mut pieces: HashMap<Id<Document>, Vec<Piece>> = HashMap::new();

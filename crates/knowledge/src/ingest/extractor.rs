@@ -12,7 +12,7 @@ use astrolabe_kernel::{
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::extract::{self, ExtractError, Heading};
+use super::extract::{self, Heading};
 
 /// How long a child may take before it is killed.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
@@ -43,6 +43,9 @@ pub struct Text {
     pub text: String,
     /// Headings in reading order.
     pub headings: Vec<Heading>,
+    /// Where each page begins, in characters; empty for what has no pages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pages: Vec<usize>,
     /// What a person should know about the reading.
     pub warnings: Vec<String>,
 }
@@ -72,6 +75,7 @@ pub fn reply(bytes: &[u8], name: &str) -> Reply {
             tags: e.tags,
             text: e.text,
             headings: e.headings,
+            pages: e.pages,
             warnings: e.warnings,
         }),
         Err(error) => Reply::Refused { code: error.code().to_owned(), message: error.to_string() },
@@ -100,13 +104,12 @@ impl Extractor {
 }
 
 fn code_of(name: &str) -> &'static Code {
-    let unsupported = ExtractError::Unsupported { looks_like: String::new() };
-    let undecodable = ExtractError::Undecodable { detail: String::new() };
     match name {
-        n if n == unsupported.code() => code::UNSUPPORTED_MEDIA_TYPE,
-        n if n == undecodable.code() => code::DOCUMENT_UNREADABLE,
-        n if n == ExtractError::Empty.code() => code::DOCUMENT_EMPTY,
-        _ => code::TOO_LARGE,
+        "unsupported_kind" => code::UNSUPPORTED_MEDIA_TYPE,
+        "undecodable_text" | "encrypted_document" | "damaged_document" => code::DOCUMENT_UNREADABLE,
+        "empty_document" => code::DOCUMENT_EMPTY,
+        "document_too_large" => code::TOO_LARGE,
+        _ => code::EXTRACTION_FAILED,
     }
 }
 
@@ -132,18 +135,23 @@ async fn child(program: &PathBuf, bytes: Vec<u8>, name: &str) -> Result<Reply> {
             drop(stdin);
         };
         let mut output = Vec::new();
-        let mut limited = stdout.take(OUTPUT_LIMIT);
+        // One byte more than may be: with the limit itself a child that writes on would look like one that takes too long.
+        let mut limited = stdout.take(OUTPUT_LIMIT + 1);
         let (_, read) = tokio::join!(feed, limited.read_to_end(&mut output));
         read?;
-        Ok::<_, std::io::Error>((child.wait().await?, output))
+        if output.len() as u64 > OUTPUT_LIMIT {
+            return Ok(None);
+        }
+        Ok::<_, std::io::Error>(Some((child.wait().await?, output)))
     };
     match tokio::time::timeout(TIME_LIMIT, work).await {
         Err(_) => Err(Error::new(code::EXTRACTION_FAILED, "reading the document took longer than 60 seconds")),
         Ok(Err(error)) => Err(Error::internal(format_args!("extraction process: {error}"))),
-        Ok(Ok((status, output))) if status.success() => {
+        Ok(Ok(None)) => Err(Error::new(code::TOO_LARGE, "the document has more text than a document may: split it into smaller files")),
+        Ok(Ok(Some((status, output)))) if status.success() => {
             serde_json::from_slice(&output).map_err(|e| Error::internal(format_args!("extraction process answered {e}")))
         }
-        Ok(Ok((status, _))) => {
+        Ok(Ok(Some((status, _)))) => {
             Err(Error::new(code::EXTRACTION_FAILED, "the document needs more memory or time to read than a document may")
                 .with_internal(status))
         }

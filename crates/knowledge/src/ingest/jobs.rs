@@ -149,7 +149,7 @@ impl IngestDocument {
             (pieces, made)
         } else {
             let text = self.read(context, &mut document).await?;
-            let pieces = pieces(&document, &text.text, &text.headings, source.chunk_size, source.chunk_overlap);
+            let pieces = pieces(&document, &text, source.chunk_size, source.chunk_overlap);
             let embedded = self.embed(context, &pieces).await?;
             let Some((mut tx, _)) = self.held(context, &payload).await? else { return Ok(()) };
             document.embedded = embedded.is_some();

@@ -43,6 +43,8 @@ pub struct Piece {
     pub end: i64,
     /// Heading path.
     pub heading: String,
+    /// The page on which it begins, from 1; `None` where the document has no pages.
+    pub page: Option<i64>,
     /// The text.
     pub text: String,
     /// SHA-256 of what is embedded.
@@ -57,10 +59,10 @@ pub fn embedded_text(heading: &str, text: &str) -> String {
 }
 
 /// Cuts an extracted text into the chunks of a document's version.
-pub fn pieces(document: &Document, text: &str, headings: &[extract::Heading], size: i64, overlap: i64) -> Vec<Piece> {
+pub fn pieces(document: &Document, read: &extractor::Text, size: i64, overlap: i64) -> Vec<Piece> {
     let (size, overlap) = (usize::try_from(size).unwrap_or(600), usize::try_from(overlap).unwrap_or(80));
     let main = Lang::from_code(&document.lang);
-    chunk::chunk(text, headings, size, overlap)
+    chunk::chunk(&read.text, &read.headings, size, overlap)
         .into_iter()
         .map(|c| {
             let ordinal = i64::try_from(c.ordinal).unwrap_or(i64::MAX);
@@ -75,11 +77,22 @@ pub fn pieces(document: &Document, text: &str, headings: &[extract::Heading], si
                 end: i64::try_from(c.end).unwrap_or(i64::MAX),
                 text_hash: hex::encode(Sha256::digest(embedded_text(&c.heading, &c.text))),
                 heading: c.heading,
+                page: page_of(c.start, &read.pages),
                 text: c.text,
                 lang: lang.code().to_owned(),
             }
         })
         .collect()
+}
+
+/// The page of a place, from 1: the last that begins at it or before it. A page is said to begin where the one before it ends, which is before the empty
+/// line between the two.
+fn page_of(place: usize, pages: &[usize]) -> Option<i64> {
+    if pages.is_empty() {
+        return None;
+    }
+    let page = pages.partition_point(|begin| *begin <= place).max(1);
+    i64::try_from(page).ok()
 }
 
 /// A document as the index keeps it. `vectors` gives the vector of a text's hash, where there is one.
@@ -103,7 +116,7 @@ pub(crate) fn index_document(
             .map(|p| IndexChunk {
                 chunk_id: p.id.to_string(),
                 lang: Lang::from_code(&p.lang),
-                page: None,
+                page: p.page.and_then(|page| u32::try_from(page).ok()),
                 title: format!("{} {}", document.title, p.heading),
                 vector: vectors(&p.text_hash),
                 text: p.text,

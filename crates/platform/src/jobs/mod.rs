@@ -115,24 +115,32 @@ impl Platform {
     pub(crate) async fn retry_failed(&self, principal: &Principal, trace: &Trace, kind: &str) -> Result<(u64, bool)> {
         let db = &self.kernel().db;
         let limit = i64::try_from(LOOKED_AT).unwrap_or(i64::MAX);
-        let failed = db.read(principal.tenant).await?.failed_jobs(principal.tenant, kind, "", limit).await?;
-        let (mut retried, more) = (0, failed.len() == LOOKED_AT);
-        for job in failed {
-            let mut tx = db.write(principal.tenant).await?;
-            if !self.may_read_job(&mut tx, principal, &job).await? {
-                continue;
-            }
-            match self.restart(&mut tx, principal, trace, job.id).await {
-                Ok(_) => {
-                    tx.commit().await?;
-                    retried += 1;
+        let (mut retried, mut after) = (0, String::new());
+        loop {
+            let failed = db.read(principal.tenant).await?.failed_jobs(principal.tenant, kind, &after, limit).await?;
+            let Some(last) = failed.last() else { return Ok((retried, false)) };
+            after = last.id.to_string();
+            let full = failed.len() == LOOKED_AT;
+            for job in failed {
+                let mut tx = db.write(principal.tenant).await?;
+                if !self.may_read_job(&mut tx, principal, &job).await? {
+                    continue;
                 }
-                // Another was quicker, or its subject is gone.
-                Err(error) if !error.is_transient() && error.kind() != Kind::Internal => {}
-                Err(error) => return Err(error),
+                match self.restart(&mut tx, principal, trace, job.id).await {
+                    Ok(_) => {
+                        tx.commit().await?;
+                        retried += 1;
+                    }
+                    // Another was quicker, or its subject is gone.
+                    Err(error) if !error.is_transient() && error.kind() != Kind::Internal => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            // Where the oldest refuse, the next ones are tried, or they would be in the way for ever.
+            if !full || retried > 0 {
+                return Ok((retried, full));
             }
         }
-        Ok((retried, more))
     }
 }
 

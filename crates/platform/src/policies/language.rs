@@ -15,7 +15,7 @@ use astrolabe_kernel::{
 };
 use cedar_policy::{
     ActionConstraint, Authorizer, Context, Decision, Effect, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy as Statement,
-    PolicyId, PolicySet, Request, RestrictedExpression as Value, Schema, ValidationMode, Validator,
+    PolicyId, PolicySet, Request, RestrictedExpression as Value, Schema, ValidationMode, ValidationWarning, Validator,
 };
 use jiff::tz::TimeZone;
 use miette::Diagnostic;
@@ -104,7 +104,7 @@ fn schema_of(actions: &[Action]) -> String {
     let mut out = String::from(
         "type Time = { date: String, hour: Long, minute: Long, weekday: Long };
          entity Principal = { id: String, role: String, capabilities: Set<String>, tenant: String };
-         entity Resource = { tenant: String, tool?: String, project?: String, source?: String };\n",
+         entity Resource = { tenant: String, tool?: String };\n",
     );
     for group in GROUPS {
         let _ = writeln!(out, "action {group:?};");
@@ -165,7 +165,16 @@ impl Language {
         let statement = Statement::parse(Some(PolicyId::new(id)), text).map_err(|errors| faults(text, errors.iter()))?;
         let set = PolicySet::from_policies([statement.clone()]).map_err(|e| vec![PolicyFault::at_start(&e.to_string())])?;
         let result = self.validator.validate(&set, ValidationMode::Strict);
-        if result.validation_passed() { Ok(Rule { statement }) } else { Err(faults(text, result.validation_errors())) }
+        if !result.validation_passed() {
+            return Err(faults(text, result.validation_errors()));
+        }
+        // Such as one that asks for an attribute that nothing has: whoever wrote it thinks that it protects something.
+        if result.validation_warnings().any(|w| matches!(w, ValidationWarning::ImpossiblePolicy(_))) {
+            return Err(vec![PolicyFault::at_start(
+                "can never apply: its conditions are false whoever does what, look for an attribute that there is not",
+            )]);
+        }
+        Ok(Rule { statement })
     }
 
     /// Puts policies together. Those that cannot be read are noted.
@@ -222,13 +231,12 @@ impl Language {
             ("tenant".to_owned(), text(&tenant)),
         ]);
         let caller = Entity::new(principal.clone(), attributes, HashSet::new()).map_err(Error::internal)?;
-        let of = question.resource;
-        let parts = [("tool", &of.tool), ("project", &of.project), ("source", &of.source)];
-        let id = parts.iter().find_map(|(_, v)| v.as_deref()).unwrap_or(&tenant);
-        let resource = uid(&self.resource, id);
-        let mut attributes: HashMap<String, Value> =
-            parts.iter().filter_map(|(name, v)| Some(((*name).to_owned(), text(v.as_deref()?)))).collect();
-        attributes.insert("tenant".to_owned(), text(&tenant));
+        let tool = question.resource.tool.as_deref();
+        let resource = uid(&self.resource, tool.unwrap_or(&tenant));
+        let attributes: HashMap<String, Value> = [("tenant", Some(tenant.as_str())), ("tool", tool)]
+            .into_iter()
+            .filter_map(|(name, v)| Some((name.to_owned(), text(v?))))
+            .collect();
         let thing = Entity::new(resource.clone(), attributes, HashSet::new()).map_err(Error::internal)?;
         let mut pairs = vec![("utc".to_owned(), face(now, &TimeZone::UTC)?), ("local".to_owned(), face(now, zone)?)];
         if let Some(address) = question.context.address {

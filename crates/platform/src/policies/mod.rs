@@ -6,6 +6,7 @@
 //!
 //! Policies are never asked about writing policies: whoever shut everybody out can take it back.
 
+mod decided;
 mod language;
 pub mod routes;
 mod store;
@@ -19,6 +20,8 @@ use astrolabe_kernel::{
     policy::{Action, Question, Verdict},
     principal::TenantId,
 };
+use decided::{Asked, Decided};
+use jiff::tz::TimeZone;
 use language::{Language, Named, Rules};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -172,12 +175,6 @@ pub struct SimulatedResource {
     /// A tool; that of the action when absent.
     #[schema(max_length = 200, example = "restart_service")]
     pub tool: Option<String>,
-    /// The id of a project.
-    #[schema(max_length = 200)]
-    pub project: Option<String>,
-    /// The id of a source.
-    #[schema(max_length = 200)]
-    pub source: Option<String>,
 }
 
 /// The circumstances.
@@ -256,6 +253,8 @@ pub(crate) struct Engine {
 struct Loaded {
     version: i64,
     rules: Rules,
+    /// What was decided this minute; gone with the first change of a policy.
+    decided: Decided,
 }
 
 impl Engine {
@@ -290,8 +289,20 @@ impl Platform {
         if loaded.rules.is_empty() {
             return Ok(Verdict::Allowed);
         }
-        let zone = &self.settings(tenant).await?.zone;
-        let ruling = self.0.policies.language()?.decide(&loaded.rules, &question, self.kernel().now(), zone)?;
+        let (now, settings) = (self.kernel().now(), self.settings(tenant).await?);
+        let asked = Asked::of(&question);
+        if let Some(verdict) = asked.as_ref().and_then(|asked| loaded.decided.get(asked, now, &settings.zone)) {
+            return Ok(verdict);
+        }
+        let verdict = self.decide_anew(&loaded.rules, &question, now, &settings.zone)?;
+        if let Some(asked) = asked {
+            loaded.decided.put(asked, now, &settings.zone, verdict.clone());
+        }
+        Ok(verdict)
+    }
+
+    fn decide_anew(&self, rules: &Rules, question: &Question<'_>, now: Timestamp, zone: &TimeZone) -> Result<Verdict> {
+        let ruling = self.0.policies.language()?.decide(rules, question, now, zone)?;
         // Hundreds may match; who is refused needs one to ask about.
         let names = ruling.by.iter().take(3).map(|n| format!("{:?}", n.name)).collect::<Vec<_>>().join(", ");
         Ok(match ruling.reason {
@@ -320,7 +331,8 @@ impl Platform {
             Some(before) if before.version == version => before,
             before => {
                 let stored = if version == 0 { Vec::new() } else { store::enabled(&mut tx, tenant).await? };
-                Arc::new(Loaded { version, rules: engine.rules(stored, before.as_ref().map_or(&[], |b| b.rules.all()))? })
+                let rules = engine.rules(stored, before.as_ref().map_or(&[], |b| b.rules.all()))?;
+                Arc::new(Loaded { version, rules, decided: Decided::default() })
             }
         };
         engine.loaded.put(tenant, now, loaded.clone());
@@ -423,10 +435,8 @@ impl SimulationRequest {
         for (i, capability) in capabilities.iter().enumerate() {
             short(&format!("principal.capabilities[{i}]"), Some(capability))?;
         }
-        let SimulatedResource { tool, project, source } = &self.resource;
-        for (field, value) in [("resource.tool", tool), ("resource.project", project), ("resource.source", source)] {
-            short(field, value.as_deref())?;
-        }
+        let tool = &self.resource.tool;
+        short("resource.tool", tool.as_deref())?;
         let SimulatedContext { address, agent, arguments, .. } = &self.context;
         short("context.agent", agent.as_deref())?;
         if arguments.len() > 20 {
@@ -439,7 +449,7 @@ impl SimulationRequest {
         let principal =
             Principal { id: id.clone(), role: *role, capabilities: capabilities.clone(), ..Principal::service("simulated", tenant) };
         let tool = tool.clone().or_else(|| self.action.strip_prefix("tool:").map(str::to_owned));
-        let resource = policy::Resource { tool, project: project.clone(), source: source.clone() };
+        let resource = policy::Resource { tool };
         let arguments = arguments.iter().map(|(k, v)| (k.clone(), v.trim().to_owned())).collect();
         Ok((principal, resource, policy::Context { address, agent: agent.clone(), arguments }))
     }

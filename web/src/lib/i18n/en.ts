@@ -100,7 +100,7 @@ export const en = {
 
   "source.back": "All sources",
   "source.drop.title": "Drop files here",
-  "source.drop.hint": "Markdown, text or HTML; whole folders too.",
+  "source.drop.hint": "PDF, Word, Excel, PowerPoint, Markdown, HTML, e-mail and more; whole folders too.",
   "source.drop.button": "Choose files",
   "source.drop.label": "Add documents to {name}",
   "source.uploading": "Sending {done} of {total}",

@@ -112,7 +112,7 @@ export const pl: Catalogue = {
 
   "source.back": "Wszystkie źródła",
   "source.drop.title": "Upuść pliki tutaj",
-  "source.drop.hint": "Markdown, tekst lub HTML; także całe foldery.",
+  "source.drop.hint": "PDF, Word, Excel, PowerPoint, Markdown, HTML, e-maile i inne; także całe foldery.",
   "source.drop.button": "Wybierz pliki",
   "source.drop.label": "Dodaj dokumenty do źródła {name}",
   "source.uploading": "Wysyłanie {done} z {total}",

@@ -111,7 +111,7 @@ export const ru: Catalogue = {
 
   "source.back": "Все источники",
   "source.drop.title": "Перетащите файлы сюда",
-  "source.drop.hint": "Markdown, текст или HTML; можно целые папки.",
+  "source.drop.hint": "PDF, Word, Excel, PowerPoint, Markdown, HTML, письма и другое; можно целые папки.",
   "source.drop.button": "Выбрать файлы",
   "source.drop.label": "Добавить документы в источник {name}",
   "source.uploading": "Отправка: {done} из {total}",

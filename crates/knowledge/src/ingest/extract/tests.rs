@@ -1,17 +1,23 @@
+mod formats;
+
 use super::*;
 
 fn read(name: &str, source: &str) -> Extracted {
     extract(source.as_bytes(), name, None).unwrap()
 }
 
-fn text(name: &str, source: &str) -> String {
-    let extracted = read(name, source);
+fn check_offsets(extracted: &Extracted) {
     let chars: Vec<char> = extracted.text.chars().collect();
     for heading in &extracted.headings {
         let line: String = chars[heading.start..heading.start + heading.title.chars().count()].iter().collect();
         assert_eq!(line, heading.title, "the title stands at its offset");
         assert!(heading.end <= chars.len() && heading.end > heading.start);
     }
+}
+
+fn text(name: &str, source: &str) -> String {
+    let extracted = read(name, source);
+    check_offsets(&extracted);
     extracted.text
 }
 
@@ -171,18 +177,15 @@ fn damaged_utf8_is_refused_with_the_place() {
 #[test]
 fn binary_files_are_refused_by_name_of_their_kind() {
     for (bytes, name, words) in [
-        (b"%PDF-1.7\n%\xe2\xe3".as_slice(), "a.txt", "a PDF document"),
-        (b"PK\x03\x04\x14\x00", "report.docx", "a word-processor document"),
-        (b"PK\x03\x04\x14\x00", "a.md", "a ZIP archive"),
-        (b"\x89PNG\r\n\x1a\n\x00", "a.md", "a PNG image"),
+        (b"\x89PNG\r\n\x1a\n\x00".as_slice(), "a.md", "a PNG image"),
         (b"\x7fELF\x02\x01\x01\x00", "tool", "an ELF program"),
         (b"abc\x00def\x01\x02xyz\x00\x00q", "a.txt", "binary data"),
-        (b"a,b\n1,2\n", "t.csv", "a table of separated values (.csv)"),
-        (b"fn main() {}", "main.rs", "source code (.rs)"),
+        (b"words", "t.doc", "a word-processor document of an old or closed format (.doc)"),
+        (b"words", "t.svg", "an image (.svg)"),
     ] {
         let error = extract(bytes, name, None).unwrap_err();
         assert_eq!(error.code(), "unsupported_kind");
-        assert!(error.to_string().contains(words) && error.to_string().contains("Markdown (.md)"), "{error}");
+        assert!(error.to_string().contains(words) && error.to_string().contains("Markdown"), "{error}");
     }
     assert!(extract(b"ID3 tags hold the title of a song.", "a.txt", None).is_ok());
 }

@@ -18,11 +18,13 @@ pub(super) struct TextBuilder {
     text: String,
     chars: usize,
     headings: Vec<Heading>,
+    pages: Vec<usize>,
+    after_item: bool,
 }
 
 impl TextBuilder {
     pub(super) fn new() -> Self {
-        Self { text: String::new(), chars: 0, headings: Vec::new() }
+        Self { text: String::new(), chars: 0, headings: Vec::new(), pages: Vec::new(), after_item: false }
     }
 
     /// True until the first block with content.
@@ -42,6 +44,44 @@ impl TextBuilder {
         self.append(Gap::Paragraph, clean.trim_matches('\n').trim_end())
     }
 
+    /// Adds an item of a list, on the line after the item before it.
+    pub(super) fn item(&mut self, raw: &str) -> Result<(), ExtractError> {
+        let gap = if self.after_item { Gap::Line } else { Gap::Paragraph };
+        let item = clean(raw, false);
+        let item = item.trim();
+        if item.is_empty() {
+            return Ok(());
+        }
+        self.append(gap, &format!("- {item}"))?;
+        self.after_item = true;
+        Ok(())
+    }
+
+    /// Adds a row of a table; empty cells at its end and empty rows are left out.
+    pub(super) fn row(&mut self, cells: &[String], first: bool) -> Result<(), ExtractError> {
+        let used = cells.iter().rposition(|c| !c.is_empty()).map_or(0, |last| last + 1);
+        let row = cells.get(..used).unwrap_or_default().join(" | ");
+        self.append(if first { Gap::Paragraph } else { Gap::Line }, &row)
+    }
+
+    /// Says that a page begins here.
+    pub(super) fn page(&mut self) {
+        self.pages.push(self.chars);
+    }
+
+    /// Adds what was read elsewhere, with its headings `deeper` ranks lower.
+    pub(super) fn extracted(&mut self, other: &Extracted, deeper: u8) -> Result<(), ExtractError> {
+        self.append(Gap::Paragraph, &other.text)?;
+        let moved = self.chars - other.text.chars().count();
+        self.headings.extend(other.headings.iter().map(|h| Heading {
+            level: h.level.saturating_add(deeper).clamp(1, 6),
+            title: h.title.clone(),
+            start: h.start + moved,
+            end: 0,
+        }));
+        Ok(())
+    }
+
     /// Adds a heading on a line of its own.
     pub(super) fn heading(&mut self, level: u8, raw: &str) -> Result<(), ExtractError> {
         let title = one_line(raw);
@@ -58,6 +98,7 @@ impl TextBuilder {
         if block.trim().is_empty() {
             return Ok(());
         }
+        self.after_item = false;
         if !self.text.is_empty() {
             let separator = if gap == Gap::Line { "\n" } else { "\n\n" };
             self.text.push_str(separator);
@@ -90,6 +131,7 @@ impl TextBuilder {
             tags: Vec::new(),
             text: self.text,
             headings: self.headings,
+            pages: self.pages,
             encoding: String::new(),
             warnings: Vec::new(),
         }

@@ -5,10 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use astrolabe_knowledge::ingest::extract::FOLDER_ENDINGS;
+
 use super::{FIRST_FILES, Failure};
 
-/// Endings of files that are taken from folders; a file that is named itself is always sent, and the server says what it thinks of it.
-const ENDINGS: &[&str] = &["md", "markdown", "txt", "text", "html", "htm", "xhtml"];
 /// Folders deeper than this are not looked into.
 const MAX_DEPTH: usize = 64;
 
@@ -122,8 +122,9 @@ fn folder(root: &Path, path: &Path, depth: usize, seen: &mut HashSet<PathBuf>, f
     }
 }
 
+/// Whether a file of a folder is taken; one that is named itself is always sent, and the server says what it thinks of it.
 fn wanted(path: &Path) -> bool {
-    ENDINGS.contains(&ending(path).as_str())
+    FOLDER_ENDINGS.contains(&ending(path).as_str())
 }
 
 fn ending(path: &Path) -> String {
