@@ -3211,19 +3211,8 @@ export interface components {
         };
         /** @description Where a source's documents come from by themselves. */
         Origin: {
-            /**
-             * @description Endings of the files that are taken, in small letters without the dot; those of Markdown, text and HTML when absent.
-             * @default [
-             *       "md",
-             *       "markdown",
-             *       "txt",
-             *       "text",
-             *       "html",
-             *       "htm",
-             *       "xhtml"
-             *     ]
-             */
-            endings: components["schemas"]["Ending"][];
+            /** @description Endings of the files that are taken, in small letters without the dot; those of documents when absent. */
+            endings?: components["schemas"]["Ending"][];
             /** @enum {string} */
             kind: "folder";
             /**

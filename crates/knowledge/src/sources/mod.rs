@@ -14,7 +14,7 @@ use astrolabe_kernel::{Error, Id, Principal, Result, Timestamp, error::code, id:
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{Knowledge, search::Ranking};
+use crate::{Knowledge, ingest::extract::FOLDER_ENDINGS, search::Ranking};
 
 /// A collection of documents.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -65,9 +65,9 @@ pub enum Origin {
         /// Its absolute path, in one of the folders that the operator allows (`knowledge.folder_roots`).
         #[schema(min_length = 1, max_length = 1000, pattern = "^/[^\\u0000]*$", example = "/srv/manuals")]
         path: String,
-        /// Endings of the files that are taken, in small letters without the dot; those of Markdown, text and HTML when absent.
+        /// Endings of the files that are taken, in small letters without the dot; those of documents when absent.
         #[serde(default = "endings")]
-        #[schema(min_items = 1, max_items = 32, value_type = Vec<Ending>, default = json!(["md", "markdown", "txt", "text", "html", "htm", "xhtml"]))]
+        #[schema(min_items = 1, max_items = 128, value_type = Vec<Ending>)]
         endings: Vec<String>,
     },
 }
@@ -79,7 +79,7 @@ pub enum Origin {
 pub struct Ending(String);
 
 fn endings() -> Vec<String> {
-    ["md", "markdown", "txt", "text", "html", "htm", "xhtml"].map(str::to_owned).into()
+    FOLDER_ENDINGS.iter().map(|ending| (*ending).to_owned()).collect()
 }
 
 impl Origin {
@@ -90,8 +90,8 @@ impl Origin {
             return Err(Error::field("origin.path", "must be 1 to 1000 characters"));
         }
         let plain = |e: &String| (1..=16).contains(&e.len()) && e.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        if !(1..=32).contains(&endings.len()) || !endings.iter().all(plain) {
-            return Err(Error::field("origin.endings", "must be 1 to 32 endings of small letters and digits, without the dot"));
+        if !(1..=128).contains(&endings.len()) || !endings.iter().all(plain) {
+            return Err(Error::field("origin.endings", "must be 1 to 128 endings of small letters and digits, without the dot"));
         }
         Ok(())
     }
