@@ -50,7 +50,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Extracted, ExtractError> {
                 lines.get_mut(place).into_iter().for_each(|line| *line = "");
             }
         }
-        out.extracted(&txt::read(&lines.join("\n"))?, 0)?;
+        out.extracted(&txt::read(&joined(&lines))?, 0)?;
     }
     if out.is_empty() {
         return Err(ExtractError::NoText { what: WHAT });
@@ -60,6 +60,21 @@ pub(super) fn read(bytes: &[u8]) -> Result<Extracted, ExtractError> {
         extracted.warnings.push(format!("{unread} of {count} pages cannot be read"));
     }
     Ok(extracted)
+}
+
+/// Joins a line with the one before it when it goes on with a small letter: in narrow columns lines are too short to be told from those of lists by
+/// their length.
+fn joined(lines: &[&str]) -> String {
+    let mut out = String::new();
+    for line in lines {
+        let goes_on =
+            line.trim_start().starts_with(char::is_lowercase) && out.ends_with(|c: char| c.is_alphanumeric() || matches!(c, ',' | ')'));
+        if !out.is_empty() {
+            out.push(if goes_on { ' ' } else { '\n' });
+        }
+        out.push_str(line.trim_end());
+    }
+    out
 }
 
 /// Writes the widths of glyphs that fonts give by ranges (`first last width`) as lists (`first [width …]`): ISO 32000-1, 9.7.4.3, knows both, and the
