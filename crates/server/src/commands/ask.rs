@@ -90,7 +90,8 @@ pub(super) fn place(passage: &Value) -> String {
         h if h.is_empty() => h,
         h => format!(", {h}"),
     };
-    format!("{} / {}{heading}, characters {} to {}", text("source"), text("document"), passage["start"], passage["end"])
+    let page = passage["page"].as_i64().map_or_else(String::new, |page| format!(", page {page}"));
+    format!("{} / {}{heading}{page}, characters {} to {}", text("source"), text("document"), passage["start"], passage["end"])
 }
 
 fn meaning(notice: &str) -> &str {

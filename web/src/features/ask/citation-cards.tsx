@@ -65,6 +65,7 @@ export function CitationCards({
             <blockquote className={css.text}>{snippet(citation)}</blockquote>
             <p className={css.foot}>
               <span>{citation.source}</span>
+              {citation.page != null && <span>{t("ask.citation.page", { n: citation.page })}</span>}
               <span>{t("ask.citation.score", { score: formatScore(citation.score, language) })}</span>
               <span className={css.go} aria-hidden="true">
                 {t("ask.citation.read")} <Icon name="arrow" size={14} />

@@ -77,6 +77,7 @@ export const en = {
   "ask.citations": "Citations",
   "ask.citation": "Citation {n}: {document}",
   "ask.citation.open": "Open the passage in {document}",
+  "ask.citation.page": "page {n}",
   "ask.citation.read": "Read in the document",
   "ask.citation.score": "relevance {score}",
   "ask.failed": "The answer stopped",

@@ -84,6 +84,7 @@ export const pl: Catalogue = {
   "ask.citations": "Cytowania",
   "ask.citation": "Cytowanie {n}: {document}",
   "ask.citation.open": "Otwórz fragment w dokumencie {document}",
+  "ask.citation.page": "strona {n}",
   "ask.citation.read": "Czytaj w dokumencie",
   "ask.citation.score": "trafność {score}",
   "ask.failed": "Odpowiedź została przerwana",

@@ -83,6 +83,7 @@ export const ru: Catalogue = {
   "ask.citations": "Цитаты",
   "ask.citation": "Цитата {n}: {document}",
   "ask.citation.open": "Открыть фрагмент в документе {document}",
+  "ask.citation.page": "страница {n}",
   "ask.citation.read": "Читать в документе",
   "ask.citation.score": "релевантность {score}",
   "ask.failed": "Ответ прервался",
