@@ -75,7 +75,8 @@ impl Models {
     pub(crate) async fn live(&self, mut asked: Asked) -> Result<Live, ModelGatewayError> {
         asked.raw = None;
         let schema = asked.schema.clone();
-        match self.begin(asked, true).await? {
+        // Boxed: all that a call may do is too much for a compiler to lay out inside whoever asks.
+        match Box::pin(self.begin(asked, true)).await? {
             (Begun::Typed(opened), books) => Ok(Live::new(*opened, books, schema)),
             _ => Err(protocol("a reply that is read was passed on")),
         }
@@ -112,7 +113,7 @@ impl Models {
     }
 
     async fn whole_once(&self, asked: Asked) -> Result<Whole, ModelGatewayError> {
-        match self.begin(asked, false).await? {
+        match Box::pin(self.begin(asked, false)).await? {
             (Begun::ForwardWhole { body, usage }, mut books) => {
                 books.finished(usage);
                 Ok(Whole::Forward(body))

@@ -115,7 +115,7 @@ fn add_documents(world: &mut World, root: &Path, folder: &Path, collection: &str
         let main = detect_language(&read.text);
         let title = read.title.clone().filter(|t| !t.is_empty()).unwrap_or_else(|| name.clone());
         let document_start: String = read.text.chars().take(400).collect();
-        for piece in chunk(&read.text, &read.headings, 600, 80) {
+        for piece in chunk(&read.text, &read.headings, &[], 600, 80) {
             let lang = match detect_language(&piece.text) {
                 Lang::Other => main,
                 lang => lang,
@@ -149,7 +149,7 @@ fn retrieval(world: &mut World, folder: &str, lang: Lang) -> Result<Vec<Ask>, Fa
     for line in read("corpus.jsonl")?.lines() {
         let record: serde_json::Value = serde_json::from_str(line)?;
         let (document, title, text) = (string(&record, "_id"), string(&record, "title").replace('_', " "), string(&record, "text"));
-        for piece in chunk(&text, &[], 600, 80) {
+        for piece in chunk(&text, &[], &[], 600, 80) {
             let (document, title) = (document.clone(), title.clone());
             world.add(Piece { document, title, heading: String::new(), text: piece.text, document_start: String::new(), lang });
         }

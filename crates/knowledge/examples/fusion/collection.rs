@@ -75,7 +75,7 @@ fn prepare(record: &Record, size: usize) -> Prepared {
     let main = detect_language(&text);
     let mut texts = Vec::new();
     let mut chunks = Vec::new();
-    for piece in chunk(&text, &headings, size, 80) {
+    for piece in chunk(&text, &headings, &[], size, 80) {
         texts.push(embedded_text(&piece.heading, &piece.text));
         let lang = match detect_language(&piece.text) {
             Lang::Other => main,

@@ -30,13 +30,14 @@ pub struct Chunk {
 ///
 /// The overlap starts at a sentence, a line or else a word, and never reaches over a heading; it is limited to a third of `size`. Every character that is
 /// not white space is in at least one chunk, and chunk ends strictly increase. Time is linear in the text. Headings must be those of the text, in
-/// reading order.
-pub fn chunk(text: &str, headings: &[Heading], size: usize, overlap: usize) -> Vec<Chunk> {
+/// reading order. No chunk reaches over the beginning of a page (`pages`, in characters) at which no sentence is under way, so that it is told with
+/// the right page.
+pub fn chunk(text: &str, headings: &[Heading], pages: &[usize], size: usize, overlap: usize) -> Vec<Chunk> {
     let size = size.max(MIN_CHUNK_SIZE);
     let overlap = overlap.min(size / 3);
     let mut cutter = Cutter { chunks: Vec::new(), size, overlap };
     let mut cursor = Cursor { text, byte: 0, char: 0 };
-    for section in sections(headings) {
+    for section in paged(sections(headings), &pauses(text, pages)) {
         let start_byte = cursor.advance_to(section.start);
         let start = cursor.char;
         let end_byte = match section.end {
@@ -113,6 +114,39 @@ fn sections(headings: &[Heading]) -> Vec<Section> {
     }
     found.push(Section { start, end: None, path: label });
     found
+}
+
+/// The beginnings of pages before which a sentence has ended.
+fn pauses(text: &str, pages: &[usize]) -> Vec<usize> {
+    let mut pages = pages.iter().copied().peekable();
+    let (mut found, mut before) = (Vec::new(), None);
+    for (at, character) in text.chars().enumerate() {
+        while pages.next_if(|page| *page <= at).is_some() {
+            if before.is_some_and(|c: char| !c.is_alphanumeric() && !matches!(c, ',' | '-' | '–' | '—' | '(')) {
+                found.push(at);
+            }
+        }
+        if !character.is_whitespace() {
+            before = Some(character);
+        }
+    }
+    found
+}
+
+/// Sections, cut at pauses as well.
+fn paged(sections: Vec<Section>, pauses: &[usize]) -> Vec<Section> {
+    let mut out = Vec::with_capacity(sections.len() + pauses.len());
+    for section in sections {
+        let from = pauses.partition_point(|at| *at <= section.start);
+        let to = section.end.map_or(pauses.len(), |end| pauses.partition_point(|at| *at < end));
+        let mut start = section.start;
+        for &at in pauses.get(from..to).unwrap_or_default() {
+            out.push(Section { start, end: Some(at), path: section.path.clone() });
+            start = at;
+        }
+        out.push(Section { start, end: section.end, path: section.path });
+    }
+    out
 }
 
 /// A place where a section may be cut, as an offset into its characters.

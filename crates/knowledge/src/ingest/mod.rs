@@ -62,7 +62,7 @@ pub fn embedded_text(heading: &str, text: &str) -> String {
 pub fn pieces(document: &Document, read: &extractor::Text, size: i64, overlap: i64) -> Vec<Piece> {
     let (size, overlap) = (usize::try_from(size).unwrap_or(600), usize::try_from(overlap).unwrap_or(80));
     let main = Lang::from_code(&document.lang);
-    chunk::chunk(&read.text, &read.headings, size, overlap)
+    chunk::chunk(&read.text, &read.headings, &read.pages, size, overlap)
         .into_iter()
         .map(|c| {
             let ordinal = i64::try_from(c.ordinal).unwrap_or(i64::MAX);

@@ -66,7 +66,7 @@ fn every_character_is_in_a_chunk_and_no_chunk_is_too_long() {
         let (text, headings) = random_document(seed, 1 + seed as usize % 40);
         let chars: Vec<char> = text.chars().collect();
         for (size, overlap) in [(600, 80), (100, 30), (40, 0), (64, 1000)] {
-            let chunks = chunk(&text, &headings, size, overlap);
+            let chunks = chunk(&text, &headings, &[], size, overlap);
             let mut covered = vec![false; chars.len()];
             let mut end = 0;
             for (ordinal, piece) in chunks.iter().enumerate() {
@@ -88,7 +88,7 @@ fn no_chunk_crosses_a_heading_with_text() {
     for seed in 0..200 {
         let (text, headings) = random_document(seed, 30);
         let chars: Vec<char> = text.chars().collect();
-        for piece in chunk(&text, &headings, 300, 60) {
+        for piece in chunk(&text, &headings, &[], 300, 60) {
             for heading in &headings {
                 if piece.start < heading.start && heading.start < piece.end {
                     // Only titles may stand before it in the chunk.
@@ -111,7 +111,7 @@ fn the_heading_path_names_all_enclosing_sections() {
         .into_iter()
         .map(|(level, title)| Heading { level, title: title.to_owned(), start: at(title), end: text.len() })
         .collect();
-    let chunks = chunk(text, &headings, 600, 80);
+    let chunks = chunk(text, &headings, &[], 600, 80);
     let seen: Vec<(&str, &str)> = chunks.iter().map(|c| (c.heading.as_str(), c.text.as_str())).collect();
     assert_eq!(
         seen,
@@ -126,7 +126,7 @@ fn the_heading_path_names_all_enclosing_sections() {
 #[test]
 fn the_overlap_starts_at_a_sentence() {
     let text = "Sentence number one is here. ".repeat(40);
-    let chunks = chunk(text.trim(), &[], 200, 60);
+    let chunks = chunk(text.trim(), &[], &[], 200, 60);
     assert!(chunks.len() > 5);
     for pair in chunks.windows(2) {
         assert!(pair[1].start < pair[0].end && pair[0].end - pair[1].start <= 60);
@@ -137,7 +137,7 @@ fn the_overlap_starts_at_a_sentence() {
 #[test]
 fn rows_and_items_stay_whole_where_they_fit() {
     let rows: String = (0..60).map(|n| format!("Printer {n} | Room {n} | Ask the office. Second floor\n")).collect();
-    for piece in chunk(&format!("Name | Place | Note\n{rows}"), &[], 400, 80) {
+    for piece in chunk(&format!("Name | Place | Note\n{rows}"), &[], &[], 400, 80) {
         assert!(
             piece.text.lines().all(|l| l == "Name | Place | Note" || (l.starts_with("Printer") && l.ends_with("floor"))),
             "{}",
@@ -146,7 +146,7 @@ fn rows_and_items_stay_whole_where_they_fit() {
     }
     let items: String =
         (0..20).map(|n| format!("- Item {n} has a first sentence. And it has a second one that is somewhat longer.\n")).collect();
-    for piece in chunk(&items, &[], 300, 80) {
+    for piece in chunk(&items, &[], &[], 300, 80) {
         assert!(piece.text.lines().all(|l| l.starts_with("- Item") && l.ends_with("longer.")), "{}", piece.text);
     }
 }
@@ -154,7 +154,7 @@ fn rows_and_items_stay_whole_where_they_fit() {
 #[test]
 fn a_section_slightly_too_long_is_shared_evenly() {
     let text = "Ten chars. ".repeat(57);
-    let chunks = chunk(text.trim(), &[], 600, 80);
+    let chunks = chunk(text.trim(), &[], &[], 600, 80);
     assert_eq!(chunks.len(), 2);
     assert!(chunks.iter().all(|c| c.text.len() > 250));
 }
@@ -162,10 +162,23 @@ fn a_section_slightly_too_long_is_shared_evenly() {
 #[test]
 fn endless_words_and_white_space_are_cut_hard() {
     let word = "ż".repeat(1000);
-    let chunks = chunk(&word, &[], 600, 80);
+    let chunks = chunk(&word, &[], &[], 600, 80);
     assert_eq!(chunks.iter().map(|c| c.end).max(), Some(1000));
     let gap = format!("a{}b", " ".repeat(5000));
-    assert_eq!(chunk(&gap, &[], 600, 80).len(), 2);
-    assert!(chunk(" \n\t ", &[], 600, 80).is_empty());
-    assert!(chunk("", &[], 600, 80).is_empty());
+    assert_eq!(chunk(&gap, &[], &[], 600, 80).len(), 2);
+    assert!(chunk(" \n\t ", &[], &[], 600, 80).is_empty());
+    assert!(chunk("", &[], &[], 600, 80).is_empty());
+}
+
+#[test]
+fn a_chunk_ends_with_its_page_unless_a_sentence_goes_on_over_it() {
+    let pages = ["One page.", "Another one, whose sentence", "goes on over its end.", "The last."];
+    let text = pages.join("\n\n");
+    let mut starts = vec![0];
+    for page in &pages[..3] {
+        starts.push(starts.last().unwrap() + page.chars().count() + if starts.len() == 1 { 0 } else { 2 });
+    }
+    let chunks = chunk(&text, &[], &starts, 600, 80);
+    let texts: Vec<&str> = chunks.iter().map(|c| c.text.as_str()).collect();
+    assert_eq!(texts, ["One page.", "Another one, whose sentence\n\ngoes on over its end.", "The last."]);
 }

@@ -277,7 +277,7 @@ fn random_bytes_never_panic() {
             if let Ok(extracted) = extract(&bytes, name, None) {
                 let length = extracted.text.chars().count();
                 assert!(extracted.headings.iter().all(|h| h.start < h.end && h.end <= length));
-                crate::ingest::chunk::chunk(&extracted.text, &extracted.headings, 100, 20);
+                crate::ingest::chunk::chunk(&extracted.text, &extracted.headings, &extracted.pages, 100, 20);
             }
         }
     }
