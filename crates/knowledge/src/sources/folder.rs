@@ -42,11 +42,11 @@ impl Listing {
 /// Checks a folder's path against the roots that the operator allows. Returns the folder without links.
 ///
 /// # Errors
-/// `not_configured` without any root; `invalid_request` naming `origin.path` when it is below none of them, or is no folder.
+/// `invalid_request` naming `origin.path` when there is no root, it is below none of them, or it is no folder.
 pub(super) fn check(roots: &[PathBuf], path: &str) -> Result<PathBuf> {
     let bad = |what: &str| Err(Error::field("origin.path", what));
     if roots.is_empty() {
-        return Err(Error::new(code::NOT_CONFIGURED, "no folder may be read: the operator lists those that may in knowledge.folder_roots"));
+        return bad("no folder may be read: the operator lists those that may in knowledge.folder_roots");
     }
     let folder = Path::new(path);
     let plain = folder.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)));

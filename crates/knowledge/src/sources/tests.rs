@@ -176,7 +176,7 @@ async fn a_folder_outside_the_allowed_ones_is_refused() {
     ] {
         assert_eq!(field(&make(&s, &bad).await.unwrap_err()), ("invalid_request", "origin.path"), "{}", bad.display());
     }
-    assert_eq!(field(&make(&Setup::new().await, root.path()).await.unwrap_err()).0, "not_configured");
+    assert_eq!(field(&make(&Setup::new().await, root.path()).await.unwrap_err()).0, "invalid_request");
     let mut editor = s.caller.clone();
     editor.principal.role = Role::TenantAdmin;
     assert_eq!(field(&make_as(&s, &editor, root.path()).await.unwrap_err()).0, "forbidden");

@@ -435,6 +435,9 @@ impl SimulationRequest {
         for (i, capability) in capabilities.iter().enumerate() {
             short(&format!("principal.capabilities[{i}]"), Some(capability))?;
         }
+        if self.text.as_ref().is_some_and(|text| text.chars().count() > language::MAX_TEXT) {
+            return Err(Error::field("text", format!("must be at most {} characters", language::MAX_TEXT)));
+        }
         let tool = &self.resource.tool;
         short("resource.tool", tool.as_deref())?;
         let SimulatedContext { address, agent, arguments, .. } = &self.context;
